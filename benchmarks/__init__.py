@@ -1,0 +1,1 @@
+"""Benchmarks that people run by hand; none of them is a stage."""

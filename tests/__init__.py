@@ -1,0 +1,1 @@
+"""Tests that read like examples; the fast ones first."""
