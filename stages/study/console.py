@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from stages.errors import StudyError
+from stages.study.errors import StudyError
 
 INTERRUPTED = 130
 
@@ -18,6 +18,8 @@ def run(main: Callable[[], None]) -> NoReturn:
         main()
     except StudyError as error:
         sys.exit(f"error: {error}")
+    except FileNotFoundError as error:
+        sys.exit(f"error: {error.filename} is missing; an earlier stage writes it: `make repro`")
     except KeyboardInterrupt:
         print("interrupted: run the same command again to go on from here", file=sys.stderr)
         sys.exit(INTERRUPTED)

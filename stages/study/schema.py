@@ -4,6 +4,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """A part of params.yaml: unknown keys are refused, nothing is coerced, nothing changes later."""
+    """A part of params.yaml: no unknown keys, nothing coerced, nothing changed later."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)

@@ -1,6 +1,7 @@
 """Outputs that appear whole or not at all: written beside, flushed to disk, renamed."""
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -65,3 +66,8 @@ def write_json(target: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file that a stage wrote."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def finite(value: float) -> float | None:
+    """The value, or None where it is not a finite number, which JSON cannot hold."""
+    return value if math.isfinite(value) else None

@@ -5,5 +5,5 @@ class StudyError(Exception):
     """Something that a person can mend.
 
     The message says what is wrong, where (file, key or run), what was expected and what to do.
-    `stages.console.run` prints it without a traceback and exits with 1.
+    `stages.study.console.run` prints it without a traceback and exits with 1.
     """

@@ -1,0 +1,40 @@
+# The few commands that people type. Each sets up what it needs.
+PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+INSTALLED := .venv/installed
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help install repro test lint check bench sample
+
+help:  ## list the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+install: $(INSTALLED)  ## set up .venv from the pinned versions
+
+$(INSTALLED): requirements.lock
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed; install it, or name it: make PYTHON=..."; exit 1; }
+	@echo "installing the pinned packages into .venv, a few minutes the first time"
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@touch $@
+
+repro: $(INSTALLED)  ## run the whole study of params.yaml
+	@python -m stages.repro
+
+test: $(INSTALLED)  ## run every test
+	@python -m pytest
+
+lint: $(INSTALLED)  ## style, format and types
+	@ruff check .
+	@ruff format --check .
+	@mypy
+
+check: $(INSTALLED)  ## compare what was computed with what is committed
+	@python -m stages.check
+
+bench: $(INSTALLED)  ## training speed against transformers' Reformer
+	@python -m benchmarks.training
+
+sample: $(INSTALLED)  ## continue a text: make sample RUN=news-512 PROMPT="The "
+	@python -m stages.sample "$(RUN)" "$(PROMPT)"

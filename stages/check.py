@@ -1,0 +1,252 @@
+"""Does what was just computed equal what is committed? `python -m stages.check`, or `make check`.
+
+Compared with git's HEAD are the metrics that do not depend on the clock and the numbers of every
+figure: byte for byte where both were computed on the same processor, threads and torch, else within
+TOLERANCE. Timings and measured memory are not compared. Then the README's tables are made again
+from the metrics, and params.yaml from its profile.
+"""
+
+import csv
+import io
+import json
+import re
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dvc.utils.hydra import compose_and_dump
+from ruamel.yaml import YAML
+
+from stages.report import PLOTS, readme_sections
+from stages.reporting import readme
+from stages.reporting.metrics import METRICS, read_metrics
+from stages.study import console
+from stages.study.errors import StudyError
+from stages.study.params import PARAMS, load_params
+
+CONF = Path("conf")
+TOLERANCE = 0.05
+"""Relative. Other processors round otherwise, and training carries that on; counts stay exact."""
+SHOWN = 20
+COMPARED = ("quality", "training", "data", "models", "memory")
+NOT_COMPARED = re.compile(r"measured|^error_percent$|^why$")
+"""Keys of a memory row that depend on the machine."""
+NOISE = re.compile(r"_spread$")
+"""Differences of nearly equal numbers: of the same size on another processor, no more."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One value that is not what it should be."""
+
+    file: str
+    key: str
+    committed: Any
+    computed: Any
+
+    def __str__(self) -> str:
+        return (
+            f"{self.file}: {self.key or 'all of it'}: "
+            f"committed {self.committed!r}, computed {self.computed!r}"
+        )
+
+
+MISSING = "nothing"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _equal(key: str, committed: Any, computed: Any, tolerance: float) -> bool:
+    if committed == computed:
+        return True
+    if not tolerance or not (_is_number(committed) and _is_number(computed)):
+        return False
+    if isinstance(committed, int) and isinstance(computed, int):
+        return False
+    largest = max(abs(committed), abs(computed))
+    return bool(NOISE.search(key)) or abs(committed - computed) <= tolerance * largest
+
+
+def differences(
+    file: str, committed: Any, computed: Any, tolerance: float, key: str = ""
+) -> Iterator[Difference]:
+    """Every leaf of two nested objects that differs by more than `tolerance` (relative).
+
+    Only numbers with a fraction have a tolerance: names, counts and yes or no must be equal.
+    """
+    if isinstance(committed, Mapping) and isinstance(computed, Mapping):
+        for name in dict.fromkeys([*committed, *computed]):
+            pair = (committed.get(name, MISSING), computed.get(name, MISSING))
+            yield from differences(file, *pair, tolerance, f"{key}.{name}" if key else str(name))
+    elif (
+        isinstance(committed, list)
+        and isinstance(computed, list)
+        and len(committed) == len(computed)
+    ):
+        for i, pair in enumerate(zip(committed, computed, strict=True)):
+            yield from differences(file, *pair, tolerance, f"{key}[{i}]")
+    elif not _equal(key, committed, computed, tolerance):
+        yield Difference(file, key, committed, computed)
+
+
+def _metric(text: str, name: str) -> Any:
+    value = json.loads(text)
+    if name != "memory":
+        return value
+    return {
+        row: {key: item for key, item in fields.items() if not NOT_COMPARED.search(key)}
+        for row, fields in value.items()
+    }
+
+
+def _number(text: str) -> Any:
+    """A CSV cell as what it says."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _curve(text: str, _: str) -> Any:
+    rows = csv.DictReader(io.StringIO(text))
+    return [
+        {key: _number(cell) for key, cell in row.items()}
+        for row in rows
+        if row.get("kind") != "measured"
+    ]
+
+
+def _compare_file(
+    path: Path,
+    texts: tuple[str | None, str | None],
+    parse: Callable[[str, str], Any],
+    tolerance: float,
+) -> list[Difference]:
+    committed, computed = texts
+    if committed is None or computed is None:
+        there = [MISSING if text is None else "a file" for text in texts]
+        return [Difference(str(path), "", *there)]
+    if committed == computed:
+        return []
+    values = [parse(text, path.stem) for text in (committed, computed)]
+    found = list(differences(str(path), values[0], values[1], tolerance))
+    if not found and not tolerance and path.stem != "memory":
+        return [Difference(str(path), "layout", "other bytes", "the same values")]
+    return found
+
+
+def _git(*arguments: str) -> str | None:
+    command = ["git", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, encoding="utf-8")
+    return done.stdout if done.returncode == 0 else None
+
+
+def committed_text(path: Path) -> str | None:
+    """A file as HEAD has it, None if it has none."""
+    return _git("show", f"HEAD:./{path.as_posix()}")
+
+
+def _computed_text(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.exists() else None
+
+
+def _curves() -> list[Path]:
+    """The CSV files of HEAD and of the working tree."""
+    listed = (_git("ls-tree", "-r", "--name-only", "HEAD", f"./{PLOTS}") or "").splitlines()
+    committed = {Path(line) for line in listed if line.endswith(".csv")}
+    return sorted(committed | set(PLOTS.rglob("*.csv")))
+
+
+def machine_tolerance() -> tuple[float, str]:
+    """The tolerance for what was computed here, and the reason for it, to be printed."""
+    path = METRICS / "machine.json"
+    texts = [committed_text(path), _computed_text(path)]
+    committed, computed = (json.loads(text) if text else {} for text in texts)
+    if committed and committed == computed:
+        return 0.0, f"byte for byte: both were computed on {_machine(computed)}"
+    return TOLERANCE, (
+        f"within {TOLERANCE:.0%}: committed was computed on {_machine(committed)}, "
+        f"here {_machine(computed)}"
+    )
+
+
+def _machine(machine: Mapping[str, str]) -> str:
+    if not machine:
+        return "an unknown machine"
+    return f"{machine['processor']}, {machine['threads']} threads, torch {machine['torch']}"
+
+
+def compare_with_head(tolerance: float) -> list[Difference]:
+    """Metrics and curves of the working tree against those of HEAD."""
+    found = []
+    files = [(METRICS / f"{name}.json", _metric) for name in COMPARED]
+    for path, parse in [*files, *((path, _curve) for path in _curves())]:
+        texts = (committed_text(path), _computed_text(path))
+        found += _compare_file(path, texts, parse, tolerance)
+    return found
+
+
+def compare_readme(root: Path = Path()) -> list[Difference]:
+    """The README's sections against those made again from the metrics beside it."""
+    path = root / readme.README
+    params = load_params(root / PARAMS)
+    shown = readme.sections(path.read_text(encoding="utf-8"), str(path))
+    made = readme_sections(read_metrics(root / METRICS), params.runs)
+    return [
+        difference
+        for name, text in shown.items()
+        if name != readme.SHAPE
+        for difference in _lines(path, name, text, made.get(name, MISSING))
+    ]
+
+
+def _lines(path: Path, name: str, shown: str, made: str) -> Iterator[Difference]:
+    if shown != made:
+        pairs = zip(shown.splitlines(), made.splitlines(), strict=False)
+        first = next((pair for pair in pairs if pair[0] != pair[1]), (shown[-80:], made[-80:]))
+        yield Difference(str(path), f"section `{name}`", *first)
+
+
+def compose(profile: str, conf: Path = CONF) -> Any:
+    """What `dvc exp run -S profile=...` would make params.yaml of."""
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "params.yaml"
+        compose_and_dump(target, str(conf.resolve()), None, "config", "", [f"profile={profile}"])
+        return YAML(typ="safe").load(target)
+
+
+def compare_profile(root: Path = Path()) -> list[Difference]:
+    """params.yaml against the profile that it names."""
+    values = YAML(typ="safe").load(root / PARAMS)
+    profile = values["profile"]
+    if not (root / CONF / "profile" / f"{profile}.yaml").exists():
+        raise StudyError(f"{PARAMS}: profile `{profile}` has no {CONF}/profile/{profile}.yaml")
+    composed = compose(profile, root / CONF)
+    return list(differences(f"{PARAMS} and profile `{profile}`", values, composed, 0.0))
+
+
+def main() -> None:
+    """Compare, print what differs, and fail if anything does."""
+    if _git("rev-parse", "HEAD") is None:
+        raise StudyError("there is no commit to compare with: run this in the git repository")
+    tolerance, reason = machine_tolerance()
+    print(f"metrics and curves are compared with HEAD {reason}")
+    print("timings and measured memory are not compared")
+    found = [*compare_with_head(tolerance), *compare_readme(), *compare_profile()]
+    for difference in found[:SHOWN]:
+        print(f"  {difference}")
+    if found:
+        more = f" (the first {SHOWN} are shown)" if len(found) > SHOWN else ""
+        raise StudyError(f"{len(found)} values differ{more}")
+    print("ok: metrics, curves, the README's tables and params.yaml are what they should be")
+
+
+if __name__ == "__main__":
+    console.run(main)

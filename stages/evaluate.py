@@ -1,0 +1,102 @@
+"""Score a run's model on validation and test: `python -m stages.evaluate RUN`.
+
+Reads data/models/RUN, data/tokens/CORPUS-MODEL and data/windows/RUN; writes
+data/evaluations/RUN.json: losses in nats per piece, perplexity, bits per byte, and what the same
+weights score when lsh attention may peek as the published one does.
+"""
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from stages.reformer.model import load_reformer
+from stages.study import machine
+from stages.study.console import run
+from stages.study.layout import EVALUATIONS, MODELS
+from stages.study.outputs import finite, write_json
+from stages.study.params import Evaluation, Params, known, load_params
+from stages.text.splits import Split, load_split
+from stages.text.tokens import load_tokenizer
+from stages.training.scoring import bits_per_byte, describe_targets, perplexity, total_nats
+
+
+def score(
+    model: PreTrainedModel, split: Split, settings: Evaluation, draws: int, description: str
+) -> list[float]:
+    """Mean nats per scored token, once for each draw of the hashes."""
+    scored = describe_targets(split, unknown_id=0).tokens
+    return [
+        total_nats(
+            model,
+            split,
+            batch_size=settings.batch_size,
+            precision=settings.precision,
+            hash_seed=settings.seed + draw,
+            description=description,
+        )
+        / scored
+        for draw in range(draws)
+    ]
+
+
+def describe(split: Split, losses: list[float], peeking: float | None, unknown_id: int) -> Any:
+    """What is written of one split.
+
+    Args:
+        split: what was scored.
+        losses: nats per token for each draw of the hashes.
+        peeking: nats per token under the published lsh rule, None if that is the run's own.
+        unknown_id: the tokenizer's unknown piece.
+    """
+    target = describe_targets(split, unknown_id)
+    loss = sum(losses) / len(losses)
+    perplexities = [value for value in map(perplexity, losses) if value is not None]
+    return {
+        "loss_nats": finite(loss),
+        "perplexity": perplexity(loss),
+        "tokens": target.tokens,
+        "bytes": target.bytes,
+        "bits_per_byte": finite(bits_per_byte(loss * target.tokens, target.bytes)),
+        "unknown_rate": target.unknown / target.tokens,
+        "unigram_perplexity": perplexity(target.unigram_nats),
+        "perplexity_published_lsh": None if peeking is None else perplexity(peeking),
+        "hash_draws": len(losses),
+        "perplexity_spread": max(perplexities, default=0.0) - min(perplexities, default=0.0),
+    }
+
+
+def evaluate(name: str, params: Params, target: Path) -> None:
+    """Score a run on validation and test and write it to `target`."""
+    item, settings, options = params.runs[name], params.evaluation(name), params.attention(name)
+    machine.make_deterministic(settings.threads)
+    folder = MODELS / name
+    unknown_id = load_tokenizer(folder).unk_id()
+    load = {"sequence_length": item.sequence_length, **options.options()}
+    models = {"": load_reformer(folder, **load)}
+    if options.implementation == "reformer-seqlen" and options.lsh_causality == "strict":
+        models["published"] = load_reformer(folder, **{**load, "lsh_causality": "published"})
+    result: dict[str, Any] = {"run": name, "sequence_length": item.sequence_length}
+    for split_name in ("validation", "test"):
+        split = load_split(name, params, split_name)
+        losses = score(models[""], split, settings, settings.hash_draws, split_name)
+        peeking = None
+        if "published" in models:
+            [peeking] = score(models["published"], split, settings, 1, f"{split_name}, peeking")
+        result[split_name] = describe(split, losses, peeking, unknown_id)
+    write_json(target, result)
+
+
+def main() -> None:
+    """Score the run named on the command line."""
+    parser = ArgumentParser(prog="python -m stages.evaluate", description=__doc__)
+    parser.add_argument("run", help="a key of `runs` in params.yaml")
+    name = parser.parse_args().run
+    params = load_params()
+    known("runs", params.runs, name)
+    evaluate(name, params, EVALUATIONS / f"{name}.json")
+
+
+if __name__ == "__main__":
+    run(main)

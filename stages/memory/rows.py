@@ -1,0 +1,210 @@
+"""The results of `benchmark_memory` as plain objects: a row, and the studies beside the rows."""
+
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from typing import Any
+
+from stages.memory.allocator import MIB
+from stages.memory.fit import batches, capacity, length_unit, lengths
+from stages.memory.gpt2_2021 import build_as_in_2021
+from stages.memory.measurement import Job, Measurement, measure
+from stages.memory.models import (
+    Config,
+    build,
+    check_length,
+    configuration,
+    positions_of,
+    with_depth,
+    with_positions,
+)
+from stages.memory.prediction import (
+    Builder,
+    Prediction,
+    predict,
+    stock_reformer,
+    trace_inference,
+    trace_training,
+)
+from stages.study.errors import StudyError
+from stages.study.memory import Curve, MemoryRow, MemoryStudy
+
+DIGITS = 3
+
+
+def mib(size: int) -> float:
+    """Bytes as MiB, rounded as every result is."""
+    return round(size / MIB, DIGITS)
+
+
+def parts(sizes: dict[str, int]) -> dict[str, float]:
+    """The parts of a sum of bytes, as MiB."""
+    return {name: mib(size) for name, size in sizes.items()}
+
+
+def percent(value: float, reference: float | None) -> float | None:
+    """By how much a value is off its reference, in percent of the reference."""
+    return None if reference is None else round(100 * (value - reference) / reference, DIGITS)
+
+
+def model_of(study: MemoryStudy, name: str) -> tuple[Config, Builder]:
+    """The configuration of a row's model, and how to make it.
+
+    Raises:
+        StudyError: the row asks for what its model does not have.
+    """
+    row, where = study.rows[name], f"memory.rows.{name}"
+    config = configuration(study.models[row.model], f"memory.models.{row.model}")
+    config = with_positions(config, row.positions, where)
+    if row.allocations == "today":
+        return config, partial(build, config)
+    if config.model_type != "gpt2":
+        raise StudyError(f"{where}: allocations: {row.allocations} is for model_type gpt2")
+    return config, partial(build_as_in_2021, config)
+
+
+def row_result(study: MemoryStudy, name: str) -> dict[str, Any]:
+    """Predict a row, and measure it if it asks for that; what goes wrong is in `why`."""
+    row = study.rows[name]
+    result: dict[str, Any] = {
+        "row": name,
+        **row.model_dump(include={"model", "positions", "allocations"}),
+        **row.model_dump(include={"batch_size", "sequence_length"}),
+        **dict.fromkeys(("device", "measured_mib", "measured_error_percent")),
+        **dict.fromkeys(("measured_allocated_mib", "measured_reserved_mib")),
+        **dict.fromkeys(("predicted_mib", "predicted_allocated_mib", "predicted_reserved_mib")),
+        **dict.fromkeys(("context_mib", "weights_mib", "composition", "modules")),
+        "published_mib": row.published_mib,
+        **dict.fromkeys(("error_percent", "why")),
+    }
+    try:
+        config, builder = model_of(study, name)
+        result["positions"] = positions_of(config)
+        check_length(config, row.sequence_length)
+        prediction = predict(trace_inference(builder, row.batch_size, row.sequence_length))
+    except StudyError as error:
+        return result | {"why": str(error)}
+    result |= _predicted(prediction, study.cards[study.card].context_mib, row)
+    return result | _measured(study, row, builder, result["predicted_allocated_mib"])
+
+
+def _predicted(prediction: Prediction, context_mib: int, row: MemoryRow) -> dict[str, Any]:
+    total = round(mib(prediction.reserved) + context_mib, DIGITS)
+    return {
+        "predicted_mib": total,
+        "predicted_allocated_mib": mib(prediction.allocated),
+        "predicted_reserved_mib": mib(prediction.reserved),
+        "context_mib": context_mib,
+        "weights_mib": mib(prediction.weights),
+        "composition": parts(prediction.kinds),
+        "modules": parts(prediction.modules),
+        "error_percent": percent(total, row.published_mib),
+    }
+
+
+def _measured(
+    study: MemoryStudy, row: MemoryRow, builder: Builder, allocated_mib: float
+) -> dict[str, Any]:
+    if not row.measure:
+        return {"why": "predicted only"}
+    limits = study.limits
+    shape = row.batch_size, row.sequence_length
+    found = measure(Job(builder, *shape, allocated_mib, limits.mib, limits.seconds))
+    return {
+        "device": found.device,
+        "measured_mib": _rounded(found.mib),
+        "measured_allocated_mib": _rounded(found.allocated_mib),
+        "measured_reserved_mib": _rounded(found.reserved_mib),
+        "measured_error_percent": _prediction_error(found, allocated_mib),
+        "why": found.why,
+    }
+
+
+def _prediction_error(found: Measurement, allocated_mib: float) -> float | None:
+    """By how much the prediction misses what was in use: resident on a CPU, allocated on a GPU."""
+    used = found.mib if found.allocated_mib is None else found.allocated_mib
+    return percent(allocated_mib, used)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, DIGITS)
+
+
+def cards_result(study: MemoryStudy) -> dict[str, Any]:
+    """For the rows that `fits` names: what each card can do with the model."""
+    return {name: _fits(study, name) for name in study.fits}
+
+
+def _fits(study: MemoryStudy, name: str) -> dict[str, Any]:
+    row = study.rows[name]
+    config, builder = model_of(study, name)
+    check_length(config, row.sequence_length)
+    by_length = lengths(config, lambda tokens: trace_inference(builder, row.batch_size, tokens))
+    by_batch = batches(lambda count: trace_inference(builder, count, row.sequence_length))
+    cards = {}
+    for card_name, card in study.cards.items():
+        room = capacity(card.memory_mib, card.context_mib)
+        units, most = by_length.largest(room), by_batch.largest(room)
+        cards[card_name] = {
+            "memory_mib": card.memory_mib,
+            "context_mib": card.context_mib,
+            "fits": most >= row.batch_size,
+            "longest_sequence": units * length_unit(config),
+            "longest_is_limited_by": "positions" if units == by_length.limit else "memory",
+            "largest_batch": most,
+        }
+    return {
+        **row.model_dump(include={"model", "batch_size", "sequence_length", "allocations"}),
+        "positions": positions_of(config),
+        "cards": cards,
+    }
+
+
+def training_result(study: MemoryStudy) -> list[dict[str, Any]]:
+    """Training memory of every curve at every depth and length, in that order."""
+    training = study.training
+    points = [
+        (study, name, layers, length)
+        for name in training.curves
+        for layers in training.layers
+        for length in training.sequence_lengths
+    ]
+    start = get_context("fork" if sys.platform == "linux" else "spawn")
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=start) as pool:
+        return list(pool.map(_training_point, points))
+
+
+def _training_point(point: tuple[MemoryStudy, str, int, int]) -> dict[str, Any]:
+    study, name, layers, length = point
+    training = study.training
+    curve = training.curves[name]
+    trace = trace_training(
+        _trainee(study, curve, layers, length),
+        training.batch_size,
+        length,
+        training.optimizer,
+        curve.checkpointing,
+    )
+    prediction = predict(trace)
+    return {
+        "curve": name,
+        "model": curve.model,
+        "layers": layers,
+        "batch_size": training.batch_size,
+        "sequence_length": length,
+        "optimizer": training.optimizer,
+        "weights_mib": mib(prediction.weights),
+        "predicted_allocated_mib": mib(prediction.allocated),
+        "predicted_reserved_mib": mib(prediction.reserved),
+        "composition": parts(prediction.kinds),
+    }
+
+
+def _trainee(study: MemoryStudy, curve: Curve, layers: int, length: int) -> Builder:
+    where = f"memory.models.{curve.model}"
+    config = with_depth(configuration(study.models[curve.model], where), layers, length)
+    if config.model_type == "reformer":
+        return partial(stock_reformer, config, curve.reversible)
+    return partial(build, config)

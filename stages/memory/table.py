@@ -1,0 +1,135 @@
+"""The memory of a model of one's own, as a table on the terminal."""
+
+import json
+from argparse import Namespace
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from tabulate import tabulate
+from transformers import AutoConfig
+
+from stages.memory.allocator import MIB, fits
+from stages.memory.fit import batches, capacity, length_unit, lengths
+from stages.memory.models import Config, build, check_length, configuration, with_positions
+from stages.memory.prediction import Prediction, predict, trace_inference, trace_training
+from stages.memory.trace import Trace
+from stages.study.errors import StudyError
+from stages.study.memory import Card
+from stages.study.params import known
+
+SHOWN_FROM = MIB // 10
+"""Modules that ask for fewer bytes are left out."""
+
+
+def print_table(given: Namespace, cards: dict[str, Card]) -> None:
+    """Print what a model takes, and what each card can do with it.
+
+    Args:
+        given: the command line of stages.benchmark_memory.
+        cards: params.yaml's.
+
+    Raises:
+        StudyError: an unknown card, a configuration that does not build, a length beyond the
+            positions, a shape that the model does not run on.
+    """
+    chosen = {name: known("memory.cards", cards, name) for name in given.card or cards}
+    for name in ("batch_size", "sequence_length"):
+        if getattr(given, name) < 1:
+            raise StudyError(f"--{name.replace('_', '-')} must be at least 1")
+    config = _configuration(given)
+    check_length(config, given.sequence_length)
+    record = _recorder(given, config)
+    trace = record(given.batch_size, given.sequence_length)
+    what = f"training with {given.optimizer}" if given.training else "inference"
+    print(f"{config.model_type}, {given.batch_size} x {given.sequence_length} tokens, ", end="")
+    print(f"{given.dtype}, {what}\n")
+    print(_sums(predict(trace)), end="\n\n")
+    print(_fits(given, config, record, trace, chosen))
+    print("\nfits: reserved memory, within the card's memory less its CUDA context")
+
+
+def _configuration(given: Namespace) -> Config:
+    if given.model is not None:
+        try:
+            config = AutoConfig.from_pretrained(given.model, trust_remote_code=False)
+        except (OSError, ValueError) as error:
+            raise StudyError(f"--model {given.model}: {' '.join(str(error).split())}") from error
+    else:
+        path: Path = given.config / "config.json" if given.config.is_dir() else given.config
+        config = configuration(_read(path), str(path), strict=False)
+    if given.attention is not None:
+        config._attn_implementation = given.attention
+    return with_positions(config, given.positions, "--positions")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StudyError(f"--config {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise StudyError(f"--config {path} is not JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise StudyError(f"--config {path}: expected a JSON object")
+    return values
+
+
+def _recorder(given: Namespace, config: Config) -> Callable[[int, int], Trace]:
+    builder = partial(build, config, getattr(torch, given.dtype))
+    if not given.training:
+        return partial(trace_inference, builder)
+    return partial(
+        trace_training, builder, optimizer=given.optimizer, checkpointing=given.checkpointing
+    )
+
+
+def _sums(prediction: Prediction) -> str:
+    modules = [(name, size) for name, size in prediction.modules.items() if size >= SHOWN_FROM]
+    rows = [
+        ("weights, position table and buffers", prediction.weights),
+        ("peak allocated", prediction.allocated),
+        *((f"- for {kind}", size) for kind, size in prediction.kinds.items()),
+        *((f"- by {module or 'the model itself'}", size) for module, size in modules),
+        ("peak reserved", prediction.reserved),
+    ]
+    return tabulate(
+        [(name, size / MIB) for name, size in rows], headers=["", "MiB"], floatfmt=",.1f"
+    )
+
+
+def _fits(
+    given: Namespace,
+    config: Config,
+    record: Callable[[int, int], Trace],
+    trace: Trace,
+    cards: dict[str, Card],
+) -> str:
+    by_length = lengths(config, partial(record, given.batch_size))
+    by_batch = batches(lambda count: record(count, given.sequence_length))
+    rows = []
+    for name, card in cards.items():
+        room = capacity(card.memory_mib, card.context_mib)
+        units = by_length.largest(room)
+        end = " (all its positions)" if units == by_length.limit else ""
+        rows.append(
+            (
+                name,
+                card.memory_mib,
+                card.context_mib,
+                "yes" if fits(trace.sizes, trace.events, room) else "no",
+                f"{units * length_unit(config)}{end}",
+                by_batch.largest(room),
+            )
+        )
+    headers = [
+        "card",
+        "MiB",
+        "context MiB",
+        "fits",
+        f"longest sequence, batch {given.batch_size}",
+        f"largest batch, length {given.sequence_length}",
+    ]
+    return tabulate(rows, headers=headers)

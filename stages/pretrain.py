@@ -1,0 +1,188 @@
+"""Make or fetch a base model and its tokenizer: `python -m stages.pretrain MODEL`.
+
+Writes data/bases/MODEL: config.json, model.safetensors, spiece.model and card.json. A model with
+`pretraining` gets a SentencePiece tokenizer and weights trained here on its own text, none of it a
+corpus of the study; a model with `checkpoint` is fetched.
+"""
+
+import shutil
+import string
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+import sentencepiece
+from transformers import PreTrainedModel, ReformerConfig
+
+from stages.fetching.fetch import fetch
+from stages.reformer.model import create_reformer, load_reformer, parameter_counts
+from stages.study import machine
+from stages.study.console import run
+from stages.study.layout import BASES, TIMINGS
+from stages.study.outputs import whole_folder, write_json
+from stages.study.params import LENGTH_MULTIPLE, Model, Pretraining, known, load_params
+from stages.study.sources import CheckpointSource, licence_line
+from stages.text.corpora import cut_points, documents, first, write_text
+from stages.text.splits import Split
+from stages.text.tokens import load_tokenizer, load_tokens, write_tokens
+from stages.text.windows import contiguous, refuse_empty
+from stages.training.checkpoints import fingerprint, work_folder
+from stages.training.trainer import train
+
+PUBLISHED_ARCHITECTURE: dict[str, Any] = {
+    "attn_layers": ["local", "lsh", "local", "lsh", "local", "lsh"],
+    "hidden_size": 256,
+    "num_attention_heads": 2,
+    "attention_head_size": 64,
+    "feed_forward_size": 512,
+    "hidden_act": "relu",
+    "axial_pos_shape": [512, 1024],
+    "axial_pos_embds_dim": [64, 192],
+    "max_position_embeddings": 524288,
+    "num_buckets": [64, 128],
+    "num_hashes": 1,
+    "lsh_attn_chunk_length": 64,
+    "local_attn_chunk_length": 64,
+    "hidden_dropout_prob": 0.05,
+    "local_attention_probs_dropout_prob": 0.05,
+    "lsh_attention_probs_dropout_prob": 0.0,
+    "is_decoder": True,
+    "pad_token_id": 0,
+    "eos_token_id": 2,
+}
+"""google/reformer-crime-and-punishment's config.json, but for the vocabulary."""
+
+
+def train_tokenizer(text: Path, pieces: int, target: Path) -> None:
+    """Train a lossless SentencePiece BPE model on a text file.
+
+    Nothing is normalised, and every printable ASCII character and the newline are pieces, so that
+    only other scripts and signs become unknown: a text full of unknown pieces looks easier than
+    it is.
+    """
+    printable = string.ascii_letters + string.digits + string.punctuation
+    with text.open(encoding="utf-8") as lines, target.open("wb") as file:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=(line.rstrip("\n") for line in lines),
+            model_writer=file,
+            model_type="bpe",
+            vocab_size=pieces,
+            character_coverage=1.0,
+            required_chars=printable,
+            user_defined_symbols=["\n"],
+            normalization_rule_name="identity",
+            remove_extra_whitespaces=False,
+            add_dummy_prefix=False,
+            max_sentence_length=text.stat().st_size,
+            num_threads=1,
+            minloglevel=2,
+        )
+
+
+def prepare_text(recipe: Pretraining, folder: Path, mirror: str | None) -> dict[str, Split]:
+    """Fetch the base text, train the tokenizer on it, and cut its windows."""
+    print(licence_line(recipe.file))
+    raw = folder / "raw"
+    fetch(recipe.file, raw, mirror=mirror)
+    whole = list(first(documents(raw, recipe.format), recipe.first_bytes))
+    cut, _ = cut_points([len(part) for part in whole], recipe.validation, 0.0)
+    write_text(folder, "train", whole[:cut])
+    write_text(folder, "validation", whole[cut:])
+    train_tokenizer(folder / "train.txt", recipe.pieces, folder / "spiece.model")
+    return {
+        name: _windows(folder, name, recipe.sequence_length) for name in ("train", "validation")
+    }
+
+
+def _windows(folder: Path, name: str, length: int) -> Split:
+    write_tokens(load_tokenizer(folder), folder, name, folder)
+    tokens = load_tokens(folder, name)
+    windows = contiguous(len(tokens), length, every_token=name == "validation")
+    refuse_empty(windows, "pretraining", name, len(tokens), length)
+    return Split(tokens, windows, length, "contiguous")
+
+
+def architecture(model: Model, recipe: Pretraining) -> ReformerConfig:
+    """The published architecture, with what the recipe and the model's options say over it."""
+    return ReformerConfig(
+        **{**PUBLISHED_ARCHITECTURE, **recipe.architecture},
+        vocab_size=recipe.pieces,
+        axial_pos_embds=model.positions == "axial",
+        positions=model.positions,
+        lsh_causality=model.lsh_causality,
+        lsh_num_buckets=model.num_buckets,
+        reversible=model.reversible,
+    )
+
+
+def pretrain(
+    name: str, model: Model, recipe: Pretraining, target: Path, mirror: str | None
+) -> None:
+    """Make a base model from its own text and write it to `target`."""
+    machine.make_deterministic(recipe.train.threads)
+    with work_folder("pretrain", name, fingerprint(model.model_dump(mode="json"), [])) as work:
+        text = work / "text"
+        shutil.rmtree(text, ignore_errors=True)
+        text.mkdir()
+        splits = prepare_text(recipe, text, mirror)
+        machine.seed(recipe.train.seed)
+        fresh = create_reformer(architecture(model, recipe))
+        trained = train(fresh, splits["train"], splits["validation"], recipe.train, work)
+        with whole_folder(target) as folder:
+            trained.model.save_pretrained(folder)
+            shutil.copyfile(text / "spiece.model", folder / "spiece.model")
+            write_json(folder / "history.json", trained.history)
+            learnt = {
+                "tokens_seen": trained.history["tokens_seen"],
+                "final_training_loss": trained.history["final_training_loss"],
+                "validation_loss": trained.history["evaluations"][-1]["validation_loss"],
+            }
+            write_json(folder / "card.json", card(name, trained.model, {"pretraining": learnt}))
+        write_json(TIMINGS / f"pretrain-{name}.json", {**trained.timings, **machine.describe()})
+
+
+def fetch_checkpoint(
+    name: str, model: Model, source: CheckpointSource, target: Path, mirror: str | None
+) -> None:
+    """Fetch a published checkpoint and write it, with its card, to `target`."""
+    print(licence_line(source))
+    with whole_folder(target) as folder:
+        fetched = fetch(source, folder / "fetched", mirror=mirror)
+        for path in (folder / "fetched").iterdir():
+            path.rename(folder / path.name)
+        (folder / "fetched").rmdir()
+        loaded = load_reformer(folder, sequence_length=LENGTH_MULTIPLE, **model.options())
+        write_json(folder / "card.json", card(name, loaded, {"checkpoint": fetched.model_dump()}))
+
+
+def card(name: str, model: PreTrainedModel, origin: dict[str, Any]) -> dict[str, Any]:
+    """What a model is: its shape, its parameters counted from the weights, where it is from."""
+    config = model.config
+    return {
+        "model": name,
+        "parameters": parameter_counts(model),
+        "layers": list(config.attn_layers),
+        "hidden_size": config.hidden_size,
+        "num_attention_heads": config.num_attention_heads,
+        "vocabulary": config.vocab_size,
+        "pretraining": None,
+        "checkpoint": None,
+        **origin,
+    }
+
+
+def main() -> None:
+    """Make or fetch the model named on the command line."""
+    parser = ArgumentParser(prog="python -m stages.pretrain", description=__doc__)
+    parser.add_argument("model", help="a key of `models` in params.yaml")
+    name = parser.parse_args().model
+    params = load_params()
+    model, mirror = known("models", params.models, name), params.sources.mirror
+    if model.pretraining is not None:
+        pretrain(name, model, model.pretraining, BASES / name, mirror)
+    elif model.checkpoint is not None:
+        fetch_checkpoint(name, model, model.checkpoint, BASES / name, mirror)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,1 @@
+"""The Reformer: stock checkpoints, our own arithmetic, equal to stock by test."""

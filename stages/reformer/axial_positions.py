@@ -1,0 +1,82 @@
+"""Position embeddings of a Reformer at any length.
+
+Axial tables of shape (rows, columns) hold position p at row p // columns of the first and column
+p % columns of the second. A text of any length up to rows x columns therefore uses a prefix of
+the trained tables, exactly; stock transformers refuses that in training.
+
+Shapes: B batch, L length, M hidden size.
+"""
+
+import torch
+from torch import Tensor
+from transformers.models.reformer.modeling_reformer import (
+    AxialPositionEmbeddings,
+    PositionEmbeddings,
+)
+
+from stages.reformer.dropout import dropped_, keep_mask
+from stages.study.errors import StudyError
+
+Positions = AxialPositionEmbeddings | PositionEmbeddings
+
+
+def position_limit(embeddings: Positions) -> int:
+    """How many positions the tables hold."""
+    if isinstance(embeddings, AxialPositionEmbeddings):
+        rows, columns = embeddings.axial_pos_shape
+        return int(rows * columns)
+    return int(embeddings.embedding.num_embeddings)
+
+
+def check_length(embeddings: Positions, length: int) -> None:
+    """Refuse a text that reaches beyond the position tables."""
+    limit = position_limit(embeddings)
+    if length > limit:
+        raise StudyError(
+            f"the text reaches position {length} and the model's position table holds {limit}: "
+            f"set sequence_length to at most {limit}, or choose positions: learned, which makes "
+            "a table of the run's own length."
+        )
+
+
+def prefix_embeddings(embeddings: Positions, length: int) -> Tensor:
+    """Embeddings (L, M) of the first positions, as views and copies that are cheap to train."""
+    if isinstance(embeddings, PositionEmbeddings):
+        return embeddings.embedding.weight[:length]
+    row_table, column_table = embeddings.weights  # (rows, 1, m), (1, columns, m')
+    columns = min(column_table.shape[1], length)
+    rows = -(-length // columns)
+    grid = torch.cat(
+        [
+            row_table[:rows].expand(-1, columns, -1),
+            column_table[:, :columns].expand(rows, -1, -1),
+        ],
+        dim=-1,
+    )
+    return grid.flatten(0, 1)[:length]
+
+
+def embeddings_at(embeddings: Positions, positions: Tensor) -> Tensor:
+    """Embeddings (..., M) of any positions (...)."""
+    if isinstance(embeddings, PositionEmbeddings):
+        return embeddings.embedding(positions)
+    row_table, column_table = embeddings.weights
+    columns = column_table.shape[1]
+    return torch.cat([row_table[positions // columns, 0], column_table[0, positions % columns]], -1)
+
+
+def drop_positions(embeddings: Positions, vectors: Tensor, batch: int, seed: int | None) -> Tensor:
+    """Stock's dropout of the first positions' vectors (L, M): to (B, L, M), or (1, L, M) without.
+
+    Tables of plain rows lose single numbers. Axial ones lose, in a text, whole columns: every
+    position with that remainder, and all of its numbers (stock's dropout2d).
+    """
+    if seed is None or embeddings.dropout == 0:
+        return vectors.unsqueeze(0)
+    length = vectors.shape[0]
+    if isinstance(embeddings, PositionEmbeddings):
+        return dropped_(vectors.expand(batch, -1, -1).clone(), embeddings.dropout, seed)
+    columns = embeddings.axial_pos_shape[1]
+    mask = keep_mask(seed, torch.Size((batch, columns)), embeddings.dropout, vectors)
+    mask = mask.repeat(1, -(-length // columns))[:, :length]
+    return vectors * mask.unsqueeze(-1)

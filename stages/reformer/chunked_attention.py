@@ -1,0 +1,432 @@
+"""Attention over chunks: local windows, and windows of the order that hashing makes.
+
+Both look at a query's own chunk and at the chunks before it, so cost grows linearly with length.
+The gradients are written out by hand: that saves half of the passes over memory, which cost as
+much as the products. Read `attend` first, then `LocalAttention` and `HashedAttention`.
+
+Shapes: B batch, H heads, L length, N = B x L tokens, M hidden size, D head size, R hash rounds,
+C chunk length, W window = C x (1 + chunks before), X all chunks of a batch, one after the other.
+"""
+
+from math import prod
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from stages.reformer.dropout import dropped_probabilities
+from stages.reformer.hashing import hash_vectors
+
+MASKED = -(2.0**30)  # never attended to
+ONLY_ITSELF = -1e5  # attended to only where a query has nothing else
+Causality = Literal["strict", "published"]
+
+
+class Geometry(NamedTuple):
+    """How tokens are laid out in heads and chunks."""
+
+    batch: int
+    length: int
+    heads: int
+    size: int  # D
+    chunk: int  # C
+    before: int  # chunks that a window reaches back
+
+    @property
+    def window(self) -> int:
+        """W."""
+        return self.chunk * (1 + self.before)
+
+
+class Attended(NamedTuple):
+    """What `attend` finds besides its output."""
+
+    probabilities: Tensor  # X C W
+    kept: Tensor  # X C W, after dropout; the same tensor without
+    sums: Tensor  # X C, log-sum-exp of the scores; empty unless asked for
+
+
+def windows(rows: Tensor, chunks: int, geometry: Geometry) -> Tensor:
+    """Overlapping views (X, W, D) of rows (before x C + X x C, D): every chunk and those before it.
+
+    A window of a text's first chunk reaches into another text, and has to be masked there.
+    """
+    shape = (chunks, geometry.window, rows.shape[-1])
+    return rows.as_strided(shape, (geometry.chunk * rows.stride(0), *rows.stride()))
+
+
+def attend(
+    scores: Tensor, queries: Tensor, keys: Tensor, values: Tensor, output: Tensor,
+    probability: float, seed: int | None, *, rounds: int = 1, itself: Tensor | None = None,
+) -> Attended:  # fmt: skip
+    """Softmax attention of queries (X, C, D) over windows (X, W, D), into output (X, C, D).
+
+    Args:
+        scores: (X, C, W), what is added to the product; overwritten.
+        queries: each scaled, or its keys.
+        keys: of the windows.
+        values: of the windows.
+        output: is filled.
+        probability: of dropout.
+        seed: of the dropout mask, None in evaluation.
+        rounds: more than one asks for the log-sum-exp of the scores.
+        itself: (X, C, W) where scores are set to ONLY_ITSELF, with stock's rounding after that.
+    """
+    scores.baddbmm_(queries, keys.transpose(1, 2))
+    if itself is not None:
+        sums = scores.masked_fill_(itself, ONLY_ITSELF).float().logsumexp(-1)
+        probabilities = (scores - sums.unsqueeze(-1)).exp_().to(scores.dtype)
+    else:
+        highest = scores.amax(-1).float() if rounds > 1 else scores.new_empty(0)
+        probabilities = torch.softmax(scores, dim=-1)
+        # the same as logsumexp, but it does not depend on where in the window the keys are
+        sums = highest - probabilities.amax(-1).float().log() if rounds > 1 else highest
+    kept = dropped_probabilities(probabilities, probability, seed)
+    torch.bmm(kept, values, out=output)
+    return Attended(probabilities, kept, sums)
+
+
+def score_gradients(
+    attended: Attended, values: Tensor, output_gradient: Tensor, inner: Tensor
+) -> Tensor:
+    """Gradients (X, C, W) of scores; inner (X, C, 1) is each output times its gradient."""
+    gradient = torch.bmm(output_gradient, values.transpose(1, 2))
+    if attended.kept is attended.probabilities:
+        return gradient.sub_(inner).mul_(attended.probabilities)
+    return gradient.mul_(attended.kept).addcmul_(attended.probabilities, inner, value=-1)
+
+
+def add_over_windows(rows: Tensor, weights: Tensor, vectors: Tensor, geometry: Geometry) -> None:
+    """Fill rows (X*C, D) with the sum, over the windows that hold a row, of weights^T x vectors.
+
+    Args:
+        rows: the gradient of what `windows` had as its rows, less those before the first chunk.
+        weights: (X, C, W), zero where masked.
+        vectors: (X, C, D).
+        geometry: of the chunks.
+    """
+    chunk, before = geometry.chunk, geometry.before
+    chunks = rows.unflatten(0, (-1, chunk))  # X C D
+    turned = weights.transpose(1, 2)
+    torch.bmm(turned[:, before * chunk :], vectors, out=chunks)
+    for back in range(1, min(before, len(chunks) - 1) + 1):
+        slot = slice((before - back) * chunk, (before - back + 1) * chunk)
+        chunks[:-back].add_(torch.bmm(turned[back:, slot], vectors[back:]))
+
+
+def local_bias(geometry: Geometry, real: Tensor | None, like: Tensor) -> Tensor:
+    """Added to local scores: (1 or B, L / C, C, W), 0 where a query may look, MASKED elsewhere."""
+    chunk, before, device = geometry.chunk, geometry.before, like.device
+    query = torch.arange(geometry.length, device=device).view(-1, chunk, 1)
+    first = torch.arange(0, geometry.length, chunk, device=device).view(-1, 1, 1) - before * chunk
+    key = first + torch.arange(geometry.window, device=device)  # L/C 1 W
+    allowed = ((key <= query) & (key >= 0)).unsqueeze(0)
+    if real is not None:
+        real_keys = F.pad(real, (before * chunk, 0)).unfold(1, geometry.window, chunk)  # B L/C W
+        allowed = allowed & (real_keys.unsqueeze(2) | (key == query))
+    bias = torch.zeros(allowed.shape, device=device, dtype=like.dtype)
+    return bias.masked_fill_(~allowed, MASKED)
+
+
+class LocalAttention(torch.autograd.Function):
+    """Attention over the own chunk and those before it: tokens (N, M) to heads' outputs (N, H*D)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, tokens: Tensor, weight: Tensor, bias: Tensor, geometry: Geometry,
+        probability: float, seeds: list[int] | None,
+    ) -> Tensor:  # fmt: skip
+        """Attend, with the weights of queries, keys and values stacked (3*H*D, M)."""
+        lead = geometry.before * geometry.chunk
+        projected = tokens.new_zeros(lead + len(tokens), len(weight))
+        torch.mm(tokens, weight.t(), out=projected[lead:])
+        output = tokens.new_empty(len(tokens), geometry.heads * geometry.size)
+        saved = []
+        for head in range(geometry.heads):
+            queries, keys, values = _local_views(projected, head, geometry)
+            scores = bias.expand(geometry.batch, -1, -1, -1).flatten(0, 1).clone()
+            attended = attend(
+                scores, queries, keys, values, _head_chunks(output, head, geometry), probability,
+                seeds and seeds[head],
+            )  # fmt: skip
+            saved += attended[:2]
+        ctx.geometry = geometry
+        ctx.save_for_backward(tokens, weight, projected, output, *saved)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of tokens and weight."""
+        geometry: Geometry = ctx.geometry
+        tokens, weight, projected, output, *saved = ctx.saved_tensors
+        inner = (gradient * output).view(-1, geometry.chunk, geometry.heads, geometry.size).sum(-1)
+        projected_gradient = torch.empty_like(projected[geometry.before * geometry.chunk :])
+        for head in range(geometry.heads):
+            attended = Attended(*saved[2 * head : 2 * head + 2], output)
+            queries, keys, values = _local_views(projected, head, geometry)
+            head_gradient = _head_chunks(gradient, head, geometry)
+            scores = score_gradients(
+                attended, values, head_gradient, inner[:, :, head].unsqueeze(-1)
+            )
+            d_queries, d_keys, d_values = _head_columns(projected_gradient, head, geometry)
+            torch.bmm(scores, keys, out=d_queries.unflatten(0, (-1, geometry.chunk)))
+            add_over_windows(d_keys, scores, queries, geometry)
+            add_over_windows(d_values, attended.kept, head_gradient, geometry)
+        return projected_gradient @ weight, projected_gradient.t() @ tokens, None, None, None, None
+
+
+def _head_columns(projected: Tensor, head: int, geometry: Geometry) -> tuple[Tensor, ...]:
+    """Views (rows, D) of a head's queries, keys and values."""
+    return projected.unflatten(1, (3, geometry.heads, geometry.size))[:, :, head].unbind(1)
+
+
+def _head_chunks(rows: Tensor, head: int, geometry: Geometry) -> Tensor:
+    """The view (X, C, D) of a head's columns in rows (N, H*D)."""
+    return rows.view(-1, geometry.chunk, geometry.heads, geometry.size)[:, :, head]
+
+
+def _local_views(projected: Tensor, head: int, geometry: Geometry) -> tuple[Tensor, ...]:
+    queries, keys, values = _head_columns(projected, head, geometry)
+    own = queries[geometry.before * geometry.chunk :].unflatten(0, (-1, geometry.chunk))
+    return own, windows(keys, len(own), geometry), windows(values, len(own), geometry)
+
+
+class HashRule(NamedTuple):
+    """How an lsh layer hashes and who sees whom."""
+
+    rotations: Tensor  # H D R S
+    factors: tuple[int, ...]  # of the number of buckets
+    causality: Causality
+    real: Tensor | None  # (B, L), False where a token is padding
+
+
+class HashOrder(NamedTuple):
+    """The order of (round, bucket, position): chunks are cut from it."""
+
+    rows: Tensor  # B H K, rows of (N*H, ...) in sorted order; K = R*L, and a chunk to wrap around
+    ranks: Tensor  # N H R, where in the sorted rows a token of a head is
+    scores: Tensor  # X C W, to be added to the product
+    itself: Tensor | None  # X C W, where a score has to be set to ONLY_ITSELF afterwards
+
+
+def hash_order(
+    buckets: Tensor, rule: HashRule, geometry: Geometry, dtype: torch.dtype
+) -> HashOrder:
+    """Sort positions and say who sees whom. Buckets: (B, H, R, L)."""
+    batch, heads, rounds, length = buckets.shape
+    device = buckets.device
+    sorted_buckets, order = torch.sort(buckets, dim=-1, stable=True)
+    wrap = geometry.before * geometry.chunk if rule.causality == "published" else 0
+    flat = order.flatten(2)  # B H R*L
+    flat = torch.cat([flat[..., flat.shape[-1] - wrap :], flat], dim=-1)  # B H K
+    span = flat.shape[-1]
+    text = torch.arange(batch, device=device).view(-1, 1, 1)
+    head = torch.arange(heads, device=device).view(-1, 1)
+    rows = (text * length + flat) * heads + head
+    first = (text * heads + head) * span + wrap + torch.arange(rounds, device=device) * length
+    rank = torch.arange(length, device=device) + first.unsqueeze(-1)  # B H R L
+    ranks = torch.empty_like(order).scatter_(-1, order, rank.expand_as(order))
+    ranks = ranks.permute(0, 3, 1, 2).reshape(batch * length, heads, rounds)
+    if rule.causality == "strict":
+        return HashOrder(rows, ranks, strict_scores(sorted_buckets, geometry, dtype), None)
+    scores, itself = published_scores(flat, rule.real, geometry, dtype)
+    return HashOrder(rows, ranks, scores, itself if rounds > 1 else None)
+
+
+def strict_scores(sorted_buckets: Tensor, geometry: Geometry, dtype: torch.dtype) -> Tensor:
+    """A query sees the last `before` x C items before it in its own bucket: only the past.
+
+    Which earlier items share a bucket depends on nothing later, and within a bucket the order is
+    by position; so what a query sees does not either. How the order is cut into chunks depends
+    on the future, but a window always holds all of what is seen.
+
+    Args:
+        sorted_buckets: (B, H, R, L), ascending.
+        geometry: of the chunks.
+        dtype: of the scores.
+
+    Returns:
+        (X, C, W)
+    """
+    chunk, device = geometry.chunk, sorted_buckets.device
+    lead = geometry.before * chunk
+    rank = torch.arange(sorted_buckets.shape[-1], device=device)
+    begins = F.pad(sorted_buckets.diff(dim=-1) != 0, (1, 0))  # B H R L
+    bucket_start = torch.cummax(rank * begins, dim=-1).values
+    lowest = torch.maximum(bucket_start, rank - lead) - (rank // chunk * chunk - lead)
+    lowest = (lowest * -MASKED).to(dtype).view(-1, chunk, 1)  # X C 1
+    key = torch.arange(geometry.window, device=device)
+    own = torch.arange(chunk, device=device).unsqueeze(-1) + lead
+    past = torch.zeros(chunk, geometry.window, device=device, dtype=dtype)
+    past.masked_fill_(key > own, MASKED).masked_fill_(key == own, ONLY_ITSELF)
+    scores = (key * -MASKED).to(dtype) - lowest  # 0 or more from `lowest` on
+    return torch.minimum(scores, past, out=scores)
+
+
+def published_scores(
+    order: Tensor, real: Tensor | None, geometry: Geometry, dtype: torch.dtype
+) -> tuple[Tensor, Tensor | None]:
+    """The published rule: earlier positions of the window, whatever their bucket. Not causal.
+
+    The windows are cut from the order of all positions, so which earlier ones fall into a query's
+    window depends on how later tokens hash.
+
+    Args:
+        order: (B, H, K) positions, the last chunks before the first ones.
+        real: (B, L), False where a token is padding.
+        geometry: of the chunks.
+        dtype: of the scores.
+
+    Returns:
+        What to add to the scores (X, C, W), and where a query meets itself.
+    """
+    chunk, lead = geometry.chunk, geometry.before * geometry.chunk
+    query = order.float().view(-1, chunk, 1)  # X C 1
+    position = order.float()
+    if real is not None:
+        hidden = ~real[:, None].expand(-1, order.shape[1], -1).gather(-1, order)
+        position = position + hidden * 2.0**23
+    rows = F.pad(position.flatten(), (lead, 0), value=2.0**23)
+    key = windows(rows.unsqueeze(-1), len(query), geometry).transpose(1, 2)  # X 1 W
+    # 0 for an earlier key, -1 for itself, less for a later one
+    scores = (query - 1 - key).clamp_(max=0).mul_(-ONLY_ITSELF)
+    return scores.to(dtype), query == key
+
+
+def unit_keys(queries: Tensor) -> tuple[Tensor, Tensor]:
+    """Keys of shared query/key vectors (rows, D), and the factors (rows, 1) that made them.
+
+    Keys have unit mean square, and are divided by sqrt(D) as scores are elsewhere.
+    """
+    mean_square = queries.float().square().mean(-1, keepdim=True)
+    factor = (mean_square + 1e-6).rsqrt_().mul_(queries.shape[-1] ** -0.5).to(queries.dtype)
+    return queries * factor, factor
+
+
+def add_key_gradients(
+    query_gradient: Tensor, key_gradient: Tensor, keys: Tensor, factor: Tensor
+) -> None:
+    """Add to query_gradient what comes through `unit_keys`; key_gradient is overwritten."""
+    along = (keys * key_gradient).sum(-1, keepdim=True)
+    key_gradient.addcmul_(keys, along, value=-1)
+    query_gradient.addcmul_(key_gradient, factor)
+
+
+class HashedAttention(torch.autograd.Function):
+    """Attention over chunks of the hash order: tokens (N, M) to heads' outputs (N, H*D)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, tokens: Tensor, weight: Tensor, rule: HashRule, geometry: Geometry,
+        probability: float, seed: int | None, memory: list[Tensor],
+    ) -> Tensor:  # fmt: skip
+        """Attend, with weights (H, 2, D, M) flattened: each head's shared query/keys, then values.
+
+        `memory` keeps the buckets for a second run in the backward pass, which could round
+        otherwise and hash differently.
+        """
+        projected = torch.mm(tokens, weight.t()).view(-1, 2 * geometry.size)  # N*H 2*D
+        if not memory:
+            memory.append(_buckets(projected, rule, geometry))
+        order = hash_order(memory[0], rule, geometry, tokens.dtype)
+        lead, chosen = geometry.before * geometry.chunk, order.rows.flatten()
+        gathered = projected.new_zeros(lead + len(chosen), 2 * geometry.size)
+        torch.index_select(projected, 0, chosen, out=gathered[lead:])
+        keys, factor = unit_keys(gathered[:, : geometry.size])
+        queries, key_windows, value_windows = _sorted_views(gathered, keys, geometry)
+        sorted_output = projected.new_empty(queries.shape)
+        rounds = order.ranks.shape[-1]
+        attended = attend(
+            order.scores, queries, key_windows, value_windows, sorted_output, probability, seed,
+            rounds=rounds, itself=order.itself,
+        )  # fmt: skip
+        output, weights = combine_rounds(sorted_output.flatten(0, 1), attended.sums, order.ranks)
+        output = output.view(len(tokens), -1)
+        ctx.geometry, ctx.itself = geometry, order.itself
+        ctx.save_for_backward(
+            tokens, weight, gathered, keys, factor, output, weights, chosen, order.ranks,
+            *attended[:2],
+        )  # fmt: skip
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of tokens and weight."""
+        geometry: Geometry = ctx.geometry
+        tokens, weight, gathered, keys, factor, output, weights, chosen, ranks, *attended = (
+            ctx.saved_tensors
+        )
+        attended = Attended(*attended, weights)
+        queries, key_windows, value_windows = _sorted_views(gathered, keys, geometry)
+        inner = (gradient * output).view(-1, geometry.size).sum(-1, keepdim=True)
+        inner = _sort_gradient(inner, chosen, ranks, weights).view(*queries.shape[:2], 1)
+        gradient = _sort_gradient(gradient.view(-1, geometry.size), chosen, ranks, weights)
+        gradient = gradient.view(queries.shape)
+        scores = score_gradients(attended, value_windows, gradient, inner)
+        if ctx.itself is not None:
+            scores.masked_fill_(ctx.itself, 0)
+        sorted_gradient = torch.empty_like(gathered[gathered.shape[0] - len(chosen) :])
+        for_queries, for_values = sorted_gradient.split(geometry.size, dim=1)
+        for_keys = torch.empty_like(for_queries)
+        torch.bmm(scores, key_windows, out=for_queries.view(queries.shape))
+        add_over_windows(for_keys, scores, queries, geometry)
+        add_over_windows(for_values, attended.kept, gradient, geometry)
+        lead = geometry.before * geometry.chunk
+        add_key_gradients(for_queries, for_keys, keys[lead:], factor[lead:])
+        projected = _unsort_gradient(sorted_gradient, chosen, ranks).view(len(tokens), -1)
+        return projected @ weight, projected.t() @ tokens, None, None, None, None, None
+
+
+def _buckets(projected: Tensor, rule: HashRule, geometry: Geometry) -> Tensor:
+    """Buckets (B, H, R, L) of the shared query/keys in projected (N*H, 2*D)."""
+    vectors = projected.view(-1, geometry.heads, 2 * geometry.size)[..., : geometry.size]
+    buckets = hash_vectors(vectors.transpose(0, 1), rule.rotations, rule.factors)  # H N R
+    rounds = buckets.shape[-1]
+    buckets = buckets.view(geometry.heads, geometry.batch, geometry.length, rounds)
+    buckets = buckets.permute(1, 0, 3, 2)
+    if rule.real is not None:  # padding gets a bucket of its own, the last
+        buckets = buckets.masked_fill(~rule.real[:, None, None], prod(rule.factors))
+    return buckets.contiguous()
+
+
+def _sorted_views(gathered: Tensor, keys: Tensor, geometry: Geometry) -> tuple[Tensor, ...]:
+    """Queries (X, C, D), and windows (X, W, D) of keys and values, in sorted order."""
+    shared, values = gathered.split(geometry.size, dim=1)
+    queries = shared[geometry.before * geometry.chunk :].unflatten(0, (-1, geometry.chunk))
+    chunks = len(queries)
+    return queries, windows(keys, chunks, geometry), windows(values, chunks, geometry)
+
+
+def combine_rounds(rows: Tensor, sums: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
+    """Bring sorted rows (X*C, D) back to (N*H, D), weighing rounds by the mass that each found.
+
+    Returns:
+        The rows and the weights (N*H, R), empty for a single round.
+    """
+    found = rows.index_select(0, ranks.flatten())
+    if ranks.shape[-1] == 1:
+        return found, sums
+    sums = sums.flatten().index_select(0, ranks.flatten()).view(-1, ranks.shape[-1])
+    # not softmax: where a query has only itself in every round, stock's rounding at -1e5 shows
+    weights = torch.exp(sums - sums.logsumexp(-1, keepdim=True)).to(rows.dtype)
+    found = torch.bmm(weights.unsqueeze(1), found.view(*weights.shape, -1))
+    return found.squeeze(1), weights
+
+
+def _sort_gradient(rows: Tensor, chosen: Tensor, ranks: Tensor, weights: Tensor) -> Tensor:
+    """Rows (N*H, D) in sorted order (X*C, D), weighed by round, zero for chunks to wrap around."""
+    found = rows.index_select(0, chosen)
+    if len(chosen) == ranks.numel() and ranks.shape[-1] == 1:
+        return found
+    weights = weights if weights.numel() else rows.new_ones(ranks.numel())
+    factor = rows.new_zeros(len(chosen)).index_copy_(0, ranks.flatten(), weights.flatten())
+    return found.mul_(factor.unsqueeze(-1))
+
+
+def _unsort_gradient(rows: Tensor, chosen: Tensor, ranks: Tensor) -> Tensor:
+    """The sum (N*H, D) of all sorted rows (X*C, D) that a token was copied to."""
+    if len(chosen) == ranks.numel() and ranks.shape[-1] == 1:
+        return rows.index_select(0, ranks.flatten())
+    total = rows.new_zeros(ranks.shape[0] * ranks.shape[1], rows.shape[1])
+    return total.index_add_(0, chosen, rows)

@@ -1,0 +1,152 @@
+"""The report: the one stage that writes what git keeps.
+
+It reads every stage's results and writes metrics/*.json, plots/**/*.csv, plots/figures/*.svg and
+the sections of README.md. `--show` prints the tables of what is there, `--shape` draws the DAG
+into the README.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stages.reporting import readme
+from stages.reporting.metrics import METRICS, metrics, read_metrics
+from stages.reporting.published import load_published, published_tables, side_by_side
+from stages.reporting.results import MEMORY_KINDS, Results, read_results
+from stages.reporting.tables import Table, corpora_of, lengths_of, result_tables
+from stages.study import console
+from stages.study.errors import StudyError
+from stages.study.outputs import whole_folder, write_json
+from stages.study.params import Params, load_params
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from stages.reporting.tables import Runs
+
+PLOTS = Path("plots")
+MEMORY = "memory"
+
+
+def _tables(values: Mapping[str, Any], runs: "Runs") -> list[Table]:
+    published = load_published()
+    ours = [*result_tables(values, runs), side_by_side(published, values, runs)]
+    return [*ours, *published_tables(published)]
+
+
+def _figure(name: str) -> str:
+    return f"![{name.replace('-', ' ').replace('_', ' ')}](plots/figures/{name}.svg)"
+
+
+def _figures_section(values: Mapping[str, Any], runs: "Runs") -> str:
+    rows = [
+        f"| {_figure(f'training_loss-{corpus}')} | {_figure(f'validation_loss-{corpus}')} |"
+        for corpus in corpora_of(runs)
+    ]
+    losses = "\n".join(["| training loss | validation loss |", "|:--|:--|", *rows])
+    has_memory = any(_numbers(row) for row in values["memory"].values())
+    return "\n\n".join([losses, _figure(MEMORY)] if has_memory else [losses])
+
+
+def _numbers(row: Mapping[str, Any]) -> bool:
+    return any(row[f"{kind}_mib"] is not None for kind in MEMORY_KINDS)
+
+
+def readme_sections(values: Mapping[str, Any], runs: "Runs") -> dict[str, str]:
+    """What belongs between the README's markers: of metrics, runs and published.json alone."""
+    sections = {table.name: table.markdown() for table in _tables(values, runs)}
+    return {**sections, "figures": _figures_section(values, runs)}
+
+
+def _write_csv(folder: Path, frames: Mapping[str, "pd.DataFrame"]) -> None:
+    with whole_folder(folder) as partial:
+        for name, frame in frames.items():
+            frame.to_csv(partial / f"{name}.csv", index=False, lineterminator="\n")
+
+
+def _write_plots(results: Results, runs: "Runs", plots: Path) -> None:
+    """The figures and, beside them, the numbers that they show."""
+    # pandas and altair take a second to load, and `--show` needs neither.
+    from stages.reporting import curves, figures
+
+    losses, memory = curves.curves(results, runs), curves.memory_frame(results.memory)
+    lengths = lengths_of(runs)
+    with whole_folder(plots / "figures") as partial:
+        for column, frames in losses.items():
+            for corpus, frame in frames.items():
+                drawn = figures.loss_figure(frame, column, corpus, lengths)
+                (partial / f"{column}-{corpus}.svg").write_text(drawn, encoding="utf-8")
+        if len(memory):
+            drawn = figures.memory_figure(memory)
+            (partial / f"{MEMORY}.svg").write_text(drawn, encoding="utf-8")
+    for column, frames in losses.items():
+        _write_csv(plots / column, frames)
+    _write_csv(plots / MEMORY, {MEMORY: memory})
+
+
+def write_report(params: Params, root: Path = Path()) -> None:
+    """Read all results below `root` and write everything that git keeps.
+
+    Raises:
+        StudyError: a result is missing or broken; nothing has been written then.
+    """
+    results = read_results(params, root)
+    values = metrics(results)
+    for name, value in values.items():
+        write_json(root / METRICS / f"{name}.json", value)
+    _write_plots(results, params.runs, root / PLOTS)
+    if (root / readme.README).exists():
+        readme.fill(root / readme.README, readme_sections(values, params.runs))
+
+
+def print_results(root: Path = Path()) -> None:
+    """Print the tables of the metrics that are there, and where figures and README are."""
+    params = load_params(root / "params.yaml")
+    values = read_metrics(root / METRICS)
+    for table in result_tables(values, params.runs):
+        print(table.text(), end="\n\n")
+    shown = side_by_side(load_published(), values, params.runs)
+    if shown.rows:
+        print(shown.text(), end="\n\n")
+    print(f"figures  {(root / PLOTS / 'figures').resolve()}")
+    print(f"metrics  {(root / METRICS).resolve()}")
+    print(f"README   {(root / readme.README).resolve()}")
+
+
+def dag() -> str:
+    """The DAG of dvc.yaml as the README shows it.
+
+    Raises:
+        StudyError: dvc cannot read dvc.yaml; its own words are in the message.
+    """
+    command = [sys.executable, "-m", "dvc", "dag", "--mermaid"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise StudyError(f"`dvc dag --mermaid` failed: {done.stderr.strip()}")
+    return readme.shape(done.stdout)
+
+
+def main() -> None:
+    """Write the report, or only show what is there."""
+    parser = argparse.ArgumentParser(prog="python -m stages.report", description=main.__doc__)
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--show", action="store_true", help="print the results that are there")
+    only.add_argument("--shape", action="store_true", help="draw the DAG into README.md")
+    arguments = parser.parse_args()
+    if arguments.show:
+        print_results()
+    elif arguments.shape:
+        drawn = dag()
+        contents = readme.sections(readme.README.read_text(encoding="utf-8"))
+        readme.fill(readme.README, {**contents, readme.SHAPE: drawn})
+    else:
+        params = load_params()
+        write_report(params)
+        print(f"reported {len(params.runs)} runs and {len(params.memory.rows)} memory rows")
+
+
+if __name__ == "__main__":
+    console.run(main)

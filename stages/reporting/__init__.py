@@ -1,0 +1,1 @@
+"""From the stages' results to metrics, tables, figures and the README."""

@@ -1,0 +1,126 @@
+"""Run the study with `dvc repro`, saying what runs, how far it is and how long it still takes.
+
+`python -m stages.repro` is what `make repro` calls; what it is given more goes to `dvc repro`.
+"""
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from stages.study.console import run
+from stages.study.errors import StudyError
+from stages.study.outputs import read_json
+from stages.study.params import PARAMS, load_params
+
+DVC_FILE = Path("dvc.yaml")
+TIMINGS = Path("metrics/timings.json")
+STARTUP_SECONDS = 4.0
+"""What a stage takes that does not train: mostly to import what it needs."""
+
+BEGUN = re.compile(r"^Running stage '(?P<name>.+)':$")
+DONE = re.compile(r"^(?:Stage '.+' didn't change, skipping|Stage '.+' is cached - .*)$")
+CHATTER = re.compile(r"^(?:> .*|(?:Updating|Generating) lock file .*|To track .*|\s+git .*|)$")
+
+
+def stage_names(pipeline: dict[str, Any], params: dict[str, Any]) -> list[str]:
+    """All stages of a dvc.yaml, each `foreach` over a part of params.yaml written out."""
+    names: list[str] = []
+    for name, stage in pipeline["stages"].items():
+        if "foreach" in stage:
+            part = params
+            for key in stage["foreach"].strip("${}").split("."):
+                part = part[key]
+            names += [f"{name}@{key}" for key in part]
+        else:
+            names.append(name)
+    return names
+
+
+def expected_seconds(name: str, timings: dict[str, dict[str, float]]) -> float:
+    """How long a stage takes, by the last timings that git keeps."""
+    verb, _, key = name.partition("@")
+    recorded = {"finetune": key, "pretrain": f"pretrain-{key}"}.get(verb, "")
+    return STARTUP_SECONDS + timings.get(recorded, {}).get("runtime_seconds", 0.0)
+
+
+class Progress:
+    """How far a `dvc repro` is, told from the lines that it prints."""
+
+    def __init__(self, expected: dict[str, float]) -> None:
+        self.expected, self.left = expected, dict(expected)
+        self.count = self.ran = 0
+        self.running: str | None = None
+        self.planned = self.spent = self.began = 0.0
+
+    def lines(self, line: str, now: float) -> Iterator[str]:
+        """What to print in place of a line of `dvc repro`."""
+        begun = BEGUN.match(line)
+        if begun or DONE.match(line):
+            self._finish(now)
+            self.count += 1
+        if begun:
+            self.running, self.began = begun["name"], now
+            self.ran += 1
+            yield f"[{self.count}/{len(self.expected)}] {begun['name']}, {self._time_left()} left"
+        elif DONE.match(line):
+            self.left.pop(line.split("'")[1], None)
+        elif not CHATTER.match(line):
+            yield line
+
+    def _finish(self, now: float) -> None:
+        if self.running is not None:
+            self.planned += self.left.pop(self.running, 0.0)
+            self.spent += now - self.began
+            self.running = None
+
+    def _time_left(self) -> str:
+        pace = self.spent / self.planned if self.planned else 1.0
+        minutes, seconds = divmod(round(pace * sum(self.left.values())), 60)
+        return f"about {minutes} min {seconds:02d} s" if minutes else f"about {seconds} s"
+
+
+def repro(arguments: list[str]) -> Progress:
+    """Run `dvc repro` to its end.
+
+    Raises:
+        StudyError: a stage failed; what it said stands above.
+    """
+    load_params()
+    yaml = YAML(typ="safe")
+    names = stage_names(yaml.load(DVC_FILE), yaml.load(PARAMS))
+    timings = read_json(TIMINGS) if TIMINGS.exists() else {}
+    progress = Progress({name: expected_seconds(name, timings) for name in names})
+    command = [sys.executable, "-u", "-m", "dvc", "repro", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            for shown in progress.lines(line.rstrip("\n"), time.monotonic()):
+                print(shown, flush=True)
+    if process.returncode:
+        raise StudyError(
+            "the study stopped here, the message above says why; what is finished stays finished, "
+            "run `make repro` again to go on"
+        )
+    return progress
+
+
+def main() -> None:
+    """Run the study, then show its results."""
+    began = time.monotonic()
+    progress = repro(sys.argv[1:])
+    # The report needs pandas, which a failed study does not.
+    from stages.report import print_results
+
+    print_results()
+    seconds = time.monotonic() - began
+    print(f"{progress.ran} of {len(progress.expected)} stages ran, {seconds:.0f} s in all")
+
+
+if __name__ == "__main__":
+    run(main)

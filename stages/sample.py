@@ -1,0 +1,57 @@
+"""Continue a text with a run's model: `python -m stages.sample RUN PROMPT`."""
+
+from argparse import ArgumentParser
+
+import torch
+
+from stages.reformer.model import load_reformer
+from stages.study import machine
+from stages.study.console import run
+from stages.study.errors import StudyError
+from stages.study.layout import MODELS
+from stages.study.params import Params, known, load_params
+from stages.text.tokens import load_tokenizer
+
+
+def continuation(name: str, params: Params, prompt: str, pieces: int, seed: int) -> str:
+    """The prompt and `pieces` more, drawn from a run's model.
+
+    Raises:
+        StudyError: the run has not been trained yet, or the prompt is empty.
+    """
+    folder = MODELS / name
+    if not (folder / "model.safetensors").exists():
+        raise StudyError(f"runs.{name}: {folder} holds no model yet; run `make repro` first")
+    tokenizer = load_tokenizer(folder)
+    ids = tokenizer.encode(prompt)
+    if not ids:
+        raise StudyError('give a prompt that is not empty: make sample RUN=... PROMPT="The "')
+    machine.make_deterministic(params.evaluation(name).threads)
+    machine.seed(seed)
+    length = params.runs[name].sequence_length
+    model = load_reformer(folder, sequence_length=length, **params.attention(name).options()).eval()
+    room = length - len(ids)
+    if room < 1:
+        raise StudyError(f"the prompt has {len(ids)} pieces, runs.{name} reads at most {length}")
+    with torch.no_grad():
+        drawn = model.generate(
+            torch.tensor([ids]), max_new_tokens=min(pieces, room), do_sample=True, top_p=0.9
+        )
+    return str(tokenizer.decode(drawn[0].tolist()))
+
+
+def main() -> None:
+    """Print a continuation of the prompt on the command line."""
+    parser = ArgumentParser(prog="python -m stages.sample", description=__doc__)
+    parser.add_argument("run", help="a key of `runs` in params.yaml")
+    parser.add_argument("prompt", help="the text to continue")
+    parser.add_argument("--pieces", type=int, default=100, help="how many pieces to add")
+    parser.add_argument("--seed", type=int, default=42, help="another seed, another continuation")
+    arguments = parser.parse_args()
+    params = load_params()
+    known("runs", params.runs, arguments.run)
+    print(continuation(arguments.run, params, arguments.prompt, arguments.pieces, arguments.seed))
+
+
+if __name__ == "__main__":
+    run(main)

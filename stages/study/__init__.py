@@ -1,0 +1,1 @@
+"""What params.yaml holds, where things live, and how a stage meets files, terminal and machine."""

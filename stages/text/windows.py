@@ -1,0 +1,150 @@
+"""Windows of a sequence length over a split's tokens: only where each begins, no copy of them.
+
+A window is read at `length` positions from its start. Under `contiguous` its targets are the next
+token at every position, so the windows' targets tile the split. Under `published` a window is a
+block of its own: its first token is no target and its last position predicts nothing.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.study.errors import StudyError
+
+if TYPE_CHECKING:
+    from stages.study.params import Policy
+
+PUBLISHED_SHARDS = 4
+PUBLISHED_BATCH_ROWS = 1000
+NO_TARGET = -100
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Where the windows of a split begin, and how many of their first targets are not scored.
+
+    Attributes:
+        starts: (windows,) the token each begins at.
+        context: (windows,) targets at a window's beginning that an earlier window scored.
+    """
+
+    starts: NDArray[np.int64]
+    context: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+def contiguous(tokens: int, length: int, *, every_token: bool) -> Windows:
+    """Windows one after another; what does not fill the last one is the tail.
+
+    Args:
+        tokens: how many the split has.
+        length: positions a window.
+        every_token: score the tail too, by a last window that begins early and whose first targets
+            are context (evaluation). Otherwise the tail is dropped (training).
+    """
+    targets = tokens - 1
+    starts = np.arange(0, targets - length + 1, length, dtype=np.int64)
+    context = np.zeros(len(starts), dtype=np.int64)
+    tail = targets % length
+    if every_token and tail and len(starts):
+        starts = np.append(starts, targets - length)
+        context = np.append(context, length - tail)
+    return Windows(starts, context)
+
+
+def published(rows: NDArray[np.int64], tokens: int, length: int) -> Windows:
+    """The published study's blocks.
+
+    Its `datasets.map(batched=True, num_proc=4)` cuts the rows into 4 contiguous shards, joins each
+    batch of 1000 rows of a shard, and cuts the batch into blocks; every batch's remainder is
+    dropped.
+
+    Args:
+        rows: (rows,) the token at which each row begins.
+        tokens: how many the split has.
+        length: tokens a block.
+    """
+    bounds = np.append(rows, tokens)
+    starts = [
+        np.arange(bounds[begin], bounds[end] - length + 1, length, dtype=np.int64)
+        for begin, end in _published_batches(len(rows))
+    ]
+    joined = np.concatenate([np.empty(0, dtype=np.int64), *starts])
+    return Windows(joined, np.zeros(len(joined), dtype=np.int64))
+
+
+def _published_batches(rows: int) -> list[tuple[int, int]]:
+    size, longer = divmod(rows, PUBLISHED_SHARDS)
+    batches, begin = [], 0
+    for shard in range(PUBLISHED_SHARDS):
+        end = begin + size + (shard < longer)
+        batches += [
+            (first, min(first + PUBLISHED_BATCH_ROWS, end))
+            for first in range(begin, end, PUBLISHED_BATCH_ROWS)
+        ]
+        begin = end
+    return batches
+
+
+def cut(
+    policy: "Policy", rows: NDArray[np.int64], tokens: int, length: int, *, every_token: bool
+) -> Windows:
+    """The windows of a split under a policy."""
+    if policy == "published":
+        return published(rows, tokens, length)
+    return contiguous(tokens, length, every_token=every_token)
+
+
+def kept(policy: "Policy", windows: Windows, tokens: int, length: int) -> dict[str, int]:
+    """How many windows there are, and how many of the split's tokens they read and leave out."""
+    if policy == "published":
+        read = len(windows) * length
+    else:
+        read = int(windows.starts[-1]) + length + 1 if len(windows) else 0
+    return {"windows": len(windows), "kept": read, "dropped": tokens - read}
+
+
+def batch(
+    ids: NDArray[np.unsignedinteger], windows: Windows, chosen: slice, length: int, policy: "Policy"
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Inputs and targets of some windows.
+
+    Returns:
+        inputs (chosen, length) and targets (chosen, length); a target that is not scored is -100.
+    """
+    starts = windows.starts[chosen]
+    offsets = np.arange(length)
+    inputs = ids[starts[:, None] + offsets].astype(np.int64)
+    if policy == "published":
+        targets = np.full_like(inputs, NO_TARGET)
+        targets[:, :-1] = inputs[:, 1:]
+    else:
+        targets = ids[starts[:, None] + offsets + 1].astype(np.int64)
+    targets[offsets < windows.context[chosen][:, None]] = NO_TARGET
+    return inputs, targets
+
+
+def save_windows(path: Path, windows: Windows) -> None:
+    """Write windows as one (windows, 2) int64 array: start and context."""
+    np.save(path, np.stack([windows.starts, windows.context], axis=1))
+
+
+def load_windows(path: Path) -> Windows:
+    """Read what `save_windows` wrote."""
+    array = np.load(path, allow_pickle=False)
+    return Windows(array[:, 0], array[:, 1])
+
+
+def refuse_empty(windows: Windows, run: str, split: str, tokens: int, length: int) -> None:
+    """Raise a StudyError if a split holds no window at all."""
+    if not len(windows):
+        raise StudyError(
+            f"runs.{run}: the {split} split has {tokens} tokens, too few for one window of "
+            f"sequence_length {length}; choose a shorter length, or a larger `first_bytes` or "
+            f"share of the corpus for {split}"
+        )

@@ -1,0 +1,106 @@
+"""What several tests share: a copy of the project to run in, and the smoke study run there once."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of the project in a folder and git repository of its own."""
+
+    root: Path
+
+    def run(self, *command: str, succeed: bool = True, **variables: str) -> str:
+        """Run a command here and return what it printed, stdout and stderr together."""
+        done = subprocess.run(
+            command,
+            cwd=self.root,
+            env=environment(**variables),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            check=False,
+        )
+        if succeed:
+            assert done.returncode == 0, done.stdout
+        else:
+            assert done.returncode != 0, done.stdout
+        return done.stdout
+
+    def stage(self, name: str, *arguments: str, succeed: bool = True) -> str:
+        """Run one stage's module."""
+        return self.run(sys.executable, "-m", f"stages.{name}", *arguments, succeed=succeed)
+
+    def dvc(self, *arguments: str, succeed: bool = True) -> str:
+        """Run dvc."""
+        return self.run(sys.executable, "-m", "dvc", *arguments, succeed=succeed)
+
+    def change_params(self, change: Callable[[Any], None]) -> None:
+        """Edit params.yaml as a person would."""
+        yaml, path = YAML(), self.root / "params.yaml"
+        values = yaml.load(path)
+        change(values)
+        yaml.dump(values, path)
+
+    def would_run(self) -> list[str]:
+        """The stages that `dvc repro` would run now."""
+        lines = self.dvc("repro", "--dry", "--allow-missing").splitlines()
+        return [line.split("'")[1] for line in lines if line.startswith("Running stage")]
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """The environment of a child: this Python first, no network, no colours."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "HF_HUB_OFFLINE": "1", "NO_COLOR": "1", **variables}
+
+
+def copy_project(target: Path) -> Project:
+    """Copy what git knows or would add, and commit it there."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    project = Project(target)
+    project.run("git", "init", "-q", "-b", "main")
+    project.run("git", "config", "user.email", "test@example.org")
+    project.run("git", "config", "user.name", "test")
+    project.run("git", "add", "-A")
+    project.run("git", "commit", "-qm", "the project")
+    return project
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The project with the smoke study run by `dvc exp run`; tests leave it as they found it."""
+    project = copy_project(tmp_path_factory.mktemp("smoke"))
+    project.dvc("exp", "run", "-S", "profile=smoke")
+    return project
+
+
+@pytest.fixture
+def changed(smoke: Project) -> Any:
+    """The smoke study for a test that changes files which git keeps; put back afterwards."""
+    kept = {name: (smoke.root / name).read_bytes() for name in ("params.yaml", "dvc.lock")}
+    yield smoke
+    for name, content in kept.items():
+        (smoke.root / name).write_bytes(content)
+    smoke.dvc("checkout", "--quiet", "--force")

@@ -1,0 +1,128 @@
+"""A small finished study for the tests of the report: made-up numbers, every kind of result."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from stages.study.params import Run
+
+LENGTHS = (256, 1024)
+CORPORA = ("news", "wiki")
+MACHINE = {"processor": "Imaginary CPU", "threads": 2, "torch": "2.13.0"}
+
+
+def runs(corpora: tuple[str, ...] = CORPORA, lengths: tuple[int, ...] = LENGTHS) -> dict[str, Run]:
+    """A run for every corpus and length."""
+    return {
+        f"{corpus}-{length}": Run(corpus=corpus, model="tiny", sequence_length=length)
+        for corpus in corpora
+        for length in lengths
+    }
+
+
+def _write(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value), encoding="utf-8")
+
+
+def history(length: int, updates: int = 12, epochs: int = 3) -> dict[str, Any]:
+    """A training that gets better, the faster the shorter the sequence."""
+    steps = [
+        {
+            "step": step,
+            "epoch": epochs * step / updates,
+            "training_loss": 2 + 2 * math.exp(-step * 64 / length),
+            "learning_rate": 1e-3,
+            "gradient_norm": 1.0,
+        }
+        for step in range(1, updates + 1)
+    ]
+    evaluations = [
+        {
+            "epoch": float(epoch),
+            "step": epoch * updates // epochs,
+            "training_loss": steps[epoch * updates // epochs - 1]["training_loss"],
+            "validation_loss": 2.1 + 2 * math.exp(-epoch * 256 / length),
+        }
+        for epoch in range(1, epochs + 1)
+    ]
+    return {
+        "updates": updates,
+        "epochs": float(epochs),
+        "tokens_seen": updates * length * 16,
+        "diverged": False,
+        "steps": steps,
+        "evaluations": evaluations,
+        "parameters": {"total": 2_600_000, "position_table": 100_000, "without_positions": 2500000},
+    }
+
+
+def _score(perplexity: float) -> dict[str, Any]:
+    return {
+        "loss_nats": math.log(perplexity),
+        "perplexity": perplexity,
+        "tokens": 10_000,
+        "bytes": 20_000,
+        "bits_per_byte": math.log2(perplexity) / 2,
+        "unknown_rate": 0.00125,
+        "unigram_perplexity": 90.0,
+        "perplexity_published_lsh": perplexity * 0.98,
+        "hash_draws": 2,
+        "perplexity_spread": 0.01,
+    }
+
+
+def _windows(length: int) -> dict[str, Any]:
+    split = {
+        "tokens": 100_000,
+        "contiguous": {"windows": 97, "kept": 100_000 - length, "dropped": length},
+        "published": {"windows": 90, "kept": 80_000, "dropped": 20_000},
+    }
+    return {"policy": "contiguous", "train": split, "validation": split, "test": split}
+
+
+def write_results(
+    data: Path, study: dict[str, Run], rows: tuple[int, ...] = LENGTHS, model: str = "tiny"
+) -> None:
+    """Write the result files that the stages of this study would leave in `data`."""
+    for name, run in study.items():
+        length = run.sequence_length
+        place = {"run": name, "corpus": run.corpus, "model": run.model, "sequence_length": length}
+        perplexity = 10 + length / 512
+        speed = {"steps_per_second": 4096 / length, "samples_per_second": 65536 / length}
+        timing = {"runtime_seconds": 3723.456, **speed, "tokens_per_second": 65536.0, **MACHINE}
+        _write(data / f"histories/{name}.json", {**place, **history(length)})
+        _write(data / f"timings/{name}.json", timing)
+        scores = {"validation": _score(perplexity), "test": _score(perplexity + 1)}
+        _write(data / f"evaluations/{name}.json", {**place, **scores})
+        _write(data / f"windows/{name}/report.json", _windows(length))
+        texts = {split: {"bytes": 1000, "documents": 10} for split in ("train", "validation")}
+        source = {"corpus": run.corpus, "licence": "made up", "sources": [], "splits": texts}
+        _write(data / f"texts/{run.corpus}/source.json", source)
+    seconds = {"runtime_seconds": 60.0, "steps_per_second": 2.0, "samples_per_second": 32.0}
+    timing = {**seconds, "tokens_per_second": 8192.0, **MACHINE}
+    _write(data / f"timings/pretrain-{model}.json", timing)
+    card = {
+        "model": model,
+        "parameters": {"total": 2_600_000, "position_table": 100_000, "without_positions": 2500000},
+        "layers": ["local", "lsh"],
+        "hidden_size": 64,
+        "num_attention_heads": 2,
+        "vocabulary": 320,
+        "pretraining": {"tokens_seen": 1_000_000, "validation_loss": 2.5},
+        "checkpoint": None,
+    }
+    _write(data / f"bases/{model}/card.json", card)
+    for length in rows:
+        row = {
+            "model": "reformer",
+            "positions": "axial",
+            "allocations": "today",
+            "batch_size": 16,
+            "sequence_length": length,
+            "device": "cpu",
+            "measured_mib": length / 4 + 50 if length < 4096 else None,
+            "why": None if length < 4096 else "too long for 1024 positions",
+        }
+        _write(data / f"memory/memory-{length}.json", row)

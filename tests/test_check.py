@@ -1,0 +1,213 @@
+"""`make check`: what it compares, how exactly, and what it says."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stages import check
+from stages.check import TOLERANCE, compare_profile, compare_readme, differences, machine_tolerance
+from stages.report import dag, write_report
+from stages.reporting import figures, readme
+from stages.study.errors import StudyError
+from tests.report_example import runs, write_results
+from tests.test_report import README, params_of
+
+ROOT = Path(__file__).parent.parent
+PROFILE = "# @package _global_\nprofile: tiny\ntrain: {batch_size: 4}\n"
+
+
+def _git(*arguments: str) -> None:
+    author = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+    subprocess.run(["git", *author, *arguments], check=True, capture_output=True)
+
+
+@pytest.fixture
+def committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A reported study in a git repository with everything committed."""
+    monkeypatch.chdir(tmp_path)
+    study = runs()
+    write_results(Path("data"), study)
+    Path("README.md").write_text(README)
+    params = params_of(study)
+    monkeypatch.setattr(figures, "loss_figure", lambda *_: "drawn")
+    monkeypatch.setattr(figures, "memory_figure", lambda *_: "drawn")
+    monkeypatch.setattr(check, "load_params", lambda *_: params)
+    write_report(params)
+    Path("conf/profile").mkdir(parents=True)
+    Path("conf/config.yaml").write_text("defaults:\n  - profile: tiny\n  - _self_\n")
+    Path("conf/profile/tiny.yaml").write_text(PROFILE)
+    Path("params.yaml").write_text("profile: tiny\ntrain:\n  batch_size: 4\n")
+    _git("init", "--quiet")
+    _git("add", "--all")
+    _git("commit", "--quiet", "--message", "study")
+    return tmp_path
+
+
+def _change(path: str, change: Callable[[Any], None]) -> None:
+    value = json.loads(Path(path).read_text())
+    change(value)
+    Path(path).write_text(json.dumps(value, indent=2) + "\n")
+
+
+def _set(path: str, row: str, key: str, value: Any) -> None:
+    _change(path, lambda metrics: metrics[row].__setitem__(key, value))
+
+
+def _on_another_machine() -> None:
+    _change("metrics/machine.json", lambda machine: machine.update(processor="Other CPU"))
+
+
+def _found(tolerance: float = 0.0) -> list[str]:
+    return [str(difference) for difference in check.compare_with_head(tolerance)]
+
+
+def test_what_was_just_committed_is_right(
+    committed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check.main()
+    shown = capsys.readouterr().out
+    assert "byte for byte: both were computed on Imaginary CPU, 2 threads, torch 2.13.0" in shown
+    assert shown.splitlines()[-1].startswith("ok: ")
+
+
+def test_one_digit_of_quality_is_found_on_the_same_machine(
+    committed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _set("metrics/quality.json", "news-256", "test_perplexity", 11.5001)
+    with pytest.raises(StudyError, match="1 values differ"):
+        check.main()
+    assert (
+        "metrics/quality.json: news-256.test_perplexity: committed 11.5, computed 11.5001"
+        in capsys.readouterr().out
+    )
+
+
+def test_other_bytes_of_the_same_values_are_found(committed: Path) -> None:
+    path = Path("metrics/training.json")
+    path.write_text(json.dumps(json.loads(path.read_text())))
+    assert _found() == [
+        "metrics/training.json: layout: committed 'other bytes', computed 'the same values'"
+    ]
+
+
+def test_another_machine_has_a_tolerance_and_it_is_said(
+    committed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _on_another_machine()
+    tolerance, reason = machine_tolerance()
+    assert tolerance == TOLERANCE
+    assert reason.startswith("within 5%: committed was computed on Imaginary CPU")
+    assert "here Other CPU" in reason
+    _set("metrics/quality.json", "news-256", "test_perplexity", 11.5 * 1.04)
+    _set("metrics/quality.json", "news-256", "test_perplexity_spread", 0.02)
+    assert _found(tolerance) == []
+    _set("metrics/quality.json", "news-256", "test_perplexity", 11.5 * 1.06)
+    assert len(_found(tolerance)) == 1
+
+
+@pytest.mark.parametrize(("key", "value"), [("test_tokens", 10_001), ("diverged", True)])
+def test_counts_and_verdicts_are_exact_everywhere(committed: Path, key: str, value: Any) -> None:
+    _set("metrics/quality.json", "wiki-1024", key, value)
+    [found] = _found(TOLERANCE)
+    assert f"wiki-1024.{key}: " in found
+
+
+def test_timings_and_measured_memory_are_not_compared(committed: Path) -> None:
+    _set("metrics/timings.json", "news-256", "runtime_seconds", 1.0)
+    _set("metrics/memory.json", "memory-256", "measured_mib", 1.0)
+    path = Path("plots/memory/memory.csv")
+    path.write_text(path.read_text().replace("114.0", "1.0"))
+    assert _found() == []
+
+
+def test_predicted_memory_is_compared(committed: Path) -> None:
+    _set("metrics/memory.json", "memory-256", "predicted_mib", 1.0)
+    assert _found() == [
+        "metrics/memory.json: memory-256.predicted_mib: committed None, computed 1.0"
+    ]
+
+
+def test_a_changed_point_of_a_curve_is_found(committed: Path) -> None:
+    path = Path("plots/validation_loss/news.csv")
+    path.write_text(path.read_text().replace("2.8358", "2.8359"))
+    assert _found() == [
+        "plots/validation_loss/news.csv: [0].validation_loss: committed 2.8358, computed 2.8359"
+    ]
+    assert _found(TOLERANCE) == []
+
+
+def test_a_curve_that_is_gone_and_one_that_is_new_are_found(committed: Path) -> None:
+    Path("plots/training_loss/news.csv").rename("plots/training_loss/poems.csv")
+    assert _found() == [
+        "plots/training_loss/news.csv: all of it: committed 'a file', computed 'nothing'",
+        "plots/training_loss/poems.csv: all of it: committed 'nothing', computed 'a file'",
+    ]
+
+
+def test_a_run_that_is_not_committed_is_found(committed: Path) -> None:
+    _change("metrics/quality.json", lambda metrics: metrics.pop("news-256"))
+    assert "news-256: committed {" in _found()[0]
+
+
+def test_a_readme_that_shows_other_numbers_is_found(committed: Path) -> None:
+    assert compare_readme() == []
+    text = Path("README.md").read_text()
+    Path("README.md").write_text(text.replace("10.50", "10.51"))
+    [found] = compare_readme()
+    assert (found.file, found.key) == ("README.md", "section `perplexity`")
+    assert "10.51" in found.committed
+    assert "10.50" in found.computed
+
+
+def test_params_that_are_not_their_profile_are_found(committed: Path) -> None:
+    assert compare_profile() == []
+    Path("params.yaml").write_text("profile: tiny\ntrain:\n  batch_size: 8\n  epochs: 2\n")
+    assert [str(found) for found in compare_profile()] == [
+        "params.yaml and profile `tiny`: train.batch_size: committed 8, computed 4",
+        "params.yaml and profile `tiny`: train.epochs: committed 2, computed 'nothing'",
+    ]
+
+
+def test_a_profile_that_is_not_there_is_named(committed: Path) -> None:
+    Path("params.yaml").write_text("profile: huge\n")
+    with pytest.raises(StudyError, match=r"profile `huge` has no conf/profile/huge.yaml"):
+        compare_profile()
+
+
+def test_outside_git_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    with pytest.raises(StudyError, match="no commit to compare with"):
+        check.main()
+
+
+def test_nested_differences_are_named_by_their_keys() -> None:
+    old = {"a": [1.0, {"b": "x"}], "c": True, "d": 1}
+    new = {"a": [1.04, {"b": "y"}], "c": 1.0, "e": 1}
+    keys = [found.key for found in differences("f", old, new, 0.05)]
+    assert keys == ["a[1].b", "d", "e"]
+
+
+def _committed_study() -> bool:
+    return all((ROOT / name).exists() for name in ("metrics/quality.json", "README.md"))
+
+
+@pytest.mark.skipif(not _committed_study(), reason="nothing was reported in this checkout yet")
+def test_this_projects_readme_shows_this_projects_metrics() -> None:
+    assert [str(found) for found in compare_readme(ROOT)] == []
+
+
+@pytest.mark.skipif(not (ROOT / "params.yaml").exists(), reason="no study was chosen yet")
+def test_this_projects_params_are_their_profile() -> None:
+    assert [str(found) for found in compare_profile(ROOT)] == []
+
+
+@pytest.mark.skipif(not (ROOT / "params.yaml").exists(), reason="no study was chosen yet")
+def test_this_projects_readme_draws_this_projects_dag(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    text = Path("README.md").read_text(encoding="utf-8")
+    assert readme.sections(text)[readme.SHAPE] == dag(), "run `python -m stages.report --shape`"

@@ -1,0 +1,179 @@
+"""The pipeline under real DVC: what runs again, what does not, and that the bytes are the same."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stages.study.outputs import read_json
+from tests.conftest import Project, copy_project, environment
+
+pytestmark = pytest.mark.slow
+
+
+def digests(root: Path, *folders: str) -> dict[str, str]:
+    """A sha256 for every file below some folders."""
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for folder in folders
+        for path in sorted((root / folder).rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_the_smoke_study_reports_every_run(smoke: Project) -> None:
+    quality = read_json(smoke.root / "metrics/quality.json")
+    assert list(quality) == ["news-64", "news-256"]
+    for run in quality.values():
+        assert run["validation_perplexity"] < run["unigram_perplexity"]
+        assert run["diverged"] is False
+    training = read_json(smoke.root / "metrics/training.json")
+    assert training["news-64"]["updates"] > training["news-256"]["updates"] > 0
+
+
+def test_every_length_is_scored_on_the_same_tokens(smoke: Project) -> None:
+    quality = read_json(smoke.root / "metrics/quality.json")
+    assert len({run["validation_tokens"] for run in quality.values()}) == 1
+    assert len({run["test_tokens"] for run in quality.values()}) == 1
+
+
+def test_nothing_is_left_to_do_and_dvc_says_so(smoke: Project) -> None:
+    smoke.dvc("status", "-q")
+    assert smoke.would_run() == []
+
+
+def test_splits_share_no_text(smoke: Project) -> None:
+    text = smoke.root / "data/texts/news"
+    lines = [
+        line
+        for split in ("train", "validation", "test")
+        for line in (text / f"{split}.txt").read_bytes().splitlines()
+    ]
+    assert len(lines) == len(set(lines)) > 10
+
+
+def test_a_model_loads_in_stock_transformers(smoke: Project) -> None:
+    code = (
+        "from transformers import AutoModelForCausalLM;"
+        "m = AutoModelForCausalLM.from_pretrained('data/models/news-64');"
+        "print(type(m).__name__, type(m).__module__)"
+    )
+    printed = smoke.run(sys.executable, "-c", code)
+    assert "ReformerModelWithLMHead transformers." in printed
+
+
+def test_computing_again_gives_the_same_bytes(changed: Project) -> None:
+    results = ("data/models/news-64", "data/histories", "data/evaluations", "data/windows")
+    before = digests(changed.root, *results)
+    for stage in ("chunk@news-64", "finetune@news-64", "evaluate@news-64"):
+        changed.dvc("repro", "--force", "--single-item", stage)
+    assert digests(changed.root, *results) == before
+
+
+def test_a_new_run_is_a_line_in_params_and_runs_its_own_chain_alone(changed: Project) -> None:
+    def add(values: Any) -> None:
+        values["runs"]["news-128"] = {"corpus": "news", "model": "tiny", "sequence_length": 128}
+
+    changed.change_params(add)
+    assert changed.would_run() == [
+        "chunk@news-128",
+        "finetune@news-128",
+        "evaluate@news-128",
+        "report",
+    ]
+
+
+def test_a_changed_run_runs_its_own_chain_and_the_report_again(changed: Project) -> None:
+    def change(values: Any) -> None:
+        values["runs"]["news-64"]["train"] = {"epochs": 1}
+
+    changed.change_params(change)
+    assert changed.would_run() == [
+        "chunk@news-64",
+        "finetune@news-64",
+        "evaluate@news-64",
+        "report",
+    ]
+
+
+def test_a_new_corpus_model_and_memory_row_are_lines_in_params(changed: Project) -> None:
+    def add(values: Any) -> None:
+        values["corpora"]["other"] = {**values["corpora"]["news"], "first_bytes": 30000}
+        values["models"]["small"] = values["models"]["tiny"]
+        values["tokens"]["other-small"] = {"corpus": "other", "model": "small"}
+        values["runs"]["other-64"] = {"corpus": "other", "model": "small", "sequence_length": 64}
+        row = dict(next(iter(values["memory"]["rows"].values())))
+        values["memory"]["rows"]["wider"] = {**row, "batch_size": 3}
+
+    changed.change_params(add)
+    assert set(changed.would_run()) == {
+        "download@other",
+        "pretrain@small",
+        "tokenize@other-small",
+        "chunk@other-64",
+        "finetune@other-64",
+        "evaluate@other-64",
+        "benchmark_memory@wider",
+        "report",
+    }
+
+
+def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(smoke: Project) -> None:
+    before = digests(smoke.root, "data/models/news-64", "data/histories")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stages.finetune", "news-64"],
+        cwd=smoke.root,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    work = smoke.root / "work/finetune/news-64"
+    while process.poll() is None and not list(work.glob("checkpoint-*/complete.json")):
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL, "training ended before it could be killed"
+    assert "going on from update" in smoke.stage("finetune", "news-64")
+    assert not work.exists()
+    assert digests(smoke.root, "data/models/news-64", "data/histories") == before
+
+
+def test_a_killed_study_does_not_redo_what_is_finished(smoke: Project, tmp_path: Path) -> None:
+    """Kill the whole process group in the middle of a training, then type `dvc repro` again."""
+    project = copy_project(tmp_path)
+    (tmp_path / "params.yaml").write_bytes((smoke.root / "params.yaml").read_bytes())
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dvc", "repro", "chunk@news-64", "finetune@news-64"],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    work = tmp_path / "work/finetune/news-64"
+    while process.poll() is None and not list(work.glob("checkpoint-*")):
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    printed = project.dvc("repro", "finetune@news-64")
+    assert "Stage 'download@news' didn't change, skipping" in printed
+    assert "Stage 'pretrain@tiny' didn't change, skipping" in printed
+    finished = digests(tmp_path, "data/models/news-64", "data/histories")
+    assert finished.items() <= digests(smoke.root, "data/models", "data/histories").items()
+
+
+def test_a_wrong_study_is_refused_before_dvc_runs_anything(changed: Project) -> None:
+    def spoil(values: Any) -> None:
+        values["train"]["learning_rate"] = -1
+
+    changed.change_params(spoil)
+    printed = changed.stage("repro", succeed=False)
+    assert printed.startswith("error: params.yaml is not a valid study:")
+    assert "train.learning_rate" in printed
+    assert "Traceback" not in printed

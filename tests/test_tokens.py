@@ -1,0 +1,96 @@
+"""Tokens: every byte of text is counted once, whatever the tokenizer drops or does not know."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sentencepiece
+
+from stages.pretrain import train_tokenizer
+from stages.text.corpora import write_text
+from stages.text.tokens import encode, load_tokens, smallest_unsigned, write_tokens
+
+ROWS = [b"The tree grows.\n", "Ein Baum wächst: ἀρχός.\n".encode(), b"\n", b"  12 <trees>\n"]
+
+
+@pytest.fixture(scope="module")
+def lossless(tmp_path_factory: pytest.TempPathFactory) -> sentencepiece.SentencePieceProcessor:
+    folder = tmp_path_factory.mktemp("lossless")
+    (folder / "train.txt").write_text("The tree grows and the trees grow.\n" * 50)
+    train_tokenizer(folder / "train.txt", 120, folder / "spiece.model")
+    return sentencepiece.SentencePieceProcessor(model_file=str(folder / "spiece.model"))
+
+
+@pytest.fixture(scope="module")
+def normalising(tmp_path_factory: pytest.TempPathFactory) -> sentencepiece.SentencePieceProcessor:
+    """A tokenizer as the published one: blanks and newlines are normalised away."""
+    path = tmp_path_factory.mktemp("normalising") / "spiece"
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["The tree grows and the trees grow."] * 50),
+        model_prefix=str(path),
+        model_type="bpe",
+        vocab_size=40,
+        minloglevel=2,
+    )
+    return sentencepiece.SentencePieceProcessor(model_file=f"{path}.model")
+
+
+def test_the_lossless_tokenizer_gives_ascii_text_back(
+    lossless: sentencepiece.SentencePieceProcessor,
+) -> None:
+    text = 'A  tab?\n"Quoted" <b>{{x|1}}</b> \n'
+    assert lossless.decode(lossless.encode(text)) == text
+    assert lossless.unk_id() not in lossless.encode(text)
+
+
+def test_an_unknown_piece_stands_for_the_bytes_it_replaced(
+    lossless: sentencepiece.SentencePieceProcessor,
+) -> None:
+    [(ids, stands_for)] = encode(lossless, ["a ἀρχός!".encode()])
+    unknown = ids.index(lossless.unk_id())
+    assert stands_for[unknown] == len("ἀρχός".encode())
+    assert sum(stands_for) == len("a ἀρχός!".encode())
+
+
+def test_what_normalisation_drops_counts_for_the_next_piece(
+    normalising: sentencepiece.SentencePieceProcessor,
+) -> None:
+    rows = list(encode(normalising, [b"tree\n", b"\n", b"  tree\n"]))
+    assert rows[1] == ([], [])
+    assert sum(rows[0][1]) == len(b"tree")
+    assert sum(rows[2][1]) == len(b"\n\n  tree")
+
+
+@pytest.mark.parametrize("kind", ["lossless", "normalising"])
+def test_bytes_of_all_pieces_add_up_to_the_text(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    tokenizer = request.getfixturevalue(kind)
+    write_text(tmp_path, "train", [ROWS[0] + ROWS[1], ROWS[2], ROWS[3]])
+    counts = write_tokens(tokenizer, tmp_path, "train", tmp_path)
+    tokens = load_tokens(tmp_path, "train")
+    assert int(tokens.piece_bytes.sum()) == counts["bytes"] == len(b"".join(ROWS))
+    assert len(tokens) == counts["tokens"]
+    assert counts["rows"] == 4
+    assert counts["documents"] == 3
+    assert not list(tmp_path.glob("*.raw"))
+
+
+def test_rows_and_documents_begin_where_the_text_says(
+    lossless: sentencepiece.SentencePieceProcessor, tmp_path: Path
+) -> None:
+    write_text(tmp_path, "train", [ROWS[0] + ROWS[3], ROWS[0]])
+    write_tokens(lossless, tmp_path, "train", tmp_path)
+    tokens = load_tokens(tmp_path, "train")
+    pieces = [
+        tokens.ids[begin:end].tolist()
+        for begin, end in zip(tokens.rows, [*tokens.rows[1:], len(tokens)], strict=True)
+    ]
+    assert [lossless.decode(ids).encode() for ids in pieces] == [ROWS[0], ROWS[3], ROWS[0]]
+    assert tokens.documents.tolist() == [0, tokens.rows[2]]
+
+
+def test_ids_are_stored_in_the_smallest_type_that_holds_them() -> None:
+    assert smallest_unsigned(255) == np.uint8
+    assert smallest_unsigned(319) == np.uint16
+    assert smallest_unsigned(70_000) == np.uint32

@@ -1,0 +1,105 @@
+"""Training: the same seed gives the same numbers, and a history says what happened."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from stages.reformer.model import create_reformer
+from transformers import ReformerConfig
+
+from stages.study.params import Training
+from stages.text.splits import Split
+from stages.text.tokens import Tokens
+from stages.text.windows import contiguous
+from stages.training.trainer import Trained, summarise, train
+
+SETTINGS = Training(epochs=2, batch_size=4, learning_rate=0.01, threads=1)
+
+
+def split(tokens: int, *, every_token: bool) -> Split:
+    """A text that can be learnt: three pieces in turn, now and then another one."""
+    generator = np.random.default_rng(tokens)
+    ids = np.arange(tokens) % 3
+    ids[generator.integers(0, tokens, tokens // 20)] = 7
+    windows = contiguous(tokens, 64, every_token=every_token)
+    starts = np.array([0])
+    return Split(
+        Tokens(ids.astype(np.uint8), np.ones(tokens, np.uint8), starts, starts),
+        windows,
+        64,
+        "contiguous",
+    )
+
+
+def trained(work: Path, settings: Training) -> Trained:
+    torch.manual_seed(settings.seed)
+    config = ReformerConfig(
+        attn_layers=["local", "lsh"],
+        hidden_size=16,
+        attention_head_size=8,
+        num_attention_heads=2,
+        feed_forward_size=32,
+        vocab_size=10,
+        axial_pos_shape=[2, 32],
+        axial_pos_embds_dim=[4, 12],
+        max_position_embeddings=64,
+        hidden_dropout_prob=0.1,
+        is_decoder=True,
+    )
+    data = split(1500, every_token=False), split(300, every_token=True)
+    return train(create_reformer(config), *data, settings, work)
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return trained(tmp_path_factory.mktemp("once"), SETTINGS)
+
+
+def test_the_same_seed_gives_the_same_history_and_weights(once: Trained, tmp_path: Path) -> None:
+    again = trained(tmp_path, SETTINGS)
+    assert again.history == once.history
+    weights = dict(again.model.named_parameters())
+    for name, parameter in once.model.named_parameters():
+        assert torch.equal(parameter, weights[name]), name
+
+
+def test_another_seed_gives_another_history(once: Trained, tmp_path: Path) -> None:
+    other = trained(tmp_path, SETTINGS.model_copy(update={"seed": 43}))
+    assert other.history["steps"] != once.history["steps"]
+
+
+def test_updates_epochs_tokens_and_learning_rate_are_what_was_asked_for(once: Trained) -> None:
+    windows, updates = 1499 // 64, 2 * math.ceil((1499 // 64) / 4)
+    assert once.history["updates"] == updates == len(once.history["steps"])
+    assert once.history["tokens_seen"] == 2 * windows * 64
+    assert [round(e["epoch"], 6) for e in once.history["evaluations"]] == [1, 2]
+    rates = [step["learning_rate"] for step in once.history["steps"]]
+    assert rates == pytest.approx([0.01 * (1 - done / updates) for done in range(updates)])
+
+
+def test_it_learns(once: Trained) -> None:
+    first, last = once.history["evaluations"]
+    assert last["validation_loss"] < first["validation_loss"] < math.log(10)
+
+
+def log(validation: list[float]) -> list[dict[str, float]]:
+    entries: list[dict[str, float]] = []
+    for epoch, loss in enumerate(validation, start=1):
+        step = {"step": epoch, "epoch": epoch, "learning_rate": 0.1, "grad_norm": 1.0}
+        entries += [{**step, "loss": loss}, {"step": epoch, "epoch": epoch, "eval_loss": loss}]
+    return entries
+
+
+def test_a_run_whose_last_loss_is_well_above_its_best_diverged() -> None:
+    assert summarise(log([3.0, 2.0, 2.05]), SETTINGS)["diverged"] is False
+    assert summarise(log([3.0, 2.0, 2.2]), SETTINGS)["diverged"] is True
+
+
+def test_a_loss_that_is_not_a_number_is_said_and_not_hidden() -> None:
+    history = summarise(log([3.0, math.nan]), SETTINGS)
+    assert history["diverged"] is True
+    assert history["best_validation_loss"] == 3.0
+    assert history["evaluations"][-1]["validation_loss"] is None
+    assert history["final_training_loss"] is None
