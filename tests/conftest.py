@@ -56,8 +56,13 @@ class Project:
 
     def would_run(self) -> list[str]:
         """The stages that `dvc repro` would run now."""
-        lines = self.dvc("repro", "--dry", "--allow-missing").splitlines()
-        return [line.split("'")[1] for line in lines if line.startswith("Running stage")]
+        return stages_run(self.dvc("repro", "--dry", "--allow-missing"))
+
+
+def stages_run(printed: str) -> list[str]:
+    """The stages that ran, by what `dvc repro` printed."""
+    lines = printed.splitlines()
+    return [line.split("'")[1] for line in lines if line.startswith("Running stage")]
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -97,10 +102,7 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 @pytest.fixture
-def changed(smoke: Project) -> Any:
-    """The smoke study for a test that changes files which git keeps; put back afterwards."""
-    kept = {name: (smoke.root / name).read_bytes() for name in ("params.yaml", "dvc.lock")}
-    yield smoke
-    for name, content in kept.items():
-        (smoke.root / name).write_bytes(content)
-    smoke.dvc("checkout", "--quiet", "--force")
+def own_smoke(smoke: Project, tmp_path: Path) -> Project:
+    """A copy of the smoke study, all its results included, for a test that changes something."""
+    shutil.copytree(smoke.root, tmp_path / "smoke", symlinks=True)
+    return Project(tmp_path / "smoke")

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from stages.study.outputs import read_json
-from tests.conftest import Project, copy_project, environment
+from tests.conftest import Project, copy_project, environment, stages_run
 
 pytestmark = pytest.mark.slow
+
+RUN_VERBS = ("chunk", "finetune", "evaluate")
 
 
 def digests(root: Path, *folders: str) -> dict[str, str]:
@@ -68,60 +70,46 @@ def test_a_model_loads_in_stock_transformers(smoke: Project) -> None:
     assert "ReformerModelWithLMHead transformers." in printed
 
 
-def test_computing_again_gives_the_same_bytes(changed: Project) -> None:
+def test_computing_again_gives_the_same_bytes(own_smoke: Project) -> None:
     results = ("data/models/news-64", "data/histories", "data/evaluations", "data/windows")
-    before = digests(changed.root, *results)
+    before = digests(own_smoke.root, *results)
     for stage in ("chunk@news-64", "finetune@news-64", "evaluate@news-64"):
-        changed.dvc("repro", "--force", "--single-item", stage)
-    assert digests(changed.root, *results) == before
+        own_smoke.dvc("repro", "--force", "--single-item", stage)
+    assert digests(own_smoke.root, *results) == before
 
 
-def test_a_new_run_is_a_line_in_params_and_runs_its_own_chain_alone(changed: Project) -> None:
-    def add(values: Any) -> None:
-        values["runs"]["news-128"] = {"corpus": "news", "model": "tiny", "sequence_length": 128}
-
-    changed.change_params(add)
-    assert changed.would_run() == [
-        "chunk@news-128",
-        "finetune@news-128",
-        "evaluate@news-128",
-        "report",
-    ]
-
-
-def test_a_changed_run_runs_its_own_chain_and_the_report_again(changed: Project) -> None:
+def test_a_changed_run_runs_its_own_chain_and_the_report_again(own_smoke: Project) -> None:
     def change(values: Any) -> None:
         values["runs"]["news-64"]["train"] = {"epochs": 1}
 
-    changed.change_params(change)
-    assert changed.would_run() == [
-        "chunk@news-64",
-        "finetune@news-64",
-        "evaluate@news-64",
-        "report",
-    ]
+    own_smoke.change_params(change)
+    chain = [f"{verb}@news-64" for verb in RUN_VERBS]
+    assert own_smoke.would_run() == [*chain, "report"]
 
 
-def test_a_new_corpus_model_and_memory_row_are_lines_in_params(changed: Project) -> None:
+def test_new_lines_in_params_run_their_own_chains_and_nothing_else(own_smoke: Project) -> None:
     def add(values: Any) -> None:
         values["corpora"]["other"] = {**values["corpora"]["news"], "first_bytes": 30000}
-        values["models"]["small"] = values["models"]["tiny"]
+        values["models"]["small"] = dict(values["models"]["tiny"])
         values["tokens"]["other-small"] = {"corpus": "other", "model": "small"}
         values["runs"]["other-64"] = {"corpus": "other", "model": "small", "sequence_length": 64}
-        row = dict(next(iter(values["memory"]["rows"].values())))
-        values["memory"]["rows"]["wider"] = {**row, "batch_size": 3}
+        values["runs"]["news-128"] = {"corpus": "news", "model": "tiny", "sequence_length": 128}
+        row = dict(values["memory"]["rows"]["tiny-gpt2-2048"])
+        values["memory"]["rows"]["shorter"] = {**row, "sequence_length": 64}
 
-    changed.change_params(add)
-    assert set(changed.would_run()) == {
+    own_smoke.change_params(add)
+    chains = [f"{verb}@{run}" for run in ("other-64", "news-128") for verb in RUN_VERBS]
+    assert set(stages_run(own_smoke.dvc("repro"))) == {
         "download@other",
         "pretrain@small",
         "tokenize@other-small",
-        "chunk@other-64",
-        "finetune@other-64",
-        "evaluate@other-64",
-        "benchmark_memory@wider",
+        *chains,
+        "benchmark_memory@shorter",
+        "benchmark_cards",  # it may search for any of the rows
         "report",
     }
+    assert list(read_json(own_smoke.root / "metrics/quality.json"))[-2:] == ["other-64", "news-128"]
+    assert "shorter" in read_json(own_smoke.root / "metrics/memory.json")
 
 
 def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(smoke: Project) -> None:
@@ -168,12 +156,12 @@ def test_a_killed_study_does_not_redo_what_is_finished(smoke: Project, tmp_path:
     assert finished.items() <= digests(smoke.root, "data/models", "data/histories").items()
 
 
-def test_a_wrong_study_is_refused_before_dvc_runs_anything(changed: Project) -> None:
+def test_a_wrong_study_is_refused_before_dvc_runs_anything(own_smoke: Project) -> None:
     def spoil(values: Any) -> None:
         values["train"]["learning_rate"] = -1
 
-    changed.change_params(spoil)
-    printed = changed.stage("repro", succeed=False)
+    own_smoke.change_params(spoil)
+    printed = own_smoke.stage("repro", succeed=False)
     assert printed.startswith("error: params.yaml is not a valid study:")
     assert "train.learning_rate" in printed
     assert "Traceback" not in printed
