@@ -77,6 +77,8 @@ def evaluate(name: str, params: Params, target: Path) -> None:
     models = {"": load_reformer(folder, **load)}
     if options.implementation == "reformer-seqlen" and options.lsh_causality == "strict":
         models["published"] = load_reformer(folder, **{**load, "lsh_causality": "published"})
+    for model in models.values():
+        model.to(machine.device())
     result: dict[str, Any] = {"run": name, "sequence_length": item.sequence_length}
     for split_name in ("validation", "test"):
         split = load_split(name, params, split_name)

@@ -7,6 +7,7 @@ corpus of the study; a model with `checkpoint` is fetched.
 
 import shutil
 import string
+import time
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,7 @@ def fetch_checkpoint(
     name: str, model: Model, source: CheckpointSource, target: Path, mirror: str | None
 ) -> None:
     """Fetch a published checkpoint and write it, with its card, to `target`."""
+    began = time.monotonic()
     print(licence_line(source))
     with whole_folder(target) as folder:
         fetched = fetch(source, folder / "fetched", mirror=mirror)
@@ -153,6 +155,8 @@ def fetch_checkpoint(
         (folder / "fetched").rmdir()
         loaded = load_reformer(folder, sequence_length=LENGTH_MULTIPLE, **model.options())
         write_json(folder / "card.json", card(name, loaded, {"checkpoint": fetched.model_dump()}))
+    timings = {"runtime_seconds": time.monotonic() - began}
+    write_json(TIMINGS / f"pretrain-{name}.json", {**timings, **machine.describe()})
 
 
 def card(name: str, model: PreTrainedModel, origin: dict[str, Any]) -> dict[str, Any]:

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from stages.reformer.model import Reformer, create_reformer
 from transformers import ReformerConfig
 
+from stages.reformer.model import Reformer, create_reformer
 from stages.text.splits import Split
 from stages.text.tokens import Tokens
 from stages.text.windows import NO_TARGET, contiguous, published

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from stages.reformer.model import create_reformer
 from transformers import ReformerConfig
 
+from stages.reformer.model import create_reformer
 from stages.study.params import Training
 from stages.text.splits import Split
 from stages.text.tokens import Tokens

@@ -151,6 +151,14 @@ def _check(actual: str, declared: str | None, what: str) -> None:
         )
 
 
+def _check_size(raw: Path, declared: int | None, what: str) -> None:
+    size = raw.stat().st_size
+    if declared is not None and size != declared:
+        raise StudyError(
+            f"{what} has {size} bytes, but {declared} are declared; nothing of it was kept"
+        )
+
+
 def _local(source: PathSource) -> Path:
     return Path(source.path).expanduser()
 
@@ -168,6 +176,7 @@ def _fetch_file(
     with whole_file(target) as raw:
         unpack(stored, name, raw, member=source.member, compression=source.compression)
         _check(sha256_of(raw), source.unpacked_sha256, f"what is unpacked of {describe(source)}")
+        _check_size(raw, source.unpacked_size, f"what is unpacked of {describe(source)}")
         return _file_record(source, raw)
 
 
@@ -223,6 +232,7 @@ def _fetch_rows(source: HubSource, target: Path, access: _Access) -> Fetched:
             ),
         )
         _check(sha256_of(raw), source.sha256, f"the text of {describe(source)}")
+        _check_size(raw, source.size, f"the text of {describe(source)}")
         return _file_record(source, raw, source.revision)
 
 

@@ -73,7 +73,7 @@ class Trace:
         return held_at_peak(self.sizes, self.events)
 
 
-class Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch: no types
+class Tracker(TorchDispatchMode):
     """Records the storages that operators make, and when each is gone.
 
     Attributes:
@@ -88,7 +88,7 @@ class Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch: no 
             scalar: the answer to `.item()`, which a tensor without data cannot give. Reformer's
                 axial positions ask for the last position (AxialPositionEmbeddings.forward).
         """
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.trace = Trace()
         self.kind = ACTIVATIONS
         self._scalar = scalar
@@ -195,7 +195,7 @@ def on_meta(scalar: int) -> Iterator[Tracker]:
     Nothing is left behind: models that draw seeds (Reformer does) leave the generators as they
     were, and the garbage collector waits, so that releases come in the same order every time.
     """
-    on_gpu = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    on_gpu = torch.cuda.is_initialized()
     gpus = range(torch.cuda.device_count()) if on_gpu else ()
     collects = gc.isenabled()
     gc.disable()

@@ -7,6 +7,8 @@ the trained tables, exactly; stock transformers refuses that in training.
 Shapes: B batch, L length, M hidden size.
 """
 
+from typing import Any, TypeAlias
+
 import torch
 from torch import Tensor
 from transformers.models.reformer.modeling_reformer import (
@@ -14,10 +16,11 @@ from transformers.models.reformer.modeling_reformer import (
     PositionEmbeddings,
 )
 
-from stages.reformer.dropout import dropped_, keep_mask
+from stages.reformer.dropout import Dropout, dropped_
 from stages.study.errors import StudyError
 
-Positions = AxialPositionEmbeddings | PositionEmbeddings
+Positions: TypeAlias = Any
+"""An AxialPositionEmbeddings or a PositionEmbeddings of transformers, which is not typed."""
 
 
 def position_limit(embeddings: Positions) -> int:
@@ -42,7 +45,8 @@ def check_length(embeddings: Positions, length: int) -> None:
 def prefix_embeddings(embeddings: Positions, length: int) -> Tensor:
     """Embeddings (L, M) of the first positions, as views and copies that are cheap to train."""
     if isinstance(embeddings, PositionEmbeddings):
-        return embeddings.embedding.weight[:length]
+        table: Tensor = embeddings.embedding.weight
+        return table[:length]
     row_table, column_table = embeddings.weights  # (rows, 1, m), (1, columns, m')
     columns = min(column_table.shape[1], length)
     rows = -(-length // columns)
@@ -59,24 +63,25 @@ def prefix_embeddings(embeddings: Positions, length: int) -> Tensor:
 def embeddings_at(embeddings: Positions, positions: Tensor) -> Tensor:
     """Embeddings (..., M) of any positions (...)."""
     if isinstance(embeddings, PositionEmbeddings):
-        return embeddings.embedding(positions)
+        looked_up: Tensor = embeddings.embedding(positions)
+        return looked_up
     row_table, column_table = embeddings.weights
     columns = column_table.shape[1]
     return torch.cat([row_table[positions // columns, 0], column_table[0, positions % columns]], -1)
 
 
-def drop_positions(embeddings: Positions, vectors: Tensor, batch: int, seed: int | None) -> Tensor:
+def drop_positions(embeddings: Positions, vectors: Tensor, batch: int, dropout: Dropout) -> Tensor:
     """Stock's dropout of the first positions' vectors (L, M): to (B, L, M), or (1, L, M) without.
 
     Tables of plain rows lose single numbers. Axial ones lose, in a text, whole columns: every
     position with that remainder, and all of its numbers (stock's dropout2d).
     """
-    if seed is None or embeddings.dropout == 0:
+    if not dropout.probability:
         return vectors.unsqueeze(0)
     length = vectors.shape[0]
     if isinstance(embeddings, PositionEmbeddings):
-        return dropped_(vectors.expand(batch, -1, -1).clone(), embeddings.dropout, seed)
+        return dropped_(vectors.expand(batch, -1, -1).clone(), dropout)
     columns = embeddings.axial_pos_shape[1]
-    mask = keep_mask(seed, torch.Size((batch, columns)), embeddings.dropout, vectors)
+    mask = dropout.mask(vectors.new_empty(batch, columns)).mul_(dropout.scale)
     mask = mask.repeat(1, -(-length // columns))[:, :length]
     return vectors * mask.unsqueeze(-1)

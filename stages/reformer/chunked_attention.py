@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.reformer.dropout import dropped_probabilities
+from stages.reformer.dropout import Dropout
 from stages.reformer.hashing import hash_vectors
 
 MASKED = -(2.0**30)  # never attended to
@@ -58,7 +58,7 @@ def windows(rows: Tensor, chunks: int, geometry: Geometry) -> Tensor:
 
 def attend(
     scores: Tensor, queries: Tensor, keys: Tensor, values: Tensor, output: Tensor,
-    probability: float, seed: int | None, *, rounds: int = 1, itself: Tensor | None = None,
+    dropout: Dropout, *, rounds: int = 1, itself: Tensor | None = None,
 ) -> Attended:  # fmt: skip
     """Softmax attention of queries (X, C, D) over windows (X, W, D), into output (X, C, D).
 
@@ -68,8 +68,7 @@ def attend(
         keys: of the windows.
         values: of the windows.
         output: is filled.
-        probability: of dropout.
-        seed: of the dropout mask, None in evaluation.
+        dropout: of the probabilities.
         rounds: more than one asks for the log-sum-exp of the scores.
         itself: (X, C, W) where scores are set to ONLY_ITSELF, with stock's rounding after that.
     """
@@ -82,7 +81,10 @@ def attend(
         probabilities = torch.softmax(scores, dim=-1)
         # the same as logsumexp, but it does not depend on where in the window the keys are
         sums = highest - probabilities.amax(-1).float().log() if rounds > 1 else highest
-    kept = dropped_probabilities(probabilities, probability, seed)
+    kept = probabilities
+    if dropout.probability:
+        kept = dropout.mask(probabilities).mul_(probabilities)
+        kept.mul_(dropout.scale)
     torch.bmm(kept, values, out=output)
     return Attended(probabilities, kept, sums)
 
@@ -130,55 +132,52 @@ def local_bias(geometry: Geometry, real: Tensor | None, like: Tensor) -> Tensor:
 
 
 class LocalAttention(torch.autograd.Function):
-    """Attention over the own chunk and those before it: tokens (N, M) to heads' outputs (N, H*D)."""
+    """Attention over the own chunk and those before it, to heads' outputs (N, H*D)."""
 
     @staticmethod
     def forward(
-        ctx: Any, tokens: Tensor, weight: Tensor, bias: Tensor, geometry: Geometry,
-        probability: float, seeds: list[int] | None,
-    ) -> Tensor:  # fmt: skip
-        """Attend, with the weights of queries, keys and values stacked (3*H*D, M)."""
+        ctx: Any, projected: Tensor, bias: Tensor, geometry: Geometry, dropouts: list[Dropout]
+    ) -> Tensor:
+        """Attend; projected (lead + N, 3*H*D) are queries, keys and values after rows of zeros."""
         lead = geometry.before * geometry.chunk
-        projected = tokens.new_zeros(lead + len(tokens), len(weight))
-        torch.mm(tokens, weight.t(), out=projected[lead:])
-        output = tokens.new_empty(len(tokens), geometry.heads * geometry.size)
-        saved = []
+        output = projected.new_empty(len(projected) - lead, geometry.heads * geometry.size)
+        saved: list[Tensor] = []
         for head in range(geometry.heads):
             queries, keys, values = _local_views(projected, head, geometry)
             scores = bias.expand(geometry.batch, -1, -1, -1).flatten(0, 1).clone()
-            attended = attend(
-                scores, queries, keys, values, _head_chunks(output, head, geometry), probability,
-                seeds and seeds[head],
-            )  # fmt: skip
-            saved += attended[:2]
+            head_output = _head_chunks(output, head, geometry)
+            saved += attend(scores, queries, keys, values, head_output, dropouts[head])[:2]
         ctx.geometry = geometry
-        ctx.save_for_backward(tokens, weight, projected, output, *saved)
+        ctx.save_for_backward(projected, output, *saved)
         return output
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of tokens and weight."""
+        """The gradient of projected."""
         geometry: Geometry = ctx.geometry
-        tokens, weight, projected, output, *saved = ctx.saved_tensors
+        projected, output, *saved = ctx.saved_tensors
         inner = (gradient * output).view(-1, geometry.chunk, geometry.heads, geometry.size).sum(-1)
-        projected_gradient = torch.empty_like(projected[geometry.before * geometry.chunk :])
+        for_projected = torch.empty_like(projected)
         for head in range(geometry.heads):
-            attended = Attended(*saved[2 * head : 2 * head + 2], output)
+            probabilities, kept = saved[2 * head : 2 * head + 2]
+            attended = Attended(probabilities, kept, output)
             queries, keys, values = _local_views(projected, head, geometry)
             head_gradient = _head_chunks(gradient, head, geometry)
             scores = score_gradients(
                 attended, values, head_gradient, inner[:, :, head].unsqueeze(-1)
             )
-            d_queries, d_keys, d_values = _head_columns(projected_gradient, head, geometry)
-            torch.bmm(scores, keys, out=d_queries.unflatten(0, (-1, geometry.chunk)))
-            add_over_windows(d_keys, scores, queries, geometry)
-            add_over_windows(d_values, attended.kept, head_gradient, geometry)
-        return projected_gradient @ weight, projected_gradient.t() @ tokens, None, None, None, None
+            own = for_projected[geometry.before * geometry.chunk :]
+            for_queries, for_keys, for_values = _head_columns(own, head, geometry)
+            torch.bmm(scores, keys, out=for_queries.unflatten(0, (-1, geometry.chunk)))
+            add_over_windows(for_keys, scores, queries, geometry)
+            add_over_windows(for_values, attended.kept, head_gradient, geometry)
+        return for_projected, None, None, None
 
 
 def _head_columns(projected: Tensor, head: int, geometry: Geometry) -> tuple[Tensor, ...]:
     """Views (rows, D) of a head's queries, keys and values."""
-    return projected.unflatten(1, (3, geometry.heads, geometry.size))[:, :, head].unbind(1)
+    parts: Tensor = projected.unflatten(1, (3, geometry.heads, geometry.size))[:, :, head]
+    return parts.unbind(1)
 
 
 def _head_chunks(rows: Tensor, head: int, geometry: Geometry) -> Tensor:
@@ -314,22 +313,22 @@ def add_key_gradients(
 
 
 class HashedAttention(torch.autograd.Function):
-    """Attention over chunks of the hash order: tokens (N, M) to heads' outputs (N, H*D)."""
+    """Attention over chunks of the hash order, to heads' outputs (N, H*D)."""
 
     @staticmethod
     def forward(
-        ctx: Any, tokens: Tensor, weight: Tensor, rule: HashRule, geometry: Geometry,
-        probability: float, seed: int | None, memory: list[Tensor],
+        ctx: Any, projected: Tensor, rule: HashRule, geometry: Geometry, dropout: Dropout,
+        memory: list[Tensor],
     ) -> Tensor:  # fmt: skip
-        """Attend, with weights (H, 2, D, M) flattened: each head's shared query/keys, then values.
+        """Attend; projected (N, H*2*D) are each head's shared query/keys, then its values.
 
         `memory` keeps the buckets for a second run in the backward pass, which could round
         otherwise and hash differently.
         """
-        projected = torch.mm(tokens, weight.t()).view(-1, 2 * geometry.size)  # N*H 2*D
+        projected = projected.view(-1, 2 * geometry.size)  # N*H 2*D
         if not memory:
             memory.append(_buckets(projected, rule, geometry))
-        order = hash_order(memory[0], rule, geometry, tokens.dtype)
+        order = hash_order(memory[0], rule, geometry, projected.dtype)
         lead, chosen = geometry.before * geometry.chunk, order.rows.flatten()
         gathered = projected.new_zeros(lead + len(chosen), 2 * geometry.size)
         torch.index_select(projected, 0, chosen, out=gathered[lead:])
@@ -338,26 +337,25 @@ class HashedAttention(torch.autograd.Function):
         sorted_output = projected.new_empty(queries.shape)
         rounds = order.ranks.shape[-1]
         attended = attend(
-            order.scores, queries, key_windows, value_windows, sorted_output, probability, seed,
+            order.scores, queries, key_windows, value_windows, sorted_output, dropout,
             rounds=rounds, itself=order.itself,
         )  # fmt: skip
         output, weights = combine_rounds(sorted_output.flatten(0, 1), attended.sums, order.ranks)
-        output = output.view(len(tokens), -1)
+        output = output.view(-1, geometry.heads * geometry.size)
         ctx.geometry, ctx.itself = geometry, order.itself
         ctx.save_for_backward(
-            tokens, weight, gathered, keys, factor, output, weights, chosen, order.ranks,
+            gathered, keys, factor, output, weights, chosen, order.ranks,
             *attended[:2],
         )  # fmt: skip
         return output
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of tokens and weight."""
+        """The gradient of projected."""
         geometry: Geometry = ctx.geometry
-        tokens, weight, gathered, keys, factor, output, weights, chosen, ranks, *attended = (
-            ctx.saved_tensors
-        )
-        attended = Attended(*attended, weights)
+        gathered, keys, factor, output, weights, chosen, ranks, *found = ctx.saved_tensors
+        probabilities, kept = found
+        attended = Attended(probabilities, kept, weights)
         queries, key_windows, value_windows = _sorted_views(gathered, keys, geometry)
         inner = (gradient * output).view(-1, geometry.size).sum(-1, keepdim=True)
         inner = _sort_gradient(inner, chosen, ranks, weights).view(*queries.shape[:2], 1)
@@ -374,8 +372,8 @@ class HashedAttention(torch.autograd.Function):
         add_over_windows(for_values, attended.kept, gradient, geometry)
         lead = geometry.before * geometry.chunk
         add_key_gradients(for_queries, for_keys, keys[lead:], factor[lead:])
-        projected = _unsort_gradient(sorted_gradient, chosen, ranks).view(len(tokens), -1)
-        return projected @ weight, projected.t() @ tokens, None, None, None, None, None
+        for_projected = _unsort_gradient(sorted_gradient, chosen, ranks)
+        return for_projected.view(len(output), -1), None, None, None, None
 
 
 def _buckets(projected: Tensor, rule: HashRule, geometry: Geometry) -> Tensor:
@@ -408,10 +406,17 @@ def combine_rounds(rows: Tensor, sums: Tensor, ranks: Tensor) -> tuple[Tensor, T
     if ranks.shape[-1] == 1:
         return found, sums
     sums = sums.flatten().index_select(0, ranks.flatten()).view(-1, ranks.shape[-1])
-    # not softmax: where a query has only itself in every round, stock's rounding at -1e5 shows
-    weights = torch.exp(sums - sums.logsumexp(-1, keepdim=True)).to(rows.dtype)
+    weights = round_weights(sums).to(rows.dtype)
     found = torch.bmm(weights.unsqueeze(1), found.view(*weights.shape, -1))
     return found.squeeze(1), weights
+
+
+def round_weights(sums: Tensor) -> Tensor:
+    """The share of each round (..., R) in a query's attention, by the scores' log-sum-exp.
+
+    Not softmax: where a query has only itself in every round, stock's rounding at -1e5 shows.
+    """
+    return torch.exp(sums - sums.logsumexp(-1, keepdim=True))
 
 
 def _sort_gradient(rows: Tensor, chosen: Tensor, ranks: Tensor, weights: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ _MASK_64 = (1 << 64) - 1
 
 
 def mixed_seed(*parts: int) -> int:
-    """One 63-bit seed out of several numbers, by the finalizer of splitmix64 (Steele et al. 2014)."""
+    """One 63-bit seed of several numbers, by splitmix64's finalizer (Steele et al. 2014)."""
     state = 0
     for part in parts:
         state = (state + part + 0x9E3779B97F4A7C15) & _MASK_64

@@ -10,19 +10,15 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx
 
-Branch = Callable[[Tensor], Tensor]
-Add = Callable[[Tensor, Tensor], Tensor]
+AddBranch = Callable[[Tensor, Tensor], Tensor]  # from (stream, inputs) to stream + branch(inputs)
 
 
 class ReversibleLayer(NamedTuple):
-    """The two branches of a layer, how each is added, and the parameters that each uses."""
+    """The two branches of a layer, and the parameters that each uses."""
 
-    attention: Branch
-    add_attention: Add
-    feed_forward: Branch
-    add_feed_forward: Add
+    add_attention: AddBranch
+    add_feed_forward: AddBranch
     attention_parameters: tuple[Tensor, ...]
     feed_forward_parameters: tuple[Tensor, ...]
 
@@ -34,18 +30,20 @@ def run_layers(layers: Sequence[ReversibleLayer], hidden: Tensor) -> tuple[Tenso
         for layer in layers
         for parameter in (*layer.attention_parameters, *layer.feed_forward_parameters)
     ]
-    streams: tuple[Tensor, Tensor] = _Reversible.apply(layers, hidden, *parameters)  # type: ignore[no-untyped-call]
+    streams: tuple[Tensor, Tensor] = _Reversible.apply(layers, hidden, *parameters)
     return streams
 
 
 def _branch_gradients(
-    branch: Branch, add: Add, parameters: tuple[Tensor, ...], inputs: Tensor,
+    add_branch: AddBranch,
+    parameters: tuple[Tensor, ...],
+    inputs: Tensor,
     output_gradient: Tensor,
-) -> tuple[Tensor, Tensor, list[Tensor | None]]:  # fmt: skip
+) -> tuple[Tensor, Tensor, list[Tensor | None]]:
     """The branch's output, and its gradients by input and by parameters."""
     inputs = inputs.detach().requires_grad_()
     with torch.enable_grad():
-        output = add(torch.zeros_like(inputs), branch(inputs))
+        output = add_branch(torch.zeros_like(inputs), inputs)
     wanted = [parameter for parameter in parameters if parameter.requires_grad]
     input_gradient, *found = torch.autograd.grad(output, [inputs, *wanted], output_gradient)
     remaining = iter(found)
@@ -60,33 +58,25 @@ class _Reversible(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         first = second = hidden
         for layer in layers:
-            first = layer.add_attention(first, layer.attention(second))
-            second = layer.add_feed_forward(second, layer.feed_forward(first))
+            first = layer.add_attention(first, second)
+            second = layer.add_feed_forward(second, first)
         ctx.layers = layers
         ctx.save_for_backward(first, second)
         return first, second
 
     @staticmethod
-    def backward(ctx: FunctionCtx, *output_gradients: Tensor) -> tuple[Tensor | None, ...]:
-        first, second = ctx.saved_tensors  # type: ignore[attr-defined]
+    def backward(ctx: Any, *output_gradients: Tensor) -> tuple[Tensor | None, ...]:
+        first, second = ctx.saved_tensors
         first_gradient, second_gradient = output_gradients
         gradients: list[Tensor | None] = []
-        for layer in reversed(ctx.layers):  # type: ignore[attr-defined]
+        for layer in reversed(ctx.layers):
             output, gradient, feed_forward = _branch_gradients(
-                layer.feed_forward,
-                layer.add_feed_forward,
-                layer.feed_forward_parameters,
-                first,
-                second_gradient,
+                layer.add_feed_forward, layer.feed_forward_parameters, first, second_gradient
             )
             second = second - output
             first_gradient = first_gradient + gradient
             output, gradient, attention = _branch_gradients(
-                layer.attention,
-                layer.add_attention,
-                layer.attention_parameters,
-                second,
-                first_gradient,
+                layer.add_attention, layer.attention_parameters, second, first_gradient
             )
             first = first - output
             second_gradient = second_gradient + gradient

@@ -1,5 +1,6 @@
 """What the numbers were computed on, and how it is made to compute the same ones again."""
 
+import os
 import platform
 from pathlib import Path
 
@@ -35,10 +36,17 @@ def describe() -> dict[str, str | int]:
 
 def make_deterministic(threads: int) -> None:
     """Fix the number of threads (sums depend on it) and refuse what is not repeatable."""
+    # Without it a GPU's matrix products are refused as not repeatable.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
+
+
+def device() -> torch.device:
+    """Where models run: the GPU, if there is one, as transformers' Trainer chooses too."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def seed(value: int) -> None:

@@ -30,11 +30,17 @@ AnySection = TypeVar("AnySection", bound=Section)
 
 
 class Split(Section):
-    """How one text becomes three: contiguous parts, in order, cut between documents or lines."""
+    """How one text becomes three: contiguous parts, in order, cut between documents or lines.
+
+    Attributes:
+        shares_of: `validation` and `test` are shares of the text's bytes, or of the number of
+            lines or documents, as the published study counted enwik8's lines.
+    """
 
     validation: Fraction
     test: Fraction
     between: Literal["documents", "lines"]
+    shares_of: Literal["bytes", "number"] = "bytes"
 
     @model_validator(mode="after")
     def _something_is_left_to_train_on(self) -> Self:

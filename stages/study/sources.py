@@ -31,12 +31,14 @@ class _StoredFile(Section):
         member: the one file that is wanted from a .zip, by its name there.
         compression: what the stored file is packed with; `auto` goes by the end of its name.
         unpacked_sha256: of what comes out, where that is to be checked too.
+        unpacked_size: the bytes of what comes out, where known; checked, and planned with.
     """
 
     licence: Text
     member: Text | None = None
     compression: Compression = "auto"
     unpacked_sha256: Sha256 | None = None
+    unpacked_size: Annotated[int, Field(gt=0)] | None = None
 
     @model_validator(mode="after")
     def _is_packed_once(self) -> "_StoredFile":
@@ -104,6 +106,7 @@ class HubSource(Section):
             `" \n"` in the official files, but empty rows on the hub: `" "` gives the official
             bytes back.
         sha256: of the text as it is written, where that is known; a mirror is used only then.
+        size: its bytes, where known; checked, and planned with.
     """
 
     kind: Literal["hub"]
@@ -115,6 +118,7 @@ class HubSource(Section):
     row_end: str = "\n"
     empty_row: str = ""
     sha256: Sha256 | None = None
+    size: Annotated[int, Field(gt=0)] | None = None
     licence: Text
 
     @property

@@ -114,8 +114,11 @@ def first(parts: Iterable[bytes], first_bytes: int | None) -> Iterator[bytes]:
 
 
 def shuffled_lines(parts: Iterable[bytes], seed: int) -> list[bytes]:
-    """All lines in an order drawn from `seed`, each a document: how the study read enwik8."""
-    lines = list(itertools.chain.from_iterable(part.splitlines(keepends=True) for part in parts))
+    """All lines in an order drawn from `seed`, each a document: how the study read enwik8.
+
+    A last line without a newline gets one, or the line that then follows it would be part of it.
+    """
+    lines = [_closed(line) for part in parts for line in part.splitlines(keepends=True)]
     random.Random(seed).shuffle(lines)  # noqa: S311 - no secret
     return lines
 
@@ -143,17 +146,17 @@ def split_parts(parts: Iterable[bytes], split: "Split") -> dict[str, list[bytes]
     """
     whole = list(parts)
     if split.between == "documents":
-        cuts = cut_points([len(part) for part in whole], split.validation, split.test)
-        ranges = _ranges(cuts, len(whole))
+        ranges = _ranges(whole, split)
         return {name: whole[begin:end] for name, (begin, end) in ranges.items()}
     lines = [part.splitlines(keepends=True) for part in whole]
-    sizes = [len(line) for line in itertools.chain.from_iterable(lines)]
-    ranges = _ranges(cut_points(sizes, split.validation, split.test), len(sizes))
+    ranges = _ranges(list(itertools.chain.from_iterable(lines)), split)
     return {name: _lines_between(lines, begin, end) for name, (begin, end) in ranges.items()}
 
 
-def _ranges(cuts: tuple[int, int], count: int) -> dict[str, tuple[int, int]]:
-    return {"train": (0, cuts[0]), "validation": cuts, "test": (cuts[1], count)}
+def _ranges(parts: Sequence[bytes], split: "Split") -> dict[str, tuple[int, int]]:
+    sizes = [len(part) if split.shares_of == "bytes" else 1 for part in parts]
+    cuts = cut_points(sizes, split.validation, split.test)
+    return {"train": (0, cuts[0]), "validation": cuts, "test": (cuts[1], len(parts))}
 
 
 def _lines_between(lines: Sequence[Sequence[bytes]], begin: int, end: int) -> list[bytes]:

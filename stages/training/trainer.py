@@ -18,6 +18,7 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback
 
 from stages.reformer.model import Reformer, StockReformer
+from stages.study.errors import StudyError
 from stages.study.outputs import finite
 from stages.study.params import Training
 from stages.text.splits import Split
@@ -166,7 +167,7 @@ def train(
 
 
 def _arguments(settings: Training, work: Path) -> TrainingArguments:
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(work),
         per_device_train_batch_size=settings.batch_size,
         num_train_epochs=settings.epochs,
@@ -190,6 +191,12 @@ def _arguments(settings: Training, work: Path) -> TrainingArguments:
         report_to=[],
         disable_tqdm=not sys.stderr.isatty(),
     )
+    if arguments.n_gpu > 1:
+        raise StudyError(
+            f"this machine has {arguments.n_gpu} GPUs, and transformers would train on all of them "
+            f"with {arguments.n_gpu} x batch_size: choose one, with CUDA_VISIBLE_DEVICES=0"
+        )
+    return arguments
 
 
 def summarise(log_history: list[dict[str, Any]], settings: Training) -> dict[str, Any]:

@@ -1,0 +1,413 @@
+"""The Reformer language model: stock transformers' weights, our own arithmetic.
+
+`Reformer` is transformers' `ReformerModelWithLMHead` with another forward pass: its modules only
+hold the weights, so checkpoints go both ways. Read `Reformer.forward` first, then `layers`,
+`chunked_attention` (who sees whom) and `hashing` (how buckets are made).
+
+Shapes: B batch, L length, L' length padded to whole chunks, M hidden size, V vocabulary.
+"""
+
+import os
+from collections.abc import Iterator
+from functools import partial
+from math import lcm
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import ReformerConfig
+from transformers.models.reformer.modeling_reformer import (
+    ReformerModelWithLMHead,
+    ReformerModelWithLMHeadOutput,
+)
+
+from stages.reformer.axial_positions import (
+    check_length,
+    drop_positions,
+    embeddings_at,
+    prefix_embeddings,
+)
+from stages.reformer.chunked_attention import Causality, local_bias
+from stages.reformer.dropout import dropped_
+from stages.reformer.generation import GenerationCache, local_step, lsh_step
+from stages.reformer.hashing import (
+    bucket_factors,
+    draw_rotations,
+    mixed_seed,
+    recommended_buckets,
+    rotation_seed,
+)
+from stages.reformer.layers import (
+    HEAD,
+    POSITIONS,
+    TOKENS_AT_A_TIME,
+    WORDS,
+    Pass,
+    add_feed_forward,
+    add_local_attention,
+    add_lsh_attention,
+    geometry_of,
+    local_weight,
+    lsh_weight,
+)
+from stages.reformer.precision import product_dtype
+from stages.reformer.reversible import ReversibleLayer, run_layers
+from stages.reformer.stock import save_as_stock
+from stages.study.errors import StudyError
+
+Reversible = Literal["auto", "on", "off"]
+
+
+class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
+    """transformers' Reformer: reproducible, at any length, causal if asked, and much faster.
+
+    Its configuration may hold, beside stock's:
+
+    - lsh_causality: strict (the default) or published, see `chunked_attention`;
+    - lsh_num_buckets: a number or its factors; without it stock's num_buckets under `published`,
+      and those that the text's length recommends under `strict`;
+    - reversible: on computes activations again in the backward pass, off keeps them, auto (the
+      default) keeps them if they fit into half of the memory.
+    """
+
+    def __init__(self, config: ReformerConfig) -> None:
+        self.causality: Causality = _option(config, "lsh_causality", get_args(Causality), "strict")
+        self.reversible: Reversible = _option(config, "reversible", get_args(Reversible), "auto")
+        _check(config, self.causality)
+        super().__init__(config)
+        self._draw: tuple[int, int] | None = None
+        self._forwards = 0
+
+    def set_hash_draw(self, seed: int, step: int = 0) -> None:
+        """Choose rotations and dropout masks from here on: pure functions of both numbers.
+
+        Every training pass after this has dropout masks of its own. Without a call the rotations
+        are those of (hash_seed or 0, 0), and dropout obeys torch's global generator.
+        """
+        self._draw, self._forwards = (seed, step), 0
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        past_buckets_states: GenerationCache | None = None,
+        use_cache: bool | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+        return_dict: bool | None = None,
+        labels: Tensor | None = None,
+        logits_to_keep: int | Tensor = 0,
+        **kwargs: Any,
+    ) -> Any:
+        """Logits (B, L, V) in float32 of input_ids (B, L), as stock's output type.
+
+        Args:
+            input_ids: one token each if there is a cache.
+            position_ids: (B, L), if they are not 0, 1, 2, ...
+            attention_mask: (B, L), 0 where a token is padding.
+            inputs_embeds: (B, L, M) instead of input_ids.
+            past_buckets_states: the cache of an earlier pass.
+            use_cache: fill a cache; only in evaluation and if strictly causal, since otherwise
+                what a token attends to changes with what comes later.
+            output_hidden_states: refused, as nothing here needs them.
+            output_attentions: likewise.
+            return_dict: False for a tuple.
+            labels: (B, L) as input_ids, shifted here; -100 where nothing is scored.
+            logits_to_keep: how many of the last positions are wanted, or which; 0 for all.
+            kwargs: for the loss.
+        """
+        if output_hidden_states or output_attentions:
+            raise StudyError(
+                "hidden states and attentions are not kept by the fast implementation: choose "
+                "implementation: transformers to look at them."
+            )
+        words = self._embed_words(input_ids, inputs_embeds)
+        dtype, cache = product_dtype(words), past_buckets_states
+        with torch.autocast(words.device.type, enabled=False):
+            if cache is None:
+                run = self._plan(words, attention_mask, dtype, use_cache)
+                streams = self._run_layers(run, self._embed(run, words, position_ids))
+                cache = run.cache
+            else:
+                run = None
+                streams = self._step(cache, words, dtype)
+            logits = self._head(run, dtype, streams, words.shape[1], logits_to_keep)
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(
+                logits=logits, labels=labels, vocab_size=self.config.vocab_size, **kwargs
+            )
+        output = ReformerModelWithLMHeadOutput(loss=loss, logits=logits, past_buckets_states=cache)
+        return output.to_tuple() if return_dict is False else output
+
+    def save_pretrained(self, save_directory: Any, **kwargs: Any) -> None:
+        """Save such that stock transformers loads the folder, too."""
+        save_as_stock(self, super().save_pretrained, save_directory, **kwargs)
+
+    def prepare_inputs_for_generation(
+        self, input_ids: Tensor, past_key_values: GenerationCache | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """What `generate` passes to `forward`: with a cache only the newest token."""
+        passed = ("use_cache", "logits_to_keep")
+        inputs: dict[str, Any] = {name: kwargs[name] for name in passed if name in kwargs}
+        if past_key_values is not None:
+            return {
+                **inputs,
+                "input_ids": input_ids[:, -1:],
+                "past_buckets_states": past_key_values,
+            }
+        return {**inputs, "input_ids": input_ids, "attention_mask": kwargs.get("attention_mask")}
+
+    def _embed_words(self, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> Tensor:
+        """Word embeddings (B, L, M)."""
+        if (input_ids is None) == (inputs_embeds is None):
+            raise StudyError("call the model with either input_ids or inputs_embeds.")
+        if inputs_embeds is not None:
+            return inputs_embeds
+        words: Tensor = self.reformer.embeddings.word_embeddings(input_ids)
+        return words
+
+    def _plan(
+        self, words: Tensor, attention_mask: Tensor | None, dtype: torch.dtype,
+        use_cache: bool | None,
+    ) -> Pass:  # fmt: skip
+        """Everything that a pass over words (B, L, M) draws or works out before the layers."""
+        config = self.config
+        batch, length, _ = words.shape
+        chunks = _chunk_lengths(config)
+        padded = length + -length % lcm(*chunks)
+        if padded != length and self.training:
+            raise StudyError(
+                f"the text has {length} tokens, and training needs a multiple of {lcm(*chunks)}, "
+                f"the chunk lengths' least common multiple: choose {padded} or "
+                f"{padded - lcm(*chunks)}."
+            )
+        real = given = None if attention_mask is None else attention_mask.to(torch.bool)
+        if padded != length:
+            if real is None:
+                real = torch.ones(batch, length, dtype=torch.bool, device=words.device)
+            real = F.pad(real, (0, padded - length), value=False)
+        like = torch.empty(0, dtype=dtype, device=words.device)
+        factors = self._bucket_factors(padded)
+        rotations = self._draw_rotations(factors, like)
+        caches = (config.use_cache if use_cache is None else use_cache) and not self.training
+        strict = self.causality == "strict"
+        cache = GenerationCache(length, given, rotations, factors) if caches and strict else None
+        # stock pads, too, but not a text of less than the smallest chunk
+        stock_length = length if length <= min(chunks) else padded
+        return Pass(
+            dtype=dtype,
+            real=real,
+            local_bias=self._local_bias(batch, padded, real, like),
+            rotations=rotations,
+            factors=factors,
+            causality=self.causality,
+            unhashed=self.causality == "published" and stock_length <= config.lsh_attn_chunk_length,
+            dropout_seed=self._dropout_seed() if self.training else None,
+            cache=cache,
+        )
+
+    def _dropout_seed(self) -> int:
+        """The seed of the next training pass's masks."""
+        self._forwards += 1
+        if self._draw is None:
+            return int(torch.randint(2**62, ()).item())
+        return mixed_seed(*self._draw, self._forwards)
+
+    def _bucket_factors(self, length: int) -> tuple[int, ...]:
+        config = self.config
+        chosen = getattr(config, "lsh_num_buckets", None)
+        if chosen is None and self.causality == "published":
+            chosen = config.num_buckets
+        if chosen is None:
+            return recommended_buckets(length, config.lsh_attn_chunk_length)
+        return bucket_factors(chosen)
+
+    def _draw_rotations(self, factors: tuple[int, ...], like: Tensor) -> dict[int, Tensor]:
+        config = self.config
+        seed, step = self._draw or (config.hash_seed or 0, 0)
+        shape = (
+            config.num_attention_heads,
+            config.attention_head_size,
+            config.num_hashes,
+            sum(factors) // 2,
+        )
+        return {
+            index: draw_rotations(rotation_seed(seed, step, index), shape, like)
+            for index, kind in enumerate(config.attn_layers)
+            if kind == "lsh"
+        }
+
+    def _local_bias(
+        self, batch: int, length: int, real: Tensor | None, like: Tensor
+    ) -> Tensor | None:
+        for kind, layer in self._layers():
+            if kind == "local":
+                geometry = geometry_of(layer.attention.self_attention, batch, length)
+                return local_bias(geometry, real, like)
+        return None
+
+    def _layers(self) -> Iterator[tuple[str, Any]]:
+        return zip(self.config.attn_layers, self.reformer.encoder.layers, strict=True)
+
+    def _embed(self, run: Pass, words: Tensor, position_ids: Tensor | None) -> Tensor:
+        """Words (B, L, M) and positions with dropout, padded to (B, L', M)."""
+        embeddings = self.reformer.embeddings
+        tables = embeddings.position_embeddings
+        batch, length, _ = words.shape
+        if position_ids is None:
+            check_length(tables, length)
+            positions = prefix_embeddings(tables, length)
+            dropout = run.dropout(tables.dropout, POSITIONS)
+            positions = drop_positions(tables, positions, batch, dropout)
+        else:
+            positions = embeddings_at(tables, position_ids)
+        dropout = run.dropout(embeddings.dropout, WORDS)
+        embedded = dropped_(words, dropout) + positions
+        missing = 0 if run.real is None else run.real.shape[1] - length
+        return F.pad(embedded, (0, 0, 0, missing)) if missing else embedded
+
+    def _run_layers(self, run: Pass, embedded: Tensor) -> tuple[Tensor, Tensor]:
+        """Both streams (B, L', M) after all layers."""
+        layers = []
+        for index, (kind, layer) in enumerate(self._layers()):
+            attention = (
+                partial(add_lsh_attention, layer.attention, index, run, [])
+                if kind == "lsh"
+                else partial(add_local_attention, layer.attention, index, run)
+            )
+            layers.append(
+                ReversibleLayer(
+                    attention,
+                    partial(add_feed_forward, layer.feed_forward, index, run),
+                    tuple(layer.attention.parameters()),
+                    tuple(layer.feed_forward.parameters()),
+                )
+            )
+        if torch.is_grad_enabled() and self._recompute(embedded):
+            return run_layers(layers, embedded)
+        first = second = embedded
+        for reversible in layers:
+            first = reversible.add_attention(first, second)
+            second = reversible.add_feed_forward(second, first)
+        return first, second
+
+    def _recompute(self, embedded: Tensor) -> bool:
+        """Whether activations are computed again in the backward pass."""
+        if self.reversible != "auto":
+            return self.reversible == "on"
+        tokens = embedded.shape[0] * embedded.shape[1]
+        kept = tokens * activation_bytes(self.config)
+        return kept > memory_bytes(embedded.device) / 2
+
+    def _step(
+        self, cache: GenerationCache, words: Tensor, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
+        """Both streams (B, 1, M) of the newest token."""
+        if words.shape[1] != 1 or self.training:
+            raise StudyError(
+                f"{words.shape[1]} tokens came with a cache: pass one a time, in evaluation mode."
+            )
+        tables = self.reformer.embeddings.position_embeddings
+        check_length(tables, cache.length + 1)
+        position = torch.tensor([cache.length], device=words.device)
+        first = second = words[:, 0] + embeddings_at(tables, position)  # B M
+        for index, (kind, layer) in enumerate(self._layers()):
+            module = layer.attention
+            attention = module.self_attention
+            weight, step = (
+                (lsh_weight(attention), lsh_step)
+                if kind == "lsh"
+                else (local_weight(attention), local_step)
+            )
+            projected = F.linear(module.layer_norm(second).to(dtype), weight.to(dtype))
+            outputs = step(cache, index, projected, attention)
+            first = first + F.linear(outputs, module.output.dense.weight.to(dtype))
+            second = second + self._feed_forward_step(layer.feed_forward, first, dtype)
+        cache.advance()
+        return first.unsqueeze(1), second.unsqueeze(1)
+
+    def _feed_forward_step(self, module: Any, tokens: Tensor, dtype: torch.dtype) -> Tensor:
+        inner, outer = module.dense.dense, module.output.dense
+        hidden = F.linear(
+            module.layer_norm(tokens).to(dtype), inner.weight.to(dtype), inner.bias.to(dtype)
+        )
+        return F.linear(hidden.relu_(), outer.weight.to(dtype), outer.bias.to(dtype))
+
+    def _head(
+        self, run: Pass | None, dtype: torch.dtype, streams: tuple[Tensor, Tensor], length: int,
+        logits_to_keep: int | Tensor,
+    ) -> Tensor:  # fmt: skip
+        """Logits (B, L, V) of streams (B, L', M)."""
+        encoder, head = self.reformer.encoder, self.lm_head
+        keep = logits_to_keep
+        chosen = slice(-keep, None) if isinstance(keep, int) else keep
+        parts = []
+        hidden = [stream[:, :length][:, chosen] for stream in streams]
+        kept = hidden[0].shape[1]
+        flat = (stream.flatten(0, 1).split(TOKENS_AT_A_TIME) for stream in hidden)
+        for number, both in enumerate(zip(*flat, strict=True)):
+            normed = encoder.layer_norm(torch.cat(both, dim=-1))
+            if run is not None:
+                normed = dropped_(normed, run.dropout(encoder.dropout, HEAD, number))
+            logits = F.linear(normed.to(dtype), head.decoder.weight.to(dtype))
+            parts.append(logits.float() + head.bias)
+        flat_logits = torch.cat(parts) if len(parts) > 1 else parts[0]
+        result: Tensor = flat_logits.unflatten(0, (-1, kept))
+        return result
+
+
+def activation_bytes(config: ReformerConfig) -> int:
+    """Roughly what a training pass keeps of each token, if nothing is computed again."""
+    heads: int = config.num_attention_heads * config.attention_head_size
+    layer = 0
+    for kind in config.attn_layers:
+        rounds = config.num_hashes if kind == "lsh" else 1
+        before = getattr(config, f"{kind}_num_chunks_before")
+        window = (1 + before) * getattr(config, f"{kind}_attn_chunk_length")
+        # streams and their norms; projections, sorted copies, outputs; twice the probabilities
+        layer += 4 * config.hidden_size + config.feed_forward_size
+        layer += heads * (4 + 3 * rounds) + 2 * rounds * config.num_attention_heads * window
+    return int(4 * (layer + 8 * config.hidden_size + 3 * config.vocab_size))
+
+
+def memory_bytes(device: torch.device) -> int:
+    """All memory that there is, free or not: what is free would make results depend on others."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _chunk_lengths(config: ReformerConfig) -> list[int]:
+    kinds = sorted(set(config.attn_layers))
+    return [getattr(config, f"{kind}_attn_chunk_length") for kind in kinds]
+
+
+def _option(config: ReformerConfig, name: str, allowed: tuple[str, ...], default: str) -> Any:
+    value = getattr(config, name, None) or default
+    if value not in allowed:
+        raise StudyError(
+            f"{name} is {value!r} in the model's configuration: choose one of {', '.join(allowed)}."
+        )
+    return value
+
+
+def _check(config: ReformerConfig, causality: Causality) -> None:
+    """Refuse what this implementation can't do."""
+    if config.hidden_act != "relu":
+        raise StudyError(
+            f"hidden_act is {config.hidden_act} in the model's configuration, and only relu is "
+            "implemented: choose implementation: transformers."
+        )
+    if causality == "strict" and "lsh" in config.attn_layers and config.lsh_num_chunks_before < 1:
+        raise StudyError(
+            "lsh_num_chunks_before is 0 in the model's configuration, and lsh_causality: strict "
+            "looks back at least one chunk: set it to 1 or more, or choose lsh_causality: "
+            "published."
+        )
+    chosen = getattr(config, "lsh_num_buckets", None)
+    if chosen is not None:
+        bucket_factors(chosen)

@@ -1,0 +1,149 @@
+"""The three kinds of branch that Reformer's layers add to their streams.
+
+Shapes: B batch, L length, N = B x L tokens, M hidden size, H heads, D head size, R hash rounds.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from stages.reformer.chunked_attention import (
+    Causality,
+    Geometry,
+    HashedAttention,
+    HashRule,
+    LocalAttention,
+)
+from stages.reformer.dense import DenseAdd, NormedDense, relu_dropped_
+from stages.reformer.dropout import Dropout
+from stages.reformer.generation import GenerationCache
+from stages.reformer.hashing import mixed_seed
+
+TOKENS_AT_A_TIME = 8192
+"""In feed-forward layers and the head. Larger temporaries would cross 32 MiB, where the C library
+asks the system for memory each time, and fetching it costs more than the arithmetic."""
+
+PROBABILITIES, ATTENTION, HIDDEN, FEED_FORWARD, WORDS, POSITIONS, HEAD = range(7)
+"""Where dropout happens."""
+
+
+class Pass(NamedTuple):
+    """What all layers of one forward pass share."""
+
+    dtype: torch.dtype  # of products and attention
+    real: Tensor | None  # (B, L), False where a token is padding
+    local_bias: Tensor | None  # (1 or B, L / C, C, W), see `chunked_attention.local_bias`
+    rotations: dict[int, Tensor]  # by layer: (H, D, R, S)
+    factors: tuple[int, ...]  # of the number of buckets
+    causality: Causality
+    unhashed: bool  # stock attends to everything before in a text of one chunk
+    dropout_seed: int | None  # of all masks, None in evaluation
+    cache: GenerationCache | None  # to be filled for generation
+
+    def dropout(self, probability: float, *site: int) -> Dropout:
+        """The dropout at a site: numbers that no other site has."""
+        if self.dropout_seed is None:
+            return Dropout(0.0, 0)
+        return Dropout(probability, mixed_seed(self.dropout_seed, *site))
+
+
+def geometry_of(attention: Any, batch: int, length: int) -> Geometry:
+    """The layout of a stock attention module."""
+    return Geometry(
+        batch,
+        length,
+        attention.num_attention_heads,
+        attention.attention_head_size,
+        attention.chunk_length,
+        attention.num_chunks_before,
+    )
+
+
+def local_weight(attention: Any) -> Tensor:
+    """Weights (3*H*D, M) of queries, keys and values; the scores' 1 / sqrt(D) goes to queries."""
+    queries = attention.query.weight * attention.attention_head_size**-0.5
+    return torch.cat([queries, attention.key.weight, attention.value.weight])
+
+
+def lsh_weight(attention: Any) -> Tensor:
+    """Weights (H*2*D, M): of every head the shared query/keys, then the values."""
+    by_head = (attention.num_attention_heads, attention.attention_head_size)
+    shared = attention.query_key.weight.unflatten(0, by_head)
+    values = attention.value.weight.unflatten(0, by_head)
+    return torch.cat([shared, values], dim=1).flatten(0, 1)
+
+
+def add_local_attention(
+    module: Any, index: int, run: Pass, stream: Tensor, inputs: Tensor
+) -> Tensor:
+    """The stream plus attention over the own chunk and those before it. Both (B, L, M)."""
+    attention = module.self_attention
+    geometry = geometry_of(attention, *inputs.shape[:2])
+    lead = geometry.before * geometry.chunk
+    weight = local_weight(attention).to(run.dtype)
+    projected = _normed_dense(module.layer_norm, weight, inputs.flatten(0, 1), lead=lead)
+    dropouts = [
+        run.dropout(attention.dropout, index, PROBABILITIES, head) for head in range(geometry.heads)
+    ]
+    if run.cache is not None:
+        run.cache.fill_local(projected[lead:], geometry)
+    outputs = LocalAttention.apply(projected, run.local_bias, geometry, dropouts)
+    return _add_attention(module, index, run, stream, outputs)
+
+
+def add_lsh_attention(
+    module: Any, index: int, run: Pass, memory: list[Tensor], stream: Tensor, inputs: Tensor
+) -> Tensor:
+    """The stream plus attention over chunks of the order that hashing makes. Both (B, L, M).
+
+    `memory` keeps the buckets for a second run in the backward pass, which could round otherwise
+    and hash differently.
+    """
+    attention = module.self_attention
+    geometry = geometry_of(attention, *inputs.shape[:2])
+    weight = lsh_weight(attention).to(run.dtype)
+    projected = _normed_dense(module.layer_norm, weight, inputs.flatten(0, 1))
+    rule = HashRule(run.rotations[index], run.factors, run.causality, run.real)
+    if run.unhashed:
+        shape = (geometry.batch, geometry.heads, 1, geometry.length)
+        memory[:] = [torch.zeros(shape, dtype=torch.long, device=inputs.device)]
+        geometry = geometry._replace(chunk=geometry.length, before=0)
+    dropout = run.dropout(attention.dropout, index, PROBABILITIES)
+    outputs = HashedAttention.apply(projected, rule, geometry, dropout, memory)
+    if run.cache is not None:
+        run.cache.fill_lsh(projected, memory[0], geometry)
+    return _add_attention(module, index, run, stream, outputs)
+
+
+def add_feed_forward(module: Any, index: int, run: Pass, stream: Tensor, inputs: Tensor) -> Tensor:
+    """The stream plus two dense layers. Both (B, L, M)."""
+    inner, outer = module.dense, module.output
+    weight, bias = inner.dense.weight.to(run.dtype), inner.dense.bias.to(run.dtype)
+    outer_bias = outer.dense.bias.to(run.dtype)
+    results = []
+    parts = (tensor.flatten(0, 1).split(TOKENS_AT_A_TIME) for tensor in (stream, inputs))
+    for number, (stream_part, part) in enumerate(zip(*parts, strict=True)):
+        dropout = run.dropout(inner.dropout, index, HIDDEN, number)
+        hidden = _normed_dense(module.layer_norm, weight, part, bias)
+        hidden = relu_dropped_(hidden, dropout)
+        outer_weight = (outer.dense.weight * dropout.scale).to(run.dtype)
+        dropout = run.dropout(outer.dropout, index, FEED_FORWARD, number)
+        results.append(DenseAdd.apply(stream_part, hidden, outer_weight, outer_bias, dropout))
+    result = torch.cat(results) if len(results) > 1 else results[0]
+    return result.view(stream.shape)
+
+
+def _normed_dense(
+    norm: nn.LayerNorm, weight: Tensor, tokens: Tensor, bias: Tensor | None = None, lead: int = 0
+) -> Tensor:
+    result: Tensor = NormedDense.apply(tokens, norm.weight, norm.bias, weight, bias, norm.eps, lead)
+    return result
+
+
+def _add_attention(module: Any, index: int, run: Pass, stream: Tensor, outputs: Tensor) -> Tensor:
+    """The stream plus the projected outputs (N, H*D) of attention."""
+    weight = module.output.dense.weight.to(run.dtype)
+    dropout = run.dropout(module.output.dropout, index, ATTENTION)
+    result: Tensor = DenseAdd.apply(stream.flatten(0, 1), outputs, weight, None, dropout)
+    return result.view(stream.shape)
