@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from stages.reporting import readme
 from stages.reporting.metrics import METRICS, metrics, read_metrics
 from stages.reporting.published import load_published, published_tables, side_by_side
-from stages.reporting.results import MEMORY_KINDS, Results, read_results
-from stages.reporting.tables import Table, corpora_of, lengths_of, result_tables
+from stages.reporting.results import Results, read_results
+from stages.reporting.table import Table
+from stages.reporting.tables import corpora_of, lengths_of, result_tables
 from stages.study import console
 from stages.study.errors import StudyError
 from stages.study.outputs import whole_folder, write_json
@@ -28,7 +29,13 @@ if TYPE_CHECKING:
     from stages.reporting.tables import Runs
 
 PLOTS = Path("plots")
-MEMORY = "memory"
+MEMORY_FIGURES = {
+    "figure-memory": "memory",
+    "figure-composition": "memory_composition",
+    "figure-cards": "memory_cards",
+    "figure-training-memory": "memory_training",
+}
+"""The README's sections of one figure, and the figure."""
 
 
 def _tables(values: Mapping[str, Any], runs: "Runs") -> list[Table]:
@@ -41,24 +48,35 @@ def _figure(name: str) -> str:
     return f"![{name.replace('-', ' ').replace('_', ' ')}](plots/figures/{name}.svg)"
 
 
-def _figures_section(values: Mapping[str, Any], runs: "Runs") -> str:
+def _loss_figures(runs: "Runs") -> str:
     rows = [
         f"| {_figure(f'training_loss-{corpus}')} | {_figure(f'validation_loss-{corpus}')} |"
         for corpus in corpora_of(runs)
     ]
-    losses = "\n".join(["| training loss | validation loss |", "|:--|:--|", *rows])
-    has_memory = any(_numbers(row) for row in values["memory"].values())
-    return "\n\n".join([losses, _figure(MEMORY)] if has_memory else [losses])
+    return "\n".join(["| training loss | validation loss |", "|:--|:--|", *rows])
 
 
-def _numbers(row: Mapping[str, Any]) -> bool:
-    return any(row[f"{kind}_mib"] is not None for kind in MEMORY_KINDS)
+def _memory_figures(values: Mapping[str, Any]) -> dict[str, str]:
+    """The memory sections; that of a figure that has nothing to show is empty."""
+    rows = values["memory"].values()
+    predicted = any(row["predicted_mib"] is not None for row in rows)
+    numbers = ("published_mib", "measured_mib")
+    something = {
+        "memory": predicted or any(row[key] is not None for row in rows for key in numbers),
+        "memory_composition": predicted,
+        "memory_cards": any(study["cards"] for study in values["memory_cards"].values()),
+        "memory_training": bool(values["memory_training"]),
+    }
+    return {
+        section: _figure(figure) if something[figure] else ""
+        for section, figure in MEMORY_FIGURES.items()
+    }
 
 
 def readme_sections(values: Mapping[str, Any], runs: "Runs") -> dict[str, str]:
     """What belongs between the README's markers: of metrics, runs and published.json alone."""
     sections = {table.name: table.markdown() for table in _tables(values, runs)}
-    return {**sections, "figures": _figures_section(values, runs)}
+    return {**sections, "figures": _loss_figures(runs), **_memory_figures(values)}
 
 
 def _write_csv(folder: Path, frames: Mapping[str, "pd.DataFrame"]) -> None:
@@ -67,24 +85,48 @@ def _write_csv(folder: Path, frames: Mapping[str, "pd.DataFrame"]) -> None:
             frame.to_csv(partial / f"{name}.csv", index=False, lineterminator="\n")
 
 
+def _draw_losses(
+    losses: Mapping[str, Mapping[str, "pd.DataFrame"]], lengths: list[int]
+) -> dict[str, str]:
+    from stages.reporting import figures
+
+    return {
+        f"{column}-{corpus}": figures.loss_figure(frame, column, corpus, lengths)
+        for column, frames in losses.items()
+        for corpus, frame in frames.items()
+    }
+
+
+def _draw_memory(frames: Mapping[str, "pd.DataFrame"]) -> dict[str, str]:
+    from stages.reporting import memory_figures as figures
+
+    memory = frames["memory"]
+    drawings = {
+        "memory": (memory, figures.memory_figure),
+        "memory_composition": (frames["composition"], figures.composition_figure),
+        "memory_cards": (
+            frames["cards"],
+            lambda frame: figures.cards_figure(frame, list(dict.fromkeys(memory["series"]))),
+        ),
+        "memory_training": (frames["training"], figures.training_figure),
+    }
+    return {name: draw(frame) for name, (frame, draw) in drawings.items() if len(frame)}
+
+
 def _write_plots(results: Results, runs: "Runs", plots: Path) -> None:
     """The figures and, beside them, the numbers that they show."""
     # pandas and altair take a second to load, and `--show` needs neither.
-    from stages.reporting import curves, figures
+    from stages.reporting.curves import curves
+    from stages.reporting.memory_frames import memory_frames
 
-    losses, memory = curves.curves(results, runs), curves.memory_frame(results.memory)
-    lengths = lengths_of(runs)
+    losses, memory = curves(results, runs), memory_frames(results)
+    drawn = {**_draw_losses(losses, lengths_of(runs)), **_draw_memory(memory)}
     with whole_folder(plots / "figures") as partial:
-        for column, frames in losses.items():
-            for corpus, frame in frames.items():
-                drawn = figures.loss_figure(frame, column, corpus, lengths)
-                (partial / f"{column}-{corpus}.svg").write_text(drawn, encoding="utf-8")
-        if len(memory):
-            drawn = figures.memory_figure(memory)
-            (partial / f"{MEMORY}.svg").write_text(drawn, encoding="utf-8")
+        for name, svg in drawn.items():
+            (partial / f"{name}.svg").write_text(svg, encoding="utf-8")
     for column, frames in losses.items():
         _write_csv(plots / column, frames)
-    _write_csv(plots / MEMORY, {MEMORY: memory})
+    _write_csv(plots / "memory", memory)
 
 
 def write_report(params: Params, root: Path = Path()) -> None:

@@ -114,6 +114,11 @@ def write_results(
         "checkpoint": None,
     }
     _write(data / f"bases/{model}/card.json", card)
+    write_memory(data, rows)
+
+
+def write_memory(data: Path, rows: tuple[int, ...] = LENGTHS) -> None:
+    """Write the memory rows of these lengths, and studies of the first of them."""
     for length in rows:
         row = {
             "model": "reformer",
@@ -122,7 +127,35 @@ def write_results(
             "batch_size": 16,
             "sequence_length": length,
             "device": "cpu",
-            "measured_mib": length / 4 + 50 if length < 4096 else None,
-            "why": None if length < 4096 else "too long for 1024 positions",
+            "measured_mib": length / 4 + 50,
+            "measured_error_percent": 0.5,
+            "predicted_mib": 1200.0 + length / 4,
+            "predicted_allocated_mib": length / 4 + 50.25,
+            "predicted_reserved_mib": 281.0 + length / 4,
+            "context_mib": 919,
+            "composition": {"activations": length / 4, "weights": 50.25},
+            "published_mib": 1200.0 + length / 4,
+            "error_percent": 0.0,
+            "why": None,
         }
         _write(data / f"memory/memory-{length}.json", row)
+    fits = {f"memory-{length}": _cards(length) for length in rows[:1]}
+    _write(data / "memory_study/cards.json", fits)
+    points = [_training_point(layers, length) for layers in (6, 12) for length in rows]
+    _write(data / "memory_study/training.json", points)
+
+
+def _cards(length: int) -> dict[str, Any]:
+    card = {"memory_mib": 16384, "context_mib": 512, "fits": True, "largest_batch": 376}
+    limit = {"longest_sequence": 4096, "longest_is_limited_by": "positions"}
+    large = {**card, "memory_mib": 81920, "largest_batch": 2127}
+    place = {"model": "reformer", "positions": "axial", "allocations": "today"}
+    shape = {"batch_size": 16, "sequence_length": length}
+    return {**place, **shape, "cards": {"large": {**large, **limit}, "small": {**card, **limit}}}
+
+
+def _training_point(layers: int, length: int) -> dict[str, Any]:
+    place = {"curve": "reversible", "model": "reformer", "layers": layers}
+    shape = {"batch_size": 1, "sequence_length": length, "optimizer": "adafactor"}
+    sizes = {"weights_mib": 2.0 * layers, "predicted_allocated_mib": layers + length / 2}
+    return {**place, **shape, **sizes, "predicted_reserved_mib": layers + length / 2 + 20}

@@ -11,7 +11,7 @@ import pytest
 from stages import check
 from stages.check import TOLERANCE, compare_profile, compare_readme, differences, machine_tolerance
 from stages.report import dag, write_report
-from stages.reporting import figures, readme
+from stages.reporting import figures, memory_figures, readme
 from stages.study.errors import StudyError
 from tests.report_example import runs, write_results
 from tests.test_report import README, params_of
@@ -34,7 +34,8 @@ def committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("README.md").write_text(README)
     params = params_of(study)
     monkeypatch.setattr(figures, "loss_figure", lambda *_: "drawn")
-    monkeypatch.setattr(figures, "memory_figure", lambda *_: "drawn")
+    for name in ("memory_figure", "composition_figure", "cards_figure", "training_figure"):
+        monkeypatch.setattr(memory_figures, name, lambda *_: "drawn")
     monkeypatch.setattr(check, "load_params", lambda *_: params)
     write_report(params)
     Path("conf/profile").mkdir(parents=True)
@@ -118,16 +119,42 @@ def test_counts_and_verdicts_are_exact_everywhere(committed: Path, key: str, val
 
 def test_timings_and_measured_memory_are_not_compared(committed: Path) -> None:
     _set("metrics/timings.json", "news-256", "runtime_seconds", 1.0)
-    _set("metrics/memory.json", "memory-256", "measured_mib", 1.0)
+    measured = ("measured_mib", "measured_allocated_mib", "measured_reserved_mib")
+    for key in (*measured, "measured_error_percent"):
+        _set("metrics/memory.json", "memory-256", key, 1.0)
+    _set("metrics/memory.json", "memory-256", "device", "Imaginary GPU")
+    _set("metrics/memory.json", "memory-256", "why", "took too long")
     path = Path("plots/memory/memory.csv")
-    path.write_text(path.read_text().replace("114.0", "1.0"))
+    path.write_text(path.read_text().replace("measured,114.0", "measured,1.0"))
     assert _found() == []
 
 
-def test_predicted_memory_is_compared(committed: Path) -> None:
-    _set("metrics/memory.json", "memory-256", "predicted_mib", 1.0)
-    assert _found() == [
-        "metrics/memory.json: memory-256.predicted_mib: committed None, computed 1.0"
+@pytest.mark.parametrize("tolerance", [0.0, TOLERANCE])
+def test_predicted_memory_is_compared_exactly_on_every_machine(
+    committed: Path, tolerance: float
+) -> None:
+    _set("metrics/memory.json", "memory-256", "predicted_mib", 1264.0001)
+    _set("metrics/memory.json", "memory-256", "error_percent", 0.001)
+    _set("metrics/memory_training.json", "reversible-6-256", "predicted_allocated_mib", 134.001)
+    path = Path("plots/memory/composition.csv")
+    path.write_text(path.read_text().replace("activations,64.0", "activations,64.001"))
+    assert _found(tolerance) == [
+        "metrics/memory.json: memory-256.predicted_mib: committed 1264.0, computed 1264.0001",
+        "metrics/memory.json: memory-256.error_percent: committed 0.0, computed 0.001",
+        "metrics/memory_training.json: reversible-6-256.predicted_allocated_mib: "
+        "committed 134.0, computed 134.001",
+        "plots/memory/composition.csv: [0].mib: committed 64.0, computed 64.001",
+    ]
+
+
+def test_what_fits_a_card_is_compared(committed: Path) -> None:
+    _change(
+        "metrics/memory_cards.json",
+        lambda cards: cards["memory-256"]["cards"]["small"].update(largest_batch=375),
+    )
+    assert _found(TOLERANCE) == [
+        "metrics/memory_cards.json: memory-256.cards.small.largest_batch: "
+        "committed 376, computed 375"
     ]
 
 

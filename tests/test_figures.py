@@ -5,13 +5,12 @@ import re
 from pathlib import Path
 
 import pandas as pd
-import pytest
 import vl_convert
 from dvc_render.vega import VegaRenderer  # type: ignore[import-untyped]
 
-from stages.reporting.curves import memory_frame, thinned
-from stages.reporting.figures import loss_figure, memory_figure
-from stages.reporting.results import MemoryRow, Step
+from stages.reporting.curves import thinned
+from stages.reporting.figures import loss_figure
+from stages.reporting.results import Step
 
 LENGTHS = (256, 1024, 4096)
 TEMPLATES = Path(__file__).parent.parent / "plots" / "templates"
@@ -29,7 +28,7 @@ def _frame(lengths: tuple[int, ...] = LENGTHS) -> pd.DataFrame:
     return pd.concat([_curve(length) for length in lengths], ignore_index=True)
 
 
-def _colours(svg: str) -> list[str]:
+def colours(svg: str) -> list[str]:
     """The colour of every curve that is drawn."""
     curves = re.findall(r'<path [^>]*aria-roledescription="line mark"[^>]*>', svg)
     return re.findall(r' stroke="([^"]+)"', "\n".join(curves))
@@ -50,12 +49,12 @@ def test_a_figure_says_what_it_shows() -> None:
 
 
 def test_there_is_one_curve_a_run() -> None:
-    assert len(_colours(loss_figure(_frame(), "training_loss", "news", LENGTHS))) == len(LENGTHS)
+    assert len(colours(loss_figure(_frame(), "training_loss", "news", LENGTHS))) == len(LENGTHS)
 
 
 def test_a_length_has_its_colour_in_every_figure_of_a_study() -> None:
-    together = _colours(loss_figure(_frame(), "training_loss", "news", LENGTHS))
-    alone = _colours(loss_figure(_frame((1024,)), "validation_loss", "wiki", LENGTHS))
+    together = colours(loss_figure(_frame(), "training_loss", "news", LENGTHS))
+    alone = colours(loss_figure(_frame((1024,)), "validation_loss", "wiki", LENGTHS))
     assert len(set(together)) == len(LENGTHS)
     assert alone == [together[1]]
 
@@ -76,31 +75,6 @@ def test_one_length_and_no_points_at_all_still_draw() -> None:
     assert "</svg>" in loss_figure(_frame().iloc[:0], "validation_loss", "news", LENGTHS)
 
 
-def test_memory_has_a_line_a_model_and_a_dash_a_kind() -> None:
-    rows = {
-        f"{model}-{length}": MemoryRow(
-            model=model,
-            positions="axial",
-            device="cpu",
-            batch_size=16,
-            sequence_length=length,
-            measured_mib=length / 4,
-            predicted_allocated_mib=length / 4,
-            predicted_mib=length / 3,
-        )
-        for model in ("reformer", "gpt2")
-        for length in LENGTHS
-    }
-    rows["too-long"] = MemoryRow(model="gpt2", batch_size=1, sequence_length=8192, why="too long")
-    frame = memory_frame(rows)
-    assert len(frame) == 18
-    assert set(frame["kind"]) == {"measured", "predicted_allocated", "predicted"}
-    svg = memory_figure(frame)
-    for text in ("inference memory (MiB)", "reformer, axial", "measured, in use", "4096"):
-        assert f">{text}<" in svg
-    assert len(_colours(svg)) == 4
-
-
 def test_thinning_keeps_a_short_curve_as_it_is() -> None:
     steps = [Step(step=i, epoch=i / 2, training_loss=float(i)) for i in (1, 2, 3)]
     assert thinned(steps) == [(1, 0.5, 1.0), (2, 1.0, 2.0), (3, 1.5, 3.0)]
@@ -117,24 +91,29 @@ def test_thinning_leaves_out_what_is_no_number() -> None:
     assert thinned(steps) == [(1, 1.0, 1.0), (3, 3.0, 1.0)]
 
 
-@pytest.mark.parametrize(
-    ("template", "y", "lines"),
-    [("loss.json", "training_loss", 6), ("memory.json", "mib", 2)],
-)
-def test_the_templates_of_dvc_plots_draw_every_curve(template: str, y: str, lines: int) -> None:
-    """DVC hands every CSV cell over as text, once for each revision."""
-    points: list[dict[str, str]] = []
-    for revision in ("HEAD", "workspace"):
-        for length in LENGTHS:
-            for x in (1, 2):
-                cells = {"run": str(length), "rev": revision, "sequence_length": str(length)}
-                memory = {"model": "m", "kind": "measured", "batch_size": "16", "mib": str(length)}
-                points.append({**cells, **memory, "epoch": str(x), "training_loss": str(3 / x)})
-    x_name = "epoch" if y == "training_loss" else "sequence_length"
-    renderer = VegaRenderer(points, "file.csv", x=x_name, y=y, template=str(TEMPLATES / template))
+def drawn_by_dvc(template: str, x: str, y: str, points: list[dict[str, str]]) -> str:
+    """The SVG that a template makes of two revisions of a CSV, whose cells DVC hands over as text.
+
+    Args:
+        template: a file of plots/templates.
+        x: a column of the CSV, as dvc.yaml says.
+        y: another.
+        points: the lines of the CSV.
+    """
+    both = [{**point, "rev": rev} for rev in ("HEAD", "workspace") for point in points]
+    renderer = VegaRenderer(both, "file.csv", x=x, y=y, template=str(TEMPLATES / template))
     content = renderer.get_filled_template()
     spec = json.loads(content) if isinstance(content, str) else content
-    svg = vl_convert.vegalite_to_svg(spec, vl_version="5.8")
-    assert len(_colours(svg)) == lines
-    if template == "loss.json":
-        assert len(set(_colours(svg))) == len(LENGTHS)
+    drawn: str = vl_convert.vegalite_to_svg(spec, vl_version="5.8")
+    return drawn
+
+
+def test_the_template_of_dvc_plots_draws_every_curve() -> None:
+    points = [
+        {"run": length, "sequence_length": length, "epoch": x, "training_loss": str(3 / int(x))}
+        for length in map(str, LENGTHS)
+        for x in ("1", "2")
+    ]
+    svg = drawn_by_dvc("loss.json", "epoch", "training_loss", points)
+    assert len(colours(svg)) == 6
+    assert len(set(colours(svg))) == len(LENGTHS)

@@ -11,7 +11,7 @@ import pytest
 
 from stages import report
 from stages.report import print_results, readme_sections, write_report
-from stages.reporting import figures, readme
+from stages.reporting import figures, memory_figures, readme
 from stages.reporting.metrics import read_metrics
 from stages.study.errors import StudyError
 from stages.study.params import Params, Run
@@ -53,7 +53,8 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw no figures: they take most of a report's time, and most tests look elsewhere."""
     monkeypatch.setattr(figures, "loss_figure", lambda *_: "drawn")
-    monkeypatch.setattr(figures, "memory_figure", lambda *_: "drawn")
+    for name in ("memory_figure", "composition_figure", "cards_figure", "training_figure"):
+        monkeypatch.setattr(memory_figures, name, lambda *_: "drawn")
 
 
 def _files(*folders: str) -> dict[str, bytes]:
@@ -67,16 +68,24 @@ def test_it_writes_everything_that_git_keeps(study: Study) -> None:
         "metrics/data.json",
         "metrics/machine.json",
         "metrics/memory.json",
+        "metrics/memory_cards.json",
+        "metrics/memory_training.json",
         "metrics/models.json",
         "metrics/quality.json",
         "metrics/timings.json",
         "metrics/training.json",
         "plots/figures/memory.svg",
+        "plots/figures/memory_cards.svg",
+        "plots/figures/memory_composition.svg",
+        "plots/figures/memory_training.svg",
         "plots/figures/training_loss-news.svg",
         "plots/figures/training_loss-wiki.svg",
         "plots/figures/validation_loss-news.svg",
         "plots/figures/validation_loss-wiki.svg",
+        "plots/memory/cards.csv",
+        "plots/memory/composition.csv",
         "plots/memory/memory.csv",
+        "plots/memory/training.csv",
         "plots/training_loss/news.csv",
         "plots/training_loss/wiki.csv",
         "plots/validation_loss/news.csv",
@@ -132,8 +141,31 @@ def test_the_metrics(study: Study) -> None:
     machine = json.loads(Path("metrics/machine.json").read_text())
     assert machine == {"processor": "Imaginary CPU", "threads": "2", "torch": "2.13.0"}
     memory = json.loads(Path("metrics/memory.json").read_text())
-    assert memory["memory-256"]["measured_mib"] == 114.0
-    assert memory["memory-256"]["predicted_mib"] is None
+    assert memory["memory-256"] == {
+        "model": "reformer",
+        "positions": "axial",
+        "allocations": "today",
+        "batch_size": 16,
+        "sequence_length": 256,
+        "device": "cpu",
+        "measured_mib": 114.0,
+        "measured_allocated_mib": None,
+        "measured_reserved_mib": None,
+        "measured_error_percent": 0.5,
+        "predicted_mib": 1264.0,
+        "predicted_allocated_mib": 114.25,
+        "predicted_reserved_mib": 345.0,
+        "context_mib": 919,
+        "weights_mib": None,
+        "published_mib": 1264.0,
+        "error_percent": 0.0,
+        "why": None,
+    }
+    cards = json.loads(Path("metrics/memory_cards.json").read_text())
+    assert cards["memory-256"]["cards"]["large"]["largest_batch"] == 2127
+    trained = json.loads(Path("metrics/memory_training.json").read_text())
+    assert list(trained) == [f"reversible-{n}-{length}" for n in (6, 12) for length in LENGTHS]
+    assert trained["reversible-12-1024"]["predicted_allocated_mib"] == 524.0
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -156,9 +188,20 @@ def test_the_curves_are_tidy(study: Study) -> None:
     lines = Path("plots/training_loss/wiki.csv").read_text().splitlines()
     assert lines[0] == "run,model,sequence_length,step,epoch,training_loss"
     assert len(lines) == 1 + 2 * 12
-    assert Path("plots/memory/memory.csv").read_text().splitlines()[1] == (
-        "memory-256,reformer,axial,today,16,256,measured,114.0"
-    )
+    memory = {path.stem: path.read_text().splitlines() for path in Path("plots/memory").iterdir()}
+    place = 'memory-256,"reformer, axial positions",reformer,axial,today,16,256'
+    assert memory["memory"][1:5] == [
+        f"{place},published,1264.0",
+        f"{place},predicted,1264.0",
+        f"{place},predicted_in_use,114.25",
+        f"{place},measured,114.0",
+    ]
+    assert memory["composition"][1] == f"{place},activations,64.0"
+    assert memory["cards"][1:3] == [
+        f"{place},large,81920,512,largest batch,2127,memory",
+        f"{place},large,81920,512,longest sequence,4096,positions",
+    ]
+    assert memory["training"][1] == "reversible,reformer,6,1,256,adafactor,12.0,134.0,154.0"
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -175,8 +218,10 @@ def test_only_what_stands_between_markers_changes_in_the_readme(study: Study) ->
 def test_any_grid_will_do(study: Study) -> None:
     one = {"only": Run(corpus="poems", model="other", sequence_length=64)}
     write_report(study(one, ()))
-    assert json.loads(Path("metrics/memory.json").read_text()) == {}
-    assert not Path("plots/figures/memory.svg").exists()
+    for name in ("memory", "memory_cards", "memory_training"):
+        assert json.loads(Path(f"metrics/{name}.json").read_text()) == {}
+    assert not list(Path("plots/figures").glob("memory*.svg"))
+    assert all(len(path.read_text().splitlines()) == 1 for path in Path("plots/memory").iterdir())
     text = Path("README.md").read_text()
     assert "memory.svg" not in text
     assert "No memory rows were asked for." in text
@@ -209,6 +254,8 @@ def test_a_diverged_run_without_a_last_loss_is_reported(study: Study) -> None:
         "data/windows/wiki-1024/report.json",
         "data/bases/tiny/card.json",
         "data/memory/memory-256.json",
+        "data/memory_study/cards.json",
+        "data/memory_study/training.json",
     ],
 )
 def test_a_missing_result_is_named_and_nothing_is_written(study: Study, path: str) -> None:
@@ -220,7 +267,6 @@ def test_a_missing_result_is_named_and_nothing_is_written(study: Study, path: st
     assert Path("README.md").read_text() == README
 
 
-@pytest.mark.usefixtures("undrawn")
 @pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     ("broken", "said"), [('{"updates"', "Invalid JSON"), ("{}", "updates: Field required")]

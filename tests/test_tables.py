@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from stages.reporting.published import load_published, published_tables, seconds, side_by_side
-from stages.reporting.results import MemoryRow
-from stages.reporting.tables import Table, clock, grid, number, result_tables
+from stages.reporting.table import Table, clock, number
+from stages.reporting.tables import grid, result_tables
 from stages.study.params import Run
 from tests.report_example import runs
 
@@ -53,6 +53,8 @@ def _metrics(study: dict[str, Run]) -> dict[str, Any]:
         "timings": dict.fromkeys(study, timing),
         "machine": {"processor": "Imaginary CPU", "threads": "2", "torch": "2.13.0"},
         "memory": {},
+        "memory_cards": {},
+        "memory_training": {},
         "models": {},
         "data": {"windows": dict.fromkeys(study, windows), "corpora": {}},
     }
@@ -176,54 +178,6 @@ def test_model_cards_say_where_the_weights_are_from() -> None:
     assert made[2] == "made here: 1,000,000 tokens, validation loss 2.50 nats"
     assert fetched[2] == "a/b on the hub, revision abc"
     assert made[3:] == ["256", "2", "320", "2,600,000", "100,000", "2,500,000"]
-
-
-def _memory_row(**values: Any) -> dict[str, Any]:
-    row = MemoryRow(model="m", batch_size=16, sequence_length=256)
-    return {**row.model_dump(), **values}
-
-
-def test_memory_leaves_out_columns_that_no_row_fills() -> None:
-    study = runs(("news",), (256,))
-    metrics = _metrics(study)
-    assert _table("memory", metrics, study).markdown() == "No memory rows were asked for."
-    metrics["memory"] = {
-        "short": _memory_row(measured_mib=1234.56, device="cpu"),
-        "long": _memory_row(sequence_length=2048, why="only 1024 positions"),
-        "longer": _memory_row(sequence_length=4096, why="only 1024 positions"),
-    }
-    table = _table("memory", metrics, study)
-    assert table.headers == ["model", "device", "batch size", "seq length", "measured"]
-    assert table.rows[:2] == [["m", "cpu", "16", "256", "1,234.6"], ["m", "", "16", "2048", ""]]
-    assert table.labels == 2
-    assert table.notes == ["long, longer: only 1024 positions"]
-
-
-def test_memory_shows_predictions_beside_what_they_are_held_against() -> None:
-    study = runs(("news",), (256,))
-    metrics = _metrics(study)
-    metrics["memory"] = {
-        "row": _memory_row(
-            measured_mib=100.0,
-            predicted_allocated_mib=101.25,
-            measured_error_percent=1.25,
-            predicted_mib=1015.0,
-            published_mib=1015,
-            error_percent=0.0,
-        )
-    }
-    table = _table("memory", metrics, study)
-    assert dict(zip(table.headers, table.rows[0], strict=True)) == {
-        "model": "m",
-        "batch size": "16",
-        "seq length": "256",
-        "measured": "100.0",
-        "predicted in use": "101.2",
-        "off by": "+1.25 %",
-        "predicted on a GPU": "1,015.0",
-        "published": "1,015",
-        "error": "+0.00 %",
-    }
 
 
 def test_a_cell_cannot_break_the_markdown() -> None:

@@ -41,7 +41,6 @@ from stages.reformer.hashing import (
 from stages.reformer.layers import (
     HEAD,
     POSITIONS,
-    TOKENS_AT_A_TIME,
     WORDS,
     Pass,
     add_feed_forward,
@@ -50,6 +49,7 @@ from stages.reformer.layers import (
     geometry_of,
     local_weight,
     lsh_weight,
+    token_parts,
 )
 from stages.reformer.precision import product_dtype
 from stages.reformer.reversible import ReversibleLayer, run_layers
@@ -166,7 +166,7 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
         if (input_ids is None) == (inputs_embeds is None):
             raise StudyError("call the model with either input_ids or inputs_embeds.")
         if inputs_embeds is not None:
-            return inputs_embeds
+            return inputs_embeds.clone()  # dropout works in place
         words: Tensor = self.reformer.embeddings.word_embeddings(input_ids)
         return words
 
@@ -348,8 +348,7 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
         parts = []
         hidden = [stream[:, :length][:, chosen] for stream in streams]
         kept = hidden[0].shape[1]
-        flat = (stream.flatten(0, 1).split(TOKENS_AT_A_TIME) for stream in hidden)
-        for number, both in enumerate(zip(*flat, strict=True)):
+        for number, both in enumerate(token_parts(*hidden)):
             normed = encoder.layer_norm(torch.cat(both, dim=-1))
             if run is not None:
                 normed = dropped_(normed, run.dropout(encoder.dropout, HEAD, number))

@@ -3,6 +3,7 @@
 Shapes: B batch, L length, N = B x L tokens, M hidden size, H heads, D head size, R hash rounds.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -122,8 +123,7 @@ def add_feed_forward(module: Any, index: int, run: Pass, stream: Tensor, inputs:
     weight, bias = inner.dense.weight.to(run.dtype), inner.dense.bias.to(run.dtype)
     outer_bias = outer.dense.bias.to(run.dtype)
     results = []
-    parts = (tensor.flatten(0, 1).split(TOKENS_AT_A_TIME) for tensor in (stream, inputs))
-    for number, (stream_part, part) in enumerate(zip(*parts, strict=True)):
+    for number, (stream_part, part) in enumerate(token_parts(stream, inputs)):
         dropout = run.dropout(inner.dropout, index, HIDDEN, number)
         hidden = _normed_dense(module.layer_norm, weight, part, bias)
         hidden = relu_dropped_(hidden, dropout)
@@ -132,6 +132,14 @@ def add_feed_forward(module: Any, index: int, run: Pass, stream: Tensor, inputs:
         results.append(DenseAdd.apply(stream_part, hidden, outer_weight, outer_bias, dropout))
     result = torch.cat(results) if len(results) > 1 else results[0]
     return result.view(stream.shape)
+
+
+def token_parts(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Parts (TOKENS_AT_A_TIME or fewer, M) of tensors (B, L, M)."""
+    rows = [tensor.flatten(0, 1) for tensor in tensors]
+    if len(rows[0]) <= TOKENS_AT_A_TIME:  # splitting would copy every gradient
+        return iter([tuple(rows)])
+    return zip(*(tensor.split(TOKENS_AT_A_TIME) for tensor in rows), strict=True)
 
 
 def _normed_dense(

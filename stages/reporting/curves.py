@@ -1,4 +1,4 @@
-"""The numbers behind the figures, as tidy frames: one row per point of a curve."""
+"""The numbers behind the loss figures, as tidy frames: one row per point of a curve."""
 
 import math
 from typing import TYPE_CHECKING
@@ -7,16 +7,13 @@ import numpy as np
 import pandas as pd
 
 from stages.reporting.metrics import DIGITS
-from stages.reporting.results import MEMORY_KINDS, History, MemoryRow, Results, Step
+from stages.reporting.results import History, Results, Step
 
 if TYPE_CHECKING:
     from stages.reporting.tables import Runs
 
 POINTS = 200
 """At most so many points a curve: a figure shows no more, and git keeps every one of them."""
-MEMORY_COLUMNS = (
-    "row", "model", "positions", "allocations", "batch_size", "sequence_length", "kind", "mib",
-)  # fmt: skip
 
 
 def thinned(steps: list[Step], points: int = POINTS) -> list[tuple[int, float, float]]:
@@ -75,16 +72,3 @@ def curves(results: Results, runs: "Runs") -> dict[str, dict[str, pd.DataFrame]]
         figure: {corpus: pd.concat(frames, ignore_index=True) for corpus, frames in parts.items()}
         for figure, parts in (("training_loss", training), ("validation_loss", validation))
     }
-
-
-def _points(name: str, row: MemoryRow) -> list[tuple[object, ...]]:
-    place = (name, row.model, row.positions, row.allocations)
-    size = (row.batch_size, row.sequence_length)
-    figures = ((kind, getattr(row, f"{kind}_mib")) for kind in MEMORY_KINDS)
-    return [(*place, *size, kind, round(mib, DIGITS)) for kind, mib in figures if mib is not None]
-
-
-def memory_frame(memory: dict[str, MemoryRow]) -> pd.DataFrame:
-    """The frame of the memory figure: a point for every number that a row has."""
-    points = [point for name, row in memory.items() for point in _points(name, row)]
-    return pd.DataFrame(points, columns=list(MEMORY_COLUMNS))

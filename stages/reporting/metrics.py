@@ -9,7 +9,10 @@ from stages.reporting.results import History, Results, Scores, Timing
 from stages.study.errors import StudyError
 
 METRICS = Path("metrics")
-NAMES = ("quality", "training", "timings", "memory", "data", "models", "machine")
+NAMES = (
+    "quality", "training", "timings", "memory", "memory_cards", "memory_training",
+    "data", "models", "machine",
+)  # fmt: skip
 DIGITS = 4
 
 
@@ -83,6 +86,17 @@ def _data(results: Results) -> dict[str, Any]:
     }
 
 
+def _memory(results: Results) -> dict[str, dict[str, Any]]:
+    """The memory metrics; what a row's peak is made of is for the figures and their CSV."""
+    rows = {name: item.model_dump(exclude={"composition"}) for name, item in results.memory.items()}
+    points = {
+        f"{point.curve}-{point.layers}-{point.sequence_length}": point.model_dump()
+        for point in results.memory_training
+    }
+    cards = {row: item.model_dump() for row, item in results.memory_cards.items()}
+    return {"memory": rows, "memory_cards": cards, "memory_training": points}
+
+
 def metrics(results: Results) -> dict[str, Any]:
     """The objects that go to metrics/NAME.json, by name, rounded."""
     return {
@@ -100,7 +114,7 @@ def metrics(results: Results) -> dict[str, Any]:
                     for model, item in results.pretraining_timings.items()
                 },
             },
-            "memory": {row: item.model_dump() for row, item in results.memory.items()},
+            **_memory(results),
             "data": _data(results),
             "models": {model: item.model_dump() for model, item in results.cards.items()},
             "machine": _machine(results.timings.values()),

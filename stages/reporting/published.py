@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stages.reporting.tables import NOTHING, Runs, Table, clock, number
+from stages.reporting.table import NOTHING, Table, clock, number
+from stages.reporting.tables import Runs
 from stages.study.outputs import read_json
 
 PUBLISHED = Path(__file__).with_name("published.json")

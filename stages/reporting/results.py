@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 
 from stages.study import layout
 from stages.study.errors import StudyError
@@ -17,9 +17,8 @@ from stages.study.errors import StudyError
 if TYPE_CHECKING:
     from stages.study.params import Params
 
-MEMORY_KINDS = ("measured", "predicted_allocated", "predicted", "published")
-"""The kinds of memory figures; a row has each as KIND_mib, or None."""
-RecordT = TypeVar("RecordT", bound="Record")
+MEMORY_STUDY = Path("data/memory_study")
+RecordT = TypeVar("RecordT", bound=BaseModel)
 
 
 class Record(BaseModel):
@@ -152,26 +151,77 @@ class MemoryRow(Record):
     """data/memory/ROW.json; a row without a number says why.
 
     Attributes:
-        measured_mib: what was in use on `device`.
-        measured_error_percent: by how much `predicted_allocated_mib` misses that.
+        measured_mib: what was in use on a CPU, or what the process held on a GPU.
+        measured_allocated_mib: what was in use on a GPU.
+        measured_error_percent: by how much `predicted_allocated_mib` misses what was in use.
         predicted_mib: what a GPU's process would hold, CUDA context included.
         error_percent: by how much `predicted_mib` misses `published_mib`.
+        composition: what `predicted_allocated_mib` is made of, by what it is for.
     """
 
     model: str
-    positions: str | int | None = None
+    positions: str | None = None
     allocations: str | int | None = None
     batch_size: int
     sequence_length: int
     device: str | None = None
     measured_mib: float | None = None
-    predicted_allocated_mib: float | None = None
+    measured_allocated_mib: float | None = None
+    measured_reserved_mib: float | None = None
     measured_error_percent: float | None = None
     predicted_mib: float | None = None
+    predicted_allocated_mib: float | None = None
+    predicted_reserved_mib: float | None = None
+    context_mib: int | None = None
+    weights_mib: float | None = None
+    composition: dict[str, float] | None = None
     published_mib: float | None = None
     error_percent: float | None = None
-    weights_mib: float | None = None
     why: str | None = None
+
+
+class CardFit(Record):
+    """What one GPU can do with a model.
+
+    Attributes:
+        memory_mib: all that it has.
+        context_mib: what a process holds of it before it has a tensor.
+    """
+
+    memory_mib: int
+    context_mib: int
+    fits: bool
+    longest_sequence: int
+    longest_is_limited_by: str
+    largest_batch: int
+
+
+class CardsOfRow(Record):
+    """A part of data/memory_study/cards.json: every GPU with the model of one memory row."""
+
+    model: str
+    positions: str | None = None
+    batch_size: int
+    sequence_length: int
+    cards: dict[str, CardFit]
+
+
+class TrainingPoint(Record):
+    """A part of data/memory_study/training.json: training one model at one depth and length."""
+
+    curve: str
+    model: str
+    layers: int
+    batch_size: int
+    sequence_length: int
+    optimizer: str
+    weights_mib: float
+    predicted_allocated_mib: float
+    predicted_reserved_mib: float
+
+
+CardsStudy = RootModel[dict[str, CardsOfRow]]
+TrainingStudy = RootModel[list[TrainingPoint]]
 
 
 @dataclass(frozen=True)
@@ -186,6 +236,8 @@ class Results:
     cards: dict[str, Card]
     texts: dict[str, Text]
     memory: dict[str, MemoryRow]
+    memory_cards: dict[str, CardsOfRow]
+    memory_training: list[TrainingPoint]
 
 
 def read_record(path: Path, kind: type[RecordT]) -> RecordT:
@@ -218,6 +270,7 @@ def read_results(params: "Params", root: Path) -> Results:
         return {name: read_record(root / folder / file.format(name), kind) for name in names}
 
     runs, models = params.runs, params.models
+    study = root / MEMORY_STUDY
     made_here = [name for name, model in models.items() if model.pretraining is not None]
     return Results(
         histories=each(runs, layout.HISTORIES, History),
@@ -228,4 +281,6 @@ def read_results(params: "Params", root: Path) -> Results:
         cards=each(models, layout.BASES, Card, "{}/card.json"),
         texts=each(params.corpora, layout.TEXTS, Text, "{}/source.json"),
         memory=each(params.memory.rows, layout.MEMORY, MemoryRow),
+        memory_cards=read_record(study / "cards.json", CardsStudy).root,
+        memory_training=read_record(study / "training.json", TrainingStudy).root,
     )

@@ -5,64 +5,17 @@ out. `make check` counts on that: it makes the README's tables again from what i
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tabulate import tabulate
+from stages.reporting.memory_tables import memory_tables
+from stages.reporting.table import NOTHING, Table, clock, number
 
 if TYPE_CHECKING:
     from stages.study.params import Run
 
 Runs = Mapping[str, "Run"]
-NOTHING = ""
 INFINITE = "no number"
 DIVERGED = " †"
-
-
-@dataclass(frozen=True)
-class Table:
-    """One table, ready to be shown; `name` is its marker in the README."""
-
-    name: str
-    title: str
-    headers: list[str]
-    rows: list[list[str]]
-    notes: list[str] = field(default_factory=list)
-    labels: int = 1
-    """How many columns at the left are text; the others are numbers and stand at the right."""
-
-    def _alignment(self) -> list[str]:
-        return ["left" if i < self.labels else "right" for i in range(len(self.headers))]
-
-    def _draw(self, rows: list[list[str]], style: str) -> str:
-        return tabulate(
-            rows, self.headers, tablefmt=style, disable_numparse=True, colalign=self._alignment()
-        )
-
-    def markdown(self) -> str:
-        """The table and its notes as GitHub shows them."""
-        if not self.rows:
-            return "\n\n".join(self.notes)
-        safe = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in self.rows]
-        return "\n\n".join([self._draw(safe, "pipe"), *self.notes])
-
-    def text(self) -> str:
-        """The table and its notes for a terminal."""
-        drawn = [self._draw(self.rows, "simple")] if self.rows else []
-        return "\n".join([self.title, *drawn, *(f"  {note}" for note in self.notes)])
-
-
-def number(value: float | None, digits: int = 2) -> str:
-    """A number with thousands separated, nothing for none."""
-    return NOTHING if value is None else f"{value:,.{digits}f}"
-
-
-def clock(seconds: float) -> str:
-    """Seconds as h:mm:ss.ss, the way the published study shows them."""
-    hundredths = round(seconds * 100)
-    minutes, hundredths = divmod(hundredths, 6000)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{hundredths / 100:05.2f}"
 
 
 def corpora_of(runs: Runs) -> list[str]:
@@ -286,46 +239,6 @@ def _models_table(models: Mapping[str, Any]) -> Table:
     return Table("models", "Model cards: the base models", headers, rows, labels=3)
 
 
-def _percent(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:+.2f} %"
-
-
-MEMORY_COLUMNS: dict[str, Callable[[Mapping[str, Any]], str]] = {
-    "positions": lambda row: str(row["positions"] or NOTHING),
-    "allocations": lambda row: str(row["allocations"] or NOTHING),
-    "device": lambda row: row["device"] or NOTHING,
-    "batch size": lambda row: str(row["batch_size"]),
-    "seq length": lambda row: str(row["sequence_length"]),
-    "measured": lambda row: number(row["measured_mib"], 1),
-    "predicted in use": lambda row: number(row["predicted_allocated_mib"], 1),
-    "off by": lambda row: _percent(row["measured_error_percent"]),
-    "predicted on a GPU": lambda row: number(row["predicted_mib"], 1),
-    "published": lambda row: number(row["published_mib"], 0),
-    "error": lambda row: _percent(row["error_percent"]),
-}
-"""A row of the memory table; the numbers are MiB."""
-MEMORY_LABELS = ("positions", "allocations", "device")
-
-
-def _memory_table(memory: Mapping[str, Any]) -> Table:
-    """The published layout, a row per length; columns that no row fills are left out."""
-    rows = memory.values()
-    used = [title for title, cell in MEMORY_COLUMNS.items() if any(cell(row) for row in rows)]
-    cells = [[row["model"], *(MEMORY_COLUMNS[title](row) for title in used)] for row in rows]
-    labels = 1 + sum(title in MEMORY_LABELS for title in used)
-    notes = _reasons(memory) if memory else ["No memory rows were asked for."]
-    return Table("memory", "Inference memory, MiB", ["model", *used], cells, notes, labels)
-
-
-def _reasons(memory: Mapping[str, Any]) -> list[str]:
-    """Why rows lack a number, each reason once with the rows that it holds for."""
-    reasons: dict[str, list[str]] = {}
-    for name, row in memory.items():
-        if row["why"]:
-            reasons.setdefault(row["why"], []).append(name)
-    return [f"{', '.join(names)}: {why}" for why, names in reasons.items()]
-
-
 def result_tables(metrics: Mapping[str, Any], runs: Runs) -> list[Table]:
     """Every table of our own results, in the order in which they are best read."""
     return [
@@ -334,7 +247,7 @@ def result_tables(metrics: Mapping[str, Any], runs: Runs) -> list[Table]:
         _training_table(metrics["training"], runs),
         *_timing_tables(metrics["timings"], metrics["machine"], runs),
         _kept_table(metrics["data"]["windows"], runs),
-        _memory_table(metrics["memory"]),
+        *memory_tables(metrics),
         _models_table(metrics["models"]),
         _corpora_table(metrics["data"]["corpora"]),
     ]

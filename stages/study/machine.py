@@ -40,6 +40,8 @@ def make_deterministic(threads: int) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
+    # It would also fill every new tensor, which costs time and changes no result of ours.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
 

@@ -1,0 +1,270 @@
+"""How much faster than stock transformers this Reformer trains: `python -m benchmarks.training`.
+
+Both are timed in one process, in turn, with the published architecture, the same weights, batches,
+loss and optimizer, and dropout on. A training step is forward, backward and AdamW; an evaluation
+is a forward pass without gradients. The last line is JSON: one object for every case.
+
+What to know when reading the figures:
+
+- Positions are a table of the text's length, since stock can't train axial ones at any length.
+- Ours attends strictly causally (`--lsh-causality published` for stock's rule).
+- Large batches go through ours in parts whose gradients add up (`rows_at_a_time`), through stock
+  whole, as its users run it.
+- With bfloat16, processors that multiply it slower than float32 compute our products in float32
+  (`stages.reformer.precision`); stock always does what autocast says.
+- `share_of_limit` compares ours with a machine that did nothing but the products of a training
+  step, at the best rate that this one reaches here in a type that the case allows.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from statistics import median
+from typing import Any
+
+import torch
+from tabulate import tabulate
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import ReformerConfig, logging
+
+from stages.reformer.model import Reformer, StockReformer, rows_at_a_time
+
+VOCABULARY = 320
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is measured."""
+
+    batch_size: int
+    sequence_length: int
+    dtype: str
+    lsh_causality: str
+
+    @property
+    def tokens(self) -> int:
+        """Of a batch."""
+        return self.batch_size * self.sequence_length
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A model with its optimizer, and how many texts pass it at once."""
+
+    model: Reformer | StockReformer
+    optimizer: torch.optim.Optimizer
+    rows: int
+
+
+def published_config(length: int, lsh_causality: str) -> ReformerConfig:
+    """The architecture of google/reformer-crime-and-punishment, with a table of positions."""
+    return ReformerConfig(
+        attn_layers=["local", "lsh"] * 3,
+        hidden_size=256,
+        feed_forward_size=512,
+        num_attention_heads=2,
+        attention_head_size=64,
+        vocab_size=VOCABULARY,
+        hidden_dropout_prob=0.05,
+        local_attention_probs_dropout_prob=0.05,
+        lsh_attention_probs_dropout_prob=0.0,
+        num_hashes=1,
+        num_buckets=[64, 128],
+        axial_pos_embds=False,
+        axial_pos_embds_dim=(64, 192),
+        max_position_embeddings=length,
+        is_decoder=True,
+        lsh_causality=lsh_causality,
+    )
+
+
+def contestants(case: Case) -> tuple[Contestant, Contestant]:
+    """Stock and ours, with equal weights."""
+    torch.manual_seed(0)
+    config = published_config(case.sequence_length, case.lsh_causality)
+    stock, ours = StockReformer(config), Reformer(config)
+    ours.load_state_dict(stock.state_dict())
+    rows = rows_at_a_time(case.batch_size, case.sequence_length)
+
+    def with_optimizer(model: Any, rows: int) -> Contestant:
+        return Contestant(model, torch.optim.AdamW(model.parameters(), 1e-3, fused=True), rows)
+
+    return with_optimizer(stock, case.batch_size), with_optimizer(ours, rows)
+
+
+def training_step(contestant: Contestant, ids: Tensor, dtype: str) -> float:
+    """The loss of one update on ids (batch, length)."""
+    total = 0.0
+    contestant.model.train()
+    for part in ids.split(contestant.rows):
+        loss = mean_nats(contestant.model, part, dtype) * len(part) / len(ids)
+        loss.backward()
+        total += loss.item()
+    contestant.optimizer.step()
+    contestant.optimizer.zero_grad()
+    return total
+
+
+@torch.no_grad()
+def evaluation(contestant: Contestant, ids: Tensor, dtype: str) -> float:
+    """The loss on ids (batch, length)."""
+    contestant.model.eval()
+    parts = ids.split(contestant.rows)
+    return sum(mean_nats(contestant.model, part, dtype).item() for part in parts) / len(parts)
+
+
+def mean_nats(model: Any, ids: Tensor, dtype: str) -> Tensor:
+    """Cross-entropy of the next token, in float32."""
+    with torch.autocast(ids.device.type, dtype=torch.bfloat16, enabled=dtype == "bfloat16"):
+        logits = model(ids, use_cache=False).logits
+    return F.cross_entropy(logits.float().flatten(0, 1), ids.roll(-1, dims=1).flatten())
+
+
+def timed(run: Callable[..., object], *arguments: Any, **options: Any) -> float:
+    """Seconds that a call takes."""
+    begin = time.perf_counter()
+    run(*arguments, **options)
+    return time.perf_counter() - begin
+
+
+def matrix_product_rate(dtype: str) -> float:
+    """The best floating-point operations per second of a product, in a type the case allows."""
+    allowed = {DTYPES[dtype], torch.float32}
+    rates = []
+    for kind in allowed:
+        left, right = torch.ones(4096, 512, dtype=kind), torch.ones(512, 512, dtype=kind)
+        best = min(timed(torch.mm, left, right) for _ in range(20))
+        rates.append(2 * 4096 * 512 * 512 / best)
+    return max(rates)
+
+
+def training_operations(model: Reformer | StockReformer) -> int:
+    """Floating-point operations of a training step's products, for each token."""
+    config = model.config
+    dense = sum(
+        parameter.numel()
+        for name, parameter in model.named_parameters()
+        if parameter.ndim == 2 and "embeddings" not in name
+    )
+    for kind in config.attn_layers:
+        rounds = config.num_hashes if kind == "lsh" else 1
+        before = getattr(config, f"{kind}_num_chunks_before")
+        window = (1 + before) * getattr(config, f"{kind}_attn_chunk_length")
+        dense += 2 * rounds * window * config.num_attention_heads * config.attention_head_size
+    return int(2 * 3 * dense)
+
+
+def measure(case: Case, repeats: int) -> dict[str, Any]:
+    """Time a case, in pairs; the first pair warms up."""
+    stock, ours = contestants(case)
+    seconds: dict[tuple[str, str], list[float]] = {}
+    for repeat in range(repeats + 1):
+        ids = torch.randint(VOCABULARY, (case.batch_size, case.sequence_length))
+        ours.model.load_state_dict(stock.model.state_dict())
+        for task, run in (("training", training_step), ("evaluation", evaluation)):
+            for name, contestant in (("stock", stock), ("ours", ours)):
+                contestant.model.set_hash_draw(0, repeat)
+                spent = timed(run, contestant, ids, case.dtype)
+                if repeat:
+                    seconds.setdefault((task, name), []).append(spent)
+    result: dict[str, Any] = {
+        "batch_size": case.batch_size,
+        "sequence_length": case.sequence_length,
+        "dtype": case.dtype,
+        **_compared(case, seconds, "training", ""),
+        **_compared(case, seconds, "evaluation", "evaluation_"),
+    }
+    operations = result["ours_tokens_per_second"] * training_operations(ours.model)
+    result["share_of_limit"] = round(operations / matrix_product_rate(case.dtype), 3)
+    return result
+
+
+def _compared(
+    case: Case, seconds: dict[tuple[str, str], list[float]], task: str, prefix: str
+) -> dict[str, float]:
+    stock, ours = seconds[task, "stock"], seconds[task, "ours"]
+    return {
+        f"{prefix}stock_tokens_per_second": round(case.tokens / median(stock)),
+        f"{prefix}ours_tokens_per_second": round(case.tokens / median(ours)),
+        f"{prefix}ratio": round(median(s / o for s, o in zip(stock, ours, strict=True)), 2),
+    }
+
+
+def generation_rates(prompt: int, pieces: int, lsh_causality: str) -> tuple[float, float]:
+    """New tokens per second of stock and ours, continuing one text greedily."""
+    case = Case(1, 2048, "float32", lsh_causality)
+    ids = torch.randint(1, VOCABULARY, (1, prompt))
+    rates = []
+    for contestant in contestants(case):
+        model: Any = contestant.model.eval()
+        model.set_hash_draw(0)
+        options = {"max_new_tokens": pieces, "do_sample": False, "eos_token_id": None}
+        with redirect_stdout(StringIO()):  # stock prints a warning for every token
+            rates.append(pieces / timed(model.generate, ids, **options))
+    return rates[0], rates[1]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure every case and print a table and the JSON line."""
+    options = _parser().parse_args(arguments)
+    logging.set_verbosity_error()
+    results = []
+    for length in options.lengths:
+        for batch_size in options.batch_sizes:
+            if batch_size * length > options.most_tokens:
+                print(f"skipped {batch_size} x {length}: more than --most-tokens")
+                continue
+            for dtype in options.dtypes:
+                case = Case(batch_size, length, dtype, options.lsh_causality)
+                results.append(measure(case, options.repeats))
+                print(f"measured {batch_size} x {length} {dtype}", flush=True)
+    print(tabulate(results, headers="keys"))
+    for dtype in options.dtypes:
+        _print_growth([result for result in results if result["dtype"] == dtype], dtype)
+    if options.generate:
+        stock, ours = generation_rates(120, options.generate, options.lsh_causality)
+        print(f"generation: {stock:.0f} tokens/s with stock, {ours:.0f} with ours")
+    print(json.dumps(results))
+
+
+def _print_growth(results: list[dict[str, Any]], dtype: str) -> None:
+    """How the time per token grows with the length, at about the same tokens per pass."""
+    if len({result["sequence_length"] for result in results}) < 2:
+        return
+    largest = {
+        result["sequence_length"]: result["ours_tokens_per_second"]
+        for result in sorted(results, key=lambda result: int(result["batch_size"]))
+    }
+    shortest, longest = min(largest), max(largest)
+    growth = largest[shortest] / largest[longest] - 1
+    print(f"{dtype}: time per token grows by {growth:+.0%} from {shortest} to {longest}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.training",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--lengths", type=int, nargs="+", default=[256, 2048, 16384])
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 16])
+    parser.add_argument("--dtypes", nargs="+", choices=list(DTYPES), default=list(DTYPES))
+    parser.add_argument("--repeats", type=int, default=5, help="pairs after one that warms up")
+    parser.add_argument(
+        "--most-tokens", type=int, default=32768, help="larger batches are left out"
+    )
+    parser.add_argument("--lsh-causality", choices=["strict", "published"], default="strict")
+    parser.add_argument(
+        "--generate", type=int, default=60, metavar="TOKENS", help="to generate; 0 for none"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    main()

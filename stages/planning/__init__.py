@@ -1,0 +1,1 @@
+"""What a study would take, reckoned and measured before it is started."""

@@ -1,0 +1,177 @@
+"""What one update takes here: memory predicted, time measured on random tokens."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from transformers import ReformerConfig
+
+from stages.memory.prediction import Prediction, make_optimizer, reformer_training_memory
+from stages.planning.amounts import Job
+from stages.pretrain import PUBLISHED_ARCHITECTURE, architecture
+from stages.reformer.language_model import activation_bytes
+from stages.reformer.model import Reformer, StockReformer
+from stages.study import machine
+from stages.study.layout import BASES
+from stages.study.params import LENGTH_MULTIPLE, Attention, Model
+from stages.study.sources import HubCheckpoint, PathSource
+from stages.training.scoring import autocast, nats
+
+KNOWN_CHECKPOINTS = {
+    "google/reformer-crime-and-punishment": {**PUBLISHED_ARCHITECTURE, "vocab_size": 320}
+}
+"""Configurations that are known without a download."""
+TRIAL_TOKENS = 4096
+"""Of a timed update: enough to stand out from the noise, a second or so of two cores."""
+FORWARD_SHARE = 1 / 3
+"""Of an update's time that scoring the same windows takes."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long an update takes.
+
+    Attributes:
+        seconds: of one update.
+        batch_size: what was timed; where it is less than the run's, `seconds` go on from it in a
+            straight line.
+    """
+
+    seconds: float
+    batch_size: int
+
+
+def base_config(name: str, model: Model) -> ReformerConfig | None:
+    """A base model's configuration; None where it is not known before it is fetched."""
+    if model.pretraining is not None:
+        return architecture(model, model.pretraining)
+    match model.checkpoint:
+        case PathSource(path=path) if (Path(path).expanduser() / "config.json").is_file():
+            return ReformerConfig.from_pretrained(Path(path).expanduser())
+        case HubCheckpoint(repository=repository) if repository in KNOWN_CHECKPOINTS:
+            return ReformerConfig(**KNOWN_CHECKPOINTS[repository])
+        case HubCheckpoint() if (BASES / name / "config.json").is_file():
+            return ReformerConfig.from_pretrained(BASES / name)
+    return None
+
+
+def job_config(base: ReformerConfig, attention: Attention, length: int) -> ReformerConfig:
+    """The configuration that a job's model is made with, as `load_reformer` chooses it."""
+    config: ReformerConfig = type(base).from_dict(base.to_dict())
+    config.axial_pos_embds = attention.positions == "axial"
+    if attention.positions == "learned":
+        config.max_position_embeddings = length
+    config.num_hashes = attention.num_hashes or config.num_hashes
+    config.lsh_causality, config.reversible = attention.lsh_causality, attention.reversible
+    config.lsh_num_buckets = attention.num_buckets
+    config.loss_type = "ForCausalLM"
+    return config
+
+
+def make_model(config: ReformerConfig, attention: Attention) -> Reformer | StockReformer:
+    """A fresh model of the implementation that was chosen."""
+    stock = attention.implementation == "transformers"
+    return StockReformer(config) if stock else Reformer(config)
+
+
+def parameter_count(config: ReformerConfig, attention: Attention) -> int:
+    """How many parameters a model has, counted without making them."""
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in make_model(config, attention).parameters())
+
+
+def memory_bytes() -> int:
+    """All memory of the device that models run on."""
+    if machine.device().type == "cuda":
+        return int(torch.cuda.get_device_properties(0).total_memory)
+    return int(psutil.virtual_memory().total)
+
+
+def predicted_memory(config: ReformerConfig, job: Job) -> Prediction:
+    """What a job's updates hold at once, as transformers' Reformer would hold it in float32.
+
+    Ours needs less of it or as much; bfloat16 less again.
+    """
+    tokens = job.training.batch_size * job.sequence_length
+    fits = tokens * activation_bytes(config) <= memory_bytes() / 2
+    ours = job.attention.implementation == "reformer-seqlen"
+    keeps = ours and (job.attention.reversible == "off" or (config.reversible == "auto" and fits))
+    values = config.to_dict()
+    if config.axial_pos_embds:  # stock trains axial tables at one length only
+        values |= {"axial_pos_embds": False, "max_position_embeddings": job.sequence_length}
+    return reformer_training_memory(
+        ReformerConfig.from_dict(values),
+        job.training.batch_size,
+        job.sequence_length,
+        reversible=not keeps,
+        optimizer=job.training.optimizer,
+    )
+
+
+class Trial:
+    """A model that is updated on random tokens; the last one made serves as long as it fits."""
+
+    def __init__(self) -> None:
+        self._made: tuple[str, Any, Any] | None = None
+        self._known: dict[str, float] = {}
+
+    def pace(self, config: ReformerConfig, job: Job) -> Pace:
+        """Time a few updates of a job's shape.
+
+        Of a large batch only as many sequences as make `TRIAL_TOKENS` are timed: the shortest text
+        there is gives what an update takes whatever the batch, mostly the optimizer, and the rest
+        grows with the tokens.
+        """
+        whole, length = job.training.batch_size, job.sequence_length
+        shortest = self._shortest(config, job)
+        several = min(whole, max(1, TRIAL_TOKENS // length))
+        timed = self._step(config, job, several, length)
+        if several == whole:
+            return Pace(min(timed, self._step(config, job, whole, length)), whole)
+        each = max(timed - shortest, 0.0) / (several * length - LENGTH_MULTIPLE)
+        return Pace(shortest + each * (whole * length - LENGTH_MULTIPLE), several)
+
+    def _shortest(self, config: ReformerConfig, job: Job) -> float:
+        """The time of an update on the shortest text; the first one makes optimizer states."""
+        stock_axial = config.axial_pos_embds and job.attention.implementation == "transformers"
+        length = job.sequence_length if stock_axial else LENGTH_MULTIPLE
+        key = self._key(config, job)
+        if key not in self._known:
+            self._step(config, job, 1, length)
+            self._known = {key: min(self._step(config, job, 1, length) for _ in range(2))}
+        return self._known[key]
+
+    def _step(self, config: ReformerConfig, job: Job, batch_size: int, length: int) -> float:
+        model, optimizer = self._model(config, job)
+        device = machine.device()
+        tokens = torch.randint(config.vocab_size, (batch_size, length), device=device)
+        _wait(device)
+        began = time.perf_counter()
+        with autocast(device, job.training.precision):
+            loss = nats(model(tokens, use_cache=False).logits, tokens)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), job.training.max_gradient_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+        _wait(device)
+        return time.perf_counter() - began
+
+    def _key(self, config: ReformerConfig, job: Job) -> str:
+        return repr((config.to_dict(), job.attention, job.training.optimizer))
+
+    def _model(self, config: ReformerConfig, job: Job) -> tuple[Any, Any]:
+        key = self._key(config, job)
+        if self._made is None or self._made[0] != key:
+            self._made = None  # the last model goes before the next one comes
+            torch.manual_seed(0)
+            model = make_model(config, job.attention).to(machine.device()).train()
+            self._made = (key, model, make_optimizer(job.training.optimizer, model))
+        return self._made[1:]
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()

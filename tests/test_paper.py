@@ -1,0 +1,158 @@
+"""The paper profile under real DVC: cut down against stand-in servers, and without a network."""
+
+import math
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+from ruamel.yaml import YAML
+from safetensors.torch import load_file
+
+from stages.study.outputs import read_json
+from tests.conftest import ROOT, Project, copy_project, stages_run
+from tests.paper_example import CHECKPOINT_COMMIT, SPLITS, PaperSources, paper_sources
+from tests.test_pipeline import digests
+
+pytestmark = pytest.mark.slow
+
+RUNS = ("wikitext-2-256", "enwik8-512")
+"""Two of the nine, for the time they take; all three corpora are fetched and encoded."""
+MEMORY_ROW = "cp-axial-256"
+MODEL = "reformer-crime-and-punishment"
+PROFILE = YAML(typ="safe").load(ROOT / "conf/profile/paper.yaml")
+MEMORY = YAML(typ="safe").load(ROOT / "conf/memory/published.yaml")
+SECONDS_TO_FAIL = 60
+"""A few seconds here; a busy machine takes longer to start DVC and Python."""
+
+
+def cut_down(sources: PaperSources) -> list[str]:
+    """Arguments of `dvc exp run`: the profile, its small sources, few runs, short trainings."""
+    changes = [
+        "profile=paper",
+        *sources.overrides(),
+        *(f"~runs.{run}" for run in PROFILE["runs"] if run not in RUNS),
+        *(f"~memory.rows.{row}" for row in MEMORY["rows"] if row != MEMORY_ROW),
+        f"memory.rows.{MEMORY_ROW}.measure=false",
+        "memory.fits=[]",
+        "memory.training.layers=[6]",
+        "memory.training.sequence_lengths=[256]",
+        "train.epochs=1",
+        "+corpora.enwik8.first_bytes=90000",
+    ]
+    return [argument for change in changes for argument in ("-S", change)]
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PaperSources]:
+    with paper_sources(tmp_path_factory.mktemp("sources")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def paper(sources: PaperSources, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The project with the cut-down paper study run by `dvc exp run`."""
+    project = copy_project(tmp_path_factory.mktemp("paper"))
+    project.run(
+        *("dvc", "exp", "run", *cut_down(sources)),
+        HF_ENDPOINT=sources.hub.url,
+        HF_HUB_OFFLINE="0",
+        HF_HOME=str(tmp_path_factory.mktemp("home")),
+    )
+    return project
+
+
+def test_every_run_is_trained_and_scored_as_published(paper: Project) -> None:
+    quality = read_json(paper.root / "metrics/quality.json")
+    assert list(quality) == list(RUNS)
+    for run in RUNS:
+        history = read_json(paper.root / f"data/histories/{run}.json")
+        windows = read_json(paper.root / f"data/windows/{run}/report.json")
+        assert windows["policy"] == "published"
+        count = windows["train"]["published"]["windows"]
+        assert history["updates"] == math.ceil(count / 16)
+        assert history["steps"][0]["learning_rate"] == pytest.approx(2e-4)
+        loss = history["evaluations"][-1]["validation_loss"]
+        assert quality[run]["validation_perplexity"] == pytest.approx(math.exp(loss), rel=1e-4)
+
+
+def test_the_texts_are_the_sources_bytes(paper: Project, sources: PaperSources) -> None:
+    for corpus in ("wikitext-2", "ptb"):
+        for split in SPLITS:
+            text = (paper.root / f"data/texts/{corpus}/{split}.txt").read_bytes()
+            assert text == sources.texts[corpus][split]
+            tokens = read_json(paper.root / f"data/tokens/{corpus}-{MODEL}/tokens.json")
+            assert tokens["splits"][split]["rows"] == text.count(b"\n")
+
+
+def test_enwik8_is_lines_shuffled_and_split_by_their_number(
+    paper: Project, sources: PaperSources
+) -> None:
+    whole = sources.texts["enwik8"]["all"][:90000]
+    expected = whole[: whole.rfind(b"\n") + 1].splitlines(keepends=True)
+    folder = paper.root / "data/texts/enwik8"
+    parts = [(folder / f"{split}.txt").read_bytes().splitlines(keepends=True) for split in SPLITS]
+    lines = [line for part in parts for line in part]
+    assert lines != expected
+    assert sorted(lines) == sorted(expected)
+    shares = [len(part) / len(lines) for part in parts]
+    assert shares == pytest.approx([0.8, 0.1, 0.1], abs=1 / len(lines))
+
+
+def test_the_checkpoint_is_whole_and_its_commit_is_recorded(paper: Project) -> None:
+    base = paper.root / "data/bases" / MODEL
+    card = read_json(base / "card.json")
+    assert card["checkpoint"]["revision"] == CHECKPOINT_COMMIT
+    assert card["parameters"]["position_table"] == 524288 * 8
+    weights = load_file(base / "model.safetensors")
+    assert weights["lm_head.bias"].abs().min() > 0
+    trained = load_file(paper.root / "data/models/enwik8-512/model.safetensors")
+    assert (trained["lm_head.bias"] - weights["lm_head.bias"]).abs().max() < 0.01
+
+
+def test_the_report_puts_published_numbers_beside_ours(paper: Project) -> None:
+    readme = (paper.root / "README.md").read_text()
+    table = readme.partition("<!-- results:side-by-side -->")[2].partition("<!-- /results")[0]
+    rows = [[cell.strip() for cell in line.split("|")] for line in table.splitlines()]
+    shown = {row[2]: row[4] for row in rows if len(row) > 4 and row[2] in RUNS}
+    assert shown == {"wikitext-2-256": "14.49", "enwik8-512": "67.08"}
+    assert "No run yet for the published cells" in table
+
+
+def test_nothing_that_git_would_keep_holds_text_of_ptb(
+    paper: Project, sources: PaperSources
+) -> None:
+    listed = paper.run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    lines = [line.strip() for line in sources.texts["ptb"]["train"].splitlines()[:50]]
+    for name in filter(None, listed.split("\0")):
+        content = (paper.root / name).read_bytes()
+        assert not any(line in content for line in lines), name
+
+
+def test_without_a_network_it_fails_at_once_says_what_to_do_and_loses_nothing(
+    own_smoke: Project,
+) -> None:
+    kept = ("data/texts", "data/models", "data/evaluations", "metrics", "plots")
+    before = digests(own_smoke.root, *kept)
+    with socket.socket() as nobody:  # bound, but nobody listens: every connection is refused
+        nobody.bind(("127.0.0.1", 0))
+        place = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        began = time.monotonic()
+        printed = own_smoke.run(
+            *("dvc", "exp", "run", "-S", "profile=paper"),
+            succeed=False,
+            HF_ENDPOINT=place,
+            HF_HUB_OFFLINE="0",
+            HF_HOME=str(own_smoke.root.parent / "home"),
+        )
+        seconds = time.monotonic() - began
+    assert stages_run(printed) == ["download@wikitext-2"]
+    assert seconds < SECONDS_TO_FAIL
+    message = printed.partition("error: ")[2].partition("ERROR: ")[0]
+    assert message.startswith("cannot fetch Salesforce/wikitext (wikitext-2-raw-v1, train)")
+    for part in (place, "refused", "sources.mirror", "REFORMER_SEQLEN_MIRROR", "kind: path"):
+        assert part in message
+    assert "Traceback" not in printed
+    assert printed.count("error: ") == 1
+    assert not (own_smoke.root / "data/texts/wikitext-2").exists()
+    assert digests(own_smoke.root, *kept) == before

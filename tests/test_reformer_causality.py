@@ -1,0 +1,85 @@
+"""Strictly causal attention sees nothing of the future; the published one does."""
+
+import pytest
+import torch
+
+from stages.reformer.hashing import recommended_buckets
+from tests.reformer_example import padding_mask, random_ids, small_reformer
+
+
+@pytest.mark.parametrize("padding", ["none", "left", "right"])
+@pytest.mark.parametrize(
+    ("kind", "rounds"),
+    [("local", 1), *((kind, rounds) for kind in ("lsh", "mixed") for rounds in (1, 2, 3, 4))],
+)
+def test_the_future_changes_exactly_nothing(kind: str, rounds: int, padding: str) -> None:
+    length = 192
+    model = small_reformer(kind, num_hashes=rounds, lsh_num_buckets=8)
+    mask = padding_mask(padding, 3, length)
+    ids = random_ids(3, length)
+    with torch.no_grad():
+        logits = model(ids, attention_mask=mask).logits
+        for cut in (1, 15, 16, 33, 64, 100, 191):
+            changed = torch.cat([ids[:, :cut], random_ids(3, length - cut, seed=cut)], dim=1)
+            difference = (model(changed, attention_mask=mask).logits - logits).abs()
+            assert difference[:, :cut].max() == 0
+            assert difference[:, cut:].max() > 1e-2
+
+
+def test_published_attention_peeks() -> None:
+    model = small_reformer("lsh", lsh_causality="published")
+    ids = random_ids(1, 192)
+    changed = torch.cat([ids[:, :150], random_ids(1, 42, seed=1)], dim=1)
+    with torch.no_grad():
+        difference = (model(changed).logits - model(ids).logits).abs()
+    assert difference[:, :150].max() > 1e-3
+
+
+@pytest.mark.parametrize("rounds", [1, 3])
+@pytest.mark.parametrize("kind", ["local", "lsh", "mixed"])
+def test_a_prefix_alone_gets_the_logits_that_it_has_in_a_longer_text(
+    kind: str, rounds: int
+) -> None:
+    model = small_reformer(kind, num_hashes=rounds, lsh_num_buckets=8)
+    ids = random_ids(2, 256)
+    with torch.no_grad():
+        whole = model(ids).logits
+        for length in (1, 5, 16, 40, 64, 129):
+            prefix = model(ids[:, :length]).logits
+            torch.testing.assert_close(prefix, whole[:, :length], atol=1e-5, rtol=1e-5)
+
+
+def test_padding_on_the_left_changes_nothing_but_positions() -> None:
+    model = small_reformer()
+    ids = random_ids(1, 60)
+    padded = torch.cat([torch.zeros(1, 20, dtype=torch.long), ids], dim=1)
+    mask = torch.cat([torch.zeros(1, 20), torch.ones(1, 60)], dim=1)
+    other = torch.cat([torch.ones(1, 20, dtype=torch.long), ids], dim=1)
+    with torch.no_grad():
+        logits = model(padded, attention_mask=mask).logits[:, 20:]
+        assert torch.equal(logits, model(other, attention_mask=mask).logits[:, 20:])
+
+
+def test_every_query_sees_its_own_bucket_only_and_at_most_one_chunk_of_it() -> None:
+    """With all in one bucket, strict lsh attention is attention to the last chunk's worth."""
+    model = small_reformer("lsh", lsh_num_buckets=2, attn_layers=["lsh"])
+    attention = model.reformer.encoder.layers[0].attention
+    with torch.no_grad():
+        # equal query/key vectors: one bucket, and equal attention to everything seen
+        attention.layer_norm.weight[0], attention.layer_norm.bias[0] = 0, 1
+        attention.self_attention.query_key.weight.zero_()
+        attention.self_attention.query_key.weight[:, 0] = 1
+        ids = random_ids(1, 64)
+        logits = model(ids).logits
+        for back, same in ((16, False), (17, True)):
+            changed = ids.clone()
+            changed[0, 40 - back] = changed[0, 40 - back] % 39 + 1
+            assert torch.equal(model(changed).logits[0, 40], logits[0, 40]) is same
+
+
+@pytest.mark.parametrize(
+    ("length", "factors"),
+    [(16, (2,)), (64, (2,)), (256, (8,)), (2048, (64,)), (16384, (16, 32)), (65536, (32, 64))],
+)
+def test_buckets_follow_the_length(length: int, factors: tuple[int, ...]) -> None:
+    assert recommended_buckets(length, 64) == factors
