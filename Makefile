@@ -5,7 +5,9 @@ INSTALLED := .venv/installed
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help install repro test lint check bench sample
+PROFILE ?= quick
+
+.PHONY: help install repro plan test lint check bench sample
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -21,6 +23,9 @@ $(INSTALLED): requirements.lock
 
 repro: $(INSTALLED)  ## run the whole study of params.yaml
 	@python -m stages.repro
+
+plan: $(INSTALLED)  ## what a profile would take, nothing started: make plan PROFILE=paper
+	@python -m stages.plan "$(PROFILE)"
 
 test: $(INSTALLED)  ## run every test
 	@python -m pytest
