@@ -12,7 +12,9 @@ from stages import plan
 from stages.planning import amounts, trial
 from stages.planning.amounts import Amount, Job, count_windows, disk_bytes, jobs, raw_bytes
 from stages.planning.trial import Pace, Trial, job_config, memory_bytes, predicted_memory
+from stages.reporting.published import load_published
 from stages.study.errors import StudyError
+from stages.study.layout import TOKENS
 from stages.study.params import Attention, Params, Training, parse_params
 from stages.study.sources import HubSource, PackageSource, PathSource, UrlSource
 from tests.conftest import ROOT
@@ -68,7 +70,8 @@ def test_updates_tokens_and_scored_windows() -> None:
     assert asked.updates() == 30 * 7
     assert asked.tokens_read() == 30 * 100 * 256
     assert asked.scored_windows() == 32 * 100
-    assert plan.expected_seconds(asked, Pace(2.0, 16)) == 2 * (210 + 3200 / 16 / 3)
+    expected = pytest.approx(2 * (210 + 3200 / 16 / 3))
+    assert plan.expected_seconds(asked, Pace(2.0, 16)) == expected
     unknown = job(None)
     assert (unknown.updates(), unknown.tokens_read()) == (None, None)
     assert plan.expected_seconds(unknown, Pace(2.0, 16)) is None
@@ -110,7 +113,7 @@ def test_a_size_is_what_is_declared_or_seen_here_or_unknown(source: Any, size: i
 def test_the_papers_tokens_agree_with_the_published_speeds(paper: Params) -> None:
     """Facts of two kinds, bytes per piece and runtimes times speeds, give the same updates."""
     todo = {each.name: each for each in jobs(paper, None)}
-    published = plan.load_published()
+    published = load_published()
     assert list(todo) == list(paper.runs)
     for name, tolerance in {"wikitext-2-256": 0.02, "ptb-256": 0.07, "enwik8-2048": 0.03}.items():
         theirs = plan.published_updates(todo[name], published)
@@ -122,7 +125,7 @@ def test_counts_of_an_earlier_run_are_used_if_it_declared_the_same(
     paper: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    folder = amounts.TOKENS / "ptb-reformer-crime-and-punishment"
+    folder = TOKENS / "ptb-reformer-crime-and-punishment"
     folder.mkdir(parents=True)
     counts = {split: {"tokens": 7, "rows": 3} for split in ("train", "validation", "test")}
     (folder / "tokens.json").write_text(json.dumps({"splits": counts}))
@@ -175,13 +178,17 @@ def test_what_cannot_fit_is_named_and_not_tried(
     monkeypatch.setattr(plan, "memory_bytes", lambda: 4 << 30)
     monkeypatch.setattr(trial, "memory_bytes", lambda: 4 << 30)
     tried: list[str] = []
-    monkeypatch.setattr(
-        Trial, "pace", lambda self, config, job: tried.append(job.name) or Pace(1.0, 16)
-    )
+
+    def pace(self: Trial, config: object, job: Job) -> Pace:
+        tried.append(job.name)
+        return Pace(1.0, 16)
+
+    monkeypatch.setattr(Trial, "pace", pace)
     monkeypatch.setattr(plan, "load_profile", lambda name: paper)
     printed = plan.plan("paper")
     assert "CANNOT RUN HERE: ptb-16384 needs about" in printed
     assert "CANNOT RUN HERE: ptb-2048" not in printed
+    assert tried
     assert not any(name.endswith("16384") for name in tried)
 
 
