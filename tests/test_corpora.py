@@ -1,6 +1,7 @@
 """Corpora: documents of each format, and splits that share nothing."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -104,6 +105,22 @@ def test_shuffled_lines_are_the_same_lines_in_the_same_order_for_a_seed() -> Non
     once, again, other = (shuffled_lines(lines, seed) for seed in (1, 1, 2))
     assert once == again != other
     assert sorted(once) == sorted(lines)
+
+
+def test_a_last_line_without_a_newline_stays_a_line_of_its_own_when_shuffled() -> None:
+    lines = [b"%d\n" % line for line in range(9)]
+    for seed in range(9):
+        assert sorted(shuffled_lines([b"".join(lines)[:-1]], seed)) == lines
+
+
+@pytest.mark.parametrize("between", ["lines", "documents"])
+def test_shares_may_be_of_the_number_of_lines_or_documents(
+    between: Literal["lines", "documents"],
+) -> None:
+    parts = [b"x" * size + b"\n" for size in (900, 1, 1, 1, 1, 1, 1, 1, 500, 1)]
+    rule = Split(validation=0.2, test=0.1, between=between, shares_of="number")
+    split = split_parts(parts, rule)
+    assert [len(split[name]) for name in ("train", "validation", "test")] == [7, 2, 1]
 
 
 def test_text_is_written_with_its_documents(tmp_path: Path) -> None:

@@ -99,6 +99,11 @@ def test_what_a_package_packs_is_unpacked_and_both_sums_are_checked() -> None:
     wrong = a_file(**declared, sha256=sha256(stored), unpacked_sha256=sha256(b"other"))
     with pytest.raises(StudyError, match=sha256(b"other")):
         fetch(wrong, Path("other"))
+    longer = a_file(**declared, sha256=sha256(stored), unpacked_size=len(TEXT) + 1)
+    with pytest.raises(
+        StudyError, match=f"has {len(TEXT)} bytes, but {len(TEXT) + 1} are declared"
+    ):
+        fetch(longer, Path("longer"))
     assert left_over(Path()) == ["raw"]
 
 

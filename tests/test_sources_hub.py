@@ -295,6 +295,7 @@ def test_a_mirror_gives_rows_only_if_their_checksum_is_declared(hub: Hub, tmp_pa
     assert Path("raw").read_bytes() == OFFICIAL
     assert fetched.revision == COMMIT
     assert hub.log == []
+    assert "bytes, but 3 are declared" in refused(rows_of(size=3))
     del hub.datasets["Salesforce/wikitext"]
     assert "no `sha256` is declared" in refused(rows_of(), str(tmp_path / "mirror"))
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import ReformerConfig
+from transformers import ReformerConfig, TrainingArguments
 
 from stages.reformer.model import create_reformer
+from stages.study.errors import StudyError
 from stages.study.params import Training
 from stages.text.splits import Split
 from stages.text.tokens import Tokens
@@ -77,6 +78,14 @@ def test_updates_epochs_tokens_and_learning_rate_are_what_was_asked_for(once: Tr
     assert [round(e["epoch"], 6) for e in once.history["evaluations"]] == [1, 2]
     rates = [step["learning_rate"] for step in once.history["steps"]]
     assert rates == pytest.approx([0.01 * (1 - done / updates) for done in range(updates)])
+
+
+def test_several_gpus_are_refused_as_they_would_make_the_batch_larger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TrainingArguments, "n_gpu", 2)
+    with pytest.raises(StudyError, match=r"has 2 GPUs.*CUDA_VISIBLE_DEVICES=0"):
+        trained(tmp_path, SETTINGS)
 
 
 def test_it_learns(once: Trained) -> None:
