@@ -26,6 +26,17 @@ def test_the_future_changes_exactly_nothing(kind: str, rounds: int, padding: str
             assert difference[:, cut:].max() > 1e-2
 
 
+def test_the_future_changes_nothing_with_wider_windows() -> None:
+    model = small_reformer(local_num_chunks_before=2, lsh_num_chunks_before=2, lsh_num_buckets=4)
+    ids = random_ids(2, 192)
+    with torch.no_grad():
+        logits = model(ids).logits
+        for cut in (20, 100):
+            changed = torch.cat([ids[:, :cut], random_ids(2, 192 - cut, seed=cut)], dim=1)
+            assert torch.equal(model(changed).logits[:, :cut], logits[:, :cut])
+            torch.testing.assert_close(model(ids[:, :cut]).logits, logits[:, :cut])
+
+
 def test_published_attention_peeks() -> None:
     model = small_reformer("lsh", lsh_causality="published")
     ids = random_ids(1, 192)

@@ -10,6 +10,7 @@ from stages.reformer import precision
 from stages.reformer.dropout import Dropout
 from stages.reformer.hashing import draw_rotations, rotation_seed
 from stages.reformer.model import Reformer, StockReformer
+from stages.study.errors import StudyError
 from tests.reformer_example import lively, random_ids, small_config
 
 DROPOUT: dict[str, Any] = {
@@ -191,3 +192,5 @@ def test_processors_without_fast_bfloat16_multiply_in_float32(
         with torch.autocast("cpu", dtype=torch.bfloat16):
             assert precision.product_dtype(like) == dtype
     assert precision.product_dtype(like) == torch.float32
+    with torch.autocast("cpu", dtype=torch.float16), pytest.raises(StudyError, match="float16"):
+        precision.product_dtype(like)

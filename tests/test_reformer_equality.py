@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from stages.reformer import layers
 from stages.reformer.dense import DenseAdd, NormedDense, relu_dropped_
 from stages.reformer.dropout import Dropout
 from stages.reformer.model import Reformer
@@ -125,6 +126,16 @@ def test_frozen_embeddings_leave_the_layers_their_gradients() -> None:
         model.reformer.embeddings.requires_grad_(False)
         logits_and_gradients(model, random_ids(1, 64), None)
         assert all(p.grad is not None for p in model.reformer.encoder.parameters())
+
+
+def test_many_tokens_go_through_dense_layers_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, ids = small_reformer(**NO_DROPOUT).train(), random_ids(2, 64)
+    logits, gradients = logits_and_gradients(model, ids, None)
+    monkeypatch.setattr(layers, "TOKENS_AT_A_TIME", 48)
+    logits_in_parts, gradients_in_parts = logits_and_gradients(model, ids, None)
+    torch.testing.assert_close(logits_in_parts, logits)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradients_in_parts[name], gradient)
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.25])

@@ -1,5 +1,7 @@
 """Texts are continued token by token as they would be scored at once."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -9,10 +11,21 @@ from tests.reformer_example import padding_mask, random_ids, small_reformer
 
 @pytest.mark.parametrize("padding", ["none", "left"])
 @pytest.mark.parametrize(
-    ("kind", "rounds"), [("local", 1), ("lsh", 1), ("lsh", 3), ("mixed", 1), ("mixed", 2)]
+    ("kind", "changes"),
+    [
+        ("local", {}),
+        ("local", {"local_num_chunks_before": 2}),
+        ("lsh", {}),
+        ("lsh", {"num_hashes": 3}),
+        ("lsh", {"lsh_num_buckets": [2, 4]}),
+        ("lsh", {"lsh_num_chunks_before": 2, "lsh_num_buckets": 2}),
+        ("mixed", {"num_hashes": 2}),
+    ],
 )
-def test_cached_steps_equal_parallel_scoring(kind: str, rounds: int, padding: str) -> None:
-    model = small_reformer(kind, num_hashes=rounds, lsh_num_buckets=8)
+def test_cached_steps_equal_parallel_scoring(
+    kind: str, changes: dict[str, Any], padding: str
+) -> None:
+    model = small_reformer(kind, **{"lsh_num_buckets": 8, **changes})
     ids, begin = random_ids(2, 100), 23
     mask = padding_mask(padding, 2, 100)
     with torch.no_grad():

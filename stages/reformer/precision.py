@@ -6,13 +6,21 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from stages.study.errors import StudyError
+
 
 def product_dtype(like: Tensor) -> torch.dtype:
-    """The type of products under the current autocast; outside of it that of `like`."""
+    """The type of products under the current autocast; outside of it that of `like`.
+
+    Raises:
+        StudyError: autocast to float16, which can't hold the scores that mask.
+    """
     device = like.device.type
     if not torch.is_autocast_enabled(device):
         return like.dtype
     dtype = torch.get_autocast_dtype(device)
+    if dtype == torch.float16:
+        raise StudyError("float16 can't hold the scores that mask: choose bfloat16 or float32.")
     if device == "cpu" and dtype == torch.bfloat16 and not bfloat16_pays():
         return like.dtype
     return dtype
