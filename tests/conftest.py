@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+import stages  # noqa: F401 - before torch, whose threads it tells how to wait
+
 ROOT = Path(__file__).parent.parent
 
 
