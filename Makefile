@@ -28,7 +28,7 @@ plan: $(INSTALLED)  ## what a profile would take, nothing started: make plan PRO
 	@python -m stages.plan "$(PROFILE)"
 
 test: $(INSTALLED)  ## run every test
-	@python -m pytest
+	@python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(INSTALLED)  ## style, format and types
 	@ruff check .

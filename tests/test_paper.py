@@ -124,9 +124,10 @@ def test_nothing_that_git_would_keep_holds_text_of_ptb(
 ) -> None:
     listed = paper.run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     lines = [line.strip() for line in sources.texts["ptb"]["train"].splitlines()[:50]]
-    for name in filter(None, listed.split("\0")):
-        content = (paper.root / name).read_bytes()
-        assert not any(line in content for line in lines), name
+    paths = [paper.root / name for name in filter(None, listed.split("\0"))]
+    for path in (path for path in paths if path.is_file()):  # a figure may be gone: no such study
+        content = path.read_bytes()
+        assert not any(line in content for line in lines), path
 
 
 def test_without_a_network_it_fails_at_once_says_what_to_do_and_loses_nothing(
