@@ -38,7 +38,7 @@ def download(name: str, corpus: Corpus, target: Path, mirror: str | None) -> Non
             print(licence_line(source))
             fetched.append({"file": split, **fetch(source, raw[split], mirror=mirror).model_dump()})
         splits = {
-            split: write_text(folder, split, parts)
+            split: write_text(folder, split, parts, f"corpora.{name}")
             for split, parts in read_corpus(corpus, raw).items()
         }
         licences = dict.fromkeys(source.licence for source in corpus.files.values())

@@ -87,8 +87,8 @@ def prepare_text(recipe: Pretraining, folder: Path, mirror: str | None) -> dict[
     fetch(recipe.file, raw, mirror=mirror)
     whole = list(first(documents(raw, recipe.format), recipe.first_bytes))
     cut, _ = cut_points([len(part) for part in whole], recipe.validation, 0.0)
-    write_text(folder, "train", whole[:cut])
-    write_text(folder, "validation", whole[cut:])
+    write_text(folder, "train", whole[:cut], "pretraining")
+    write_text(folder, "validation", whole[cut:], "pretraining")
     train_tokenizer(folder / "train.txt", recipe.pieces, folder / "spiece.model")
     return {
         name: _windows(folder, name, recipe.sequence_length) for name in ("train", "validation")

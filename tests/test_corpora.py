@@ -124,12 +124,13 @@ def test_shares_may_be_of_the_number_of_lines_or_documents(
 
 
 def test_text_is_written_with_its_documents(tmp_path: Path) -> None:
-    assert write_text(tmp_path, "test", [b"a\nb\n", b"c\n"]) == {"bytes": 6, "documents": 2}
+    written = write_text(tmp_path, "test", [b"a\nb\n", b"c\n"], "corpora.x")
+    assert written == {"bytes": 6, "documents": 2}
     assert list(read_rows(tmp_path, "test")) == [b"a\n", b"b\n", b"c\n"]
     assert np.array_equal(document_starts(tmp_path, "test"), [0, 4])
 
 
 def test_an_empty_split_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match=r"the test split is empty"):
-        write_text(tmp_path, "test", [])
+    with pytest.raises(StudyError, match=r"corpora\.x: the test split is empty"):
+        write_text(tmp_path, "test", [], "corpora.x")
     assert list(tmp_path.iterdir()) == []

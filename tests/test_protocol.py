@@ -120,7 +120,7 @@ def blocks_by_datasets(
 
 def our_split(text: bytes, folder: Path, name: str, length: int) -> Split:
     """Our stages' way from a text to the windows of the published policy."""
-    write_text(folder, name, [text])
+    write_text(folder, name, [text], "corpora.x")
     write_tokens(load_tokenizer(folder), folder, name, folder)
     tokens = load_tokens(folder, name)
     windows = cut("published", tokens.rows, len(tokens), length, every_token=name != "train")

@@ -66,7 +66,7 @@ def test_bytes_of_all_pieces_add_up_to_the_text(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     tokenizer = request.getfixturevalue(kind)
-    write_text(tmp_path, "train", [ROWS[0] + ROWS[1], ROWS[2], ROWS[3]])
+    write_text(tmp_path, "train", [ROWS[0] + ROWS[1], ROWS[2], ROWS[3]], "corpora.x")
     counts = write_tokens(tokenizer, tmp_path, "train", tmp_path)
     tokens = load_tokens(tmp_path, "train")
     assert int(tokens.piece_bytes.sum()) == counts["bytes"] == len(b"".join(ROWS))
@@ -79,7 +79,7 @@ def test_bytes_of_all_pieces_add_up_to_the_text(
 def test_rows_and_documents_begin_where_the_text_says(
     lossless: sentencepiece.SentencePieceProcessor, tmp_path: Path
 ) -> None:
-    write_text(tmp_path, "train", [ROWS[0] + ROWS[3], ROWS[0]])
+    write_text(tmp_path, "train", [ROWS[0] + ROWS[3], ROWS[0]], "corpora.x")
     write_tokens(lossless, tmp_path, "train", tmp_path)
     tokens = load_tokens(tmp_path, "train")
     pieces = [

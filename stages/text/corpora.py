@@ -168,11 +168,14 @@ def _lines_between(lines: Sequence[Sequence[bytes]], begin: int, end: int) -> li
     return [part for part in inside if part]
 
 
-def write_text(folder: Path, split: str, parts: Iterable[bytes]) -> dict[str, int]:
+def write_text(folder: Path, split: str, parts: Iterable[bytes], key: str) -> dict[str, int]:
     """Write `SPLIT.txt` and `SPLIT.documents.npy`, where each document begins (int64 bytes).
 
     Returns:
         How many bytes and documents were written.
+
+    Raises:
+        StudyError: the split is empty; the message names `key`, the text's place in params.yaml.
     """
     starts = [0]
     with whole_file(folder / f"{split}.txt") as path, path.open("wb") as file:
@@ -180,7 +183,10 @@ def write_text(folder: Path, split: str, parts: Iterable[bytes]) -> dict[str, in
             file.write(part)
             starts.append(starts[-1] + len(part))
         if starts[-1] == 0:
-            raise StudyError(f"the {split} split is empty: the text is too short for its share")
+            raise StudyError(
+                f"{key}: the {split} split is empty, no line or document of the text falls into"
+                " its share; give a larger `first_bytes` or share, or a longer text"
+            )
     np.save(folder / f"{split}.documents.npy", np.array(starts[:-1], dtype=np.int64))
     return {"bytes": starts[-1], "documents": len(starts) - 1}
 
