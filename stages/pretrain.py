@@ -5,6 +5,7 @@ Writes data/bases/MODEL: config.json, model.safetensors, spiece.model and card.j
 corpus of the study; a model with `checkpoint` is fetched.
 """
 
+import io
 import shutil
 import string
 import time
@@ -13,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import sentencepiece
+import torch
 from transformers import PreTrainedModel, ReformerConfig
 
 from stages.fetching.fetch import fetch
 from stages.reformer.model import create_reformer, load_reformer, parameter_counts
 from stages.study import machine
 from stages.study.console import run
+from stages.study.errors import StudyError
 from stages.study.layout import BASES, TIMINGS
 from stages.study.outputs import whole_folder, write_json
 from stages.study.params import LENGTH_MULTIPLE, Model, Pretraining, known, load_params
@@ -60,24 +63,35 @@ def train_tokenizer(text: Path, pieces: int, target: Path) -> None:
     Nothing is normalised, and every printable ASCII character and the newline are pieces, so that
     only other scripts and signs become unknown: a text full of unknown pieces looks easier than
     it is.
+
+    Raises:
+        StudyError: the text does not give that many pieces, or the characters need more.
     """
     printable = string.ascii_letters + string.digits + string.punctuation
-    with text.open(encoding="utf-8") as lines, target.open("wb") as file:
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=(line.rstrip("\n") for line in lines),
-            model_writer=file,
-            model_type="bpe",
-            vocab_size=pieces,
-            character_coverage=1.0,
-            required_chars=printable,
-            user_defined_symbols=["\n"],
-            normalization_rule_name="identity",
-            remove_extra_whitespaces=False,
-            add_dummy_prefix=False,
-            max_sentence_length=text.stat().st_size,
-            num_threads=1,
-            minloglevel=2,
-        )
+    model = io.BytesIO()
+    with text.open(encoding="utf-8") as lines:
+        try:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=(line.rstrip("\n") for line in lines),
+                model_writer=model,
+                model_type="bpe",
+                vocab_size=pieces,
+                character_coverage=1.0,
+                required_chars=printable,
+                user_defined_symbols=["\n"],
+                normalization_rule_name="identity",
+                remove_extra_whitespaces=False,
+                add_dummy_prefix=False,
+                max_sentence_length=text.stat().st_size,
+                num_threads=1,
+                minloglevel=2,
+            )
+        except RuntimeError as error:
+            reason = str(error).rpartition("] ")[2]
+            raise StudyError(
+                f"pretraining.pieces: SentencePiece makes no {pieces} pieces of this text: {reason}"
+            ) from error
+    target.write_bytes(model.getvalue())
 
 
 def prepare_text(recipe: Pretraining, folder: Path, mirror: str | None) -> dict[str, Split]:
@@ -103,17 +117,34 @@ def _windows(folder: Path, name: str, length: int) -> Split:
     return Split(tokens, windows, length, "contiguous")
 
 
-def architecture(model: Model, recipe: Pretraining) -> ReformerConfig:
-    """The published architecture, with what the recipe and the model's options say over it."""
-    return ReformerConfig(
-        **{**PUBLISHED_ARCHITECTURE, **recipe.architecture},
-        vocab_size=recipe.pieces,
-        axial_pos_embds=model.positions == "axial",
-        positions=model.positions,
-        lsh_causality=model.lsh_causality,
-        lsh_num_buckets=model.num_buckets,
-        reversible=model.reversible,
-    )
+def architecture(name: str, model: Model, recipe: Pretraining) -> ReformerConfig:
+    """The published architecture, with what the recipe and the model's options say over it.
+
+    Raises:
+        StudyError: the recipe's `architecture` has an unknown name or makes no Reformer.
+    """
+    key = f"models.{name}.pretraining.architecture"
+    unknown = recipe.architecture.keys() - ReformerConfig().to_dict().keys()
+    if unknown:
+        raise StudyError(
+            f"{key}: a Reformer's configuration has no {', '.join(sorted(unknown))};"
+            f" published is {', '.join(PUBLISHED_ARCHITECTURE)}"
+        )
+    try:
+        config = ReformerConfig(
+            **{**PUBLISHED_ARCHITECTURE, **recipe.architecture},
+            vocab_size=recipe.pieces,
+            axial_pos_embds=model.positions == "axial",
+            positions=model.positions,
+            lsh_causality=model.lsh_causality,
+            lsh_num_buckets=model.num_buckets,
+            reversible=model.reversible,
+        )
+        with torch.device("meta"):  # only to see whether it builds
+            create_reformer(config)
+    except Exception as error:  # transformers' checks raise many kinds
+        raise StudyError(f"{key} makes no Reformer: {' '.join(str(error).split())}") from error
+    return config
 
 
 def pretrain(
@@ -127,7 +158,7 @@ def pretrain(
         text.mkdir()
         splits = prepare_text(recipe, text, mirror)
         machine.seed(recipe.train.seed)
-        fresh = create_reformer(architecture(model, recipe))
+        fresh = create_reformer(architecture(name, model, recipe))
         trained = train(fresh, splits["train"], splits["validation"], recipe.train, work)
         with whole_folder(target) as folder:
             trained.model.save_pretrained(folder)

@@ -47,7 +47,7 @@ class Pace:
 def base_config(name: str, model: Model) -> ReformerConfig | None:
     """A base model's configuration; None where it is not known before it is fetched."""
     if model.pretraining is not None:
-        return architecture(model, model.pretraining)
+        return architecture(name, model, model.pretraining)
     match model.checkpoint:
         case PathSource(path=path) if (Path(path).expanduser() / "config.json").is_file():
             return ReformerConfig.from_pretrained(Path(path).expanduser())
