@@ -42,4 +42,4 @@ bench: $(INSTALLED)  ## training speed against transformers' Reformer
 	@python -m benchmarks.training
 
 sample: $(INSTALLED)  ## continue a text: make sample RUN=news-512 PROMPT="The "
-	@python -m stages.sample "$(RUN)" "$(PROMPT)"
+	@python -m stages.sample $${RUN:+"$$RUN"} $${PROMPT:+"$$PROMPT"}
