@@ -9,6 +9,7 @@ import pytest
 from stages.study.errors import StudyError
 from stages.study.params import Split
 from stages.text.corpora import (
+    counted_cut_points,
     cut_points,
     document_starts,
     documents,
@@ -121,6 +122,12 @@ def test_shares_may_be_of_the_number_of_lines_or_documents(
     rule = Split(validation=0.2, test=0.1, between=between, shares_of="number")
     split = split_parts(parts, rule)
     assert [len(split[name]) for name in ("train", "validation", "test")] == [7, 2, 1]
+
+
+def test_shares_of_the_number_are_rounded_down_as_the_study_did() -> None:
+    assert counted_cut_points(19, 0.1, 0.1) == (15, 16)
+    assert counted_cut_points(1_128_024, 0.1, 0.1) == (902_419, 1_015_221)  # enwik8's lines
+    assert counted_cut_points(10, 0.7, 0.1) == (2, 9)
 
 
 def test_text_is_written_with_its_documents(tmp_path: Path) -> None:
