@@ -26,6 +26,18 @@ def seconds(text: str) -> float:
     return int(hours) * 3600 + int(minutes) * 60 + float(rest)
 
 
+def published_updates(published: Mapping[str, Any], corpus: str, length: int) -> float | None:
+    """The updates that the study made: its runtime times its samples a second, over its batch.
+
+    None where it printed no speed. The speeds are rounded: to 0.5 % at 256, to 10 % at 16384.
+    """
+    runtime = published["runtime"].get(corpus, {}).get(str(length))
+    speed = published["speed"].get(str(length))
+    if runtime is None or speed is None:
+        return None
+    return float(seconds(runtime) * speed["samples_per_second"] / published["memory"]["batch_size"])
+
+
 def _per_corpus(published: Mapping[str, Any], name: str, title: str, digits: int | None) -> Table:
     """One of the study's tables of lengths by corpora; `digits` is None where cells are text."""
     shown = published["counts_as"]["corpora"]
