@@ -209,7 +209,7 @@ def test_pieces_are_shown_once_for_a_corpus_and_a_model() -> None:
     study = runs(("news", "wiki"), (256, 2048))
     metrics = _metrics(study)
     whole = {split: {"bytes": 1840, "documents": 1} for split in ("train", "validation", "test")}
-    metrics["data"]["corpora"] = {"news": {"splits": whole}}
+    metrics["data"]["corpora"] = {"news": {"licence": "free", "splits": whole}}
     [table] = [each for each in result_tables(metrics, study) if each.name == "pieces"]
     assert table.rows == [
         ["news", "tiny", "1,000", "1,000", "1,000", "1.840", "4.03 % / 4.10 %"],
