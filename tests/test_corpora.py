@@ -14,6 +14,7 @@ from stages.text.corpora import (
     document_starts,
     documents,
     first,
+    first_lines,
     read_rows,
     shuffled_lines,
     split_parts,
@@ -99,6 +100,14 @@ def test_a_cut_between_lines_may_fall_inside_a_document() -> None:
     assert parts["train"] == [b"0\n1\n2\n3\n4\n5\n6\n7\n"]
     assert parts["validation"] == [b"8\n"]
     assert parts["test"] == [b"9\n"]
+
+
+def test_the_first_lines_end_with_a_whole_line() -> None:
+    documents = [b"a\n\n", b"b\nc\nd"]
+    assert list(first_lines(documents, None)) == documents
+    assert list(first_lines(documents, 2)) == [b"a\n\n"]
+    assert list(first_lines(documents, 3)) == [b"a\n\n", b"b\n"]
+    assert list(first_lines(documents, 9)) == documents
 
 
 def test_shuffled_lines_are_the_same_lines_in_the_same_order_for_a_seed() -> None:

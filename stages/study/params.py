@@ -52,11 +52,18 @@ class Split(Section):
 
 
 class Corpus(Section):
-    """A text and its three splits: one file to be split, or a file for each split."""
+    """A text and its three splits: one file to be split, or a file for each split.
+
+    Attributes:
+        first_bytes: of each file; what is used of it ends with a whole line.
+        first_rows: of each file, lines.
+        shuffle_lines_seed: the order in which lines are taken, before they are split.
+    """
 
     format: Format
     files: dict[SplitFile, FileSource]
     first_bytes: Annotated[int, Field(gt=0)] | None = None
+    first_rows: Annotated[int, Field(gt=0)] | None = None
     shuffle_lines_seed: int | None = None
     split: Split | None = None
 

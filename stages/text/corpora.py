@@ -5,6 +5,7 @@ documents or of lines, so no text stands in two of them.
 """
 
 import ast
+import io
 import itertools
 import math
 import random
@@ -111,6 +112,20 @@ def first(parts: Iterable[bytes], first_bytes: int | None) -> Iterator[bytes]:
             cut = part[: part.rfind(b"\n", 0, left) + 1]
             if cut:
                 yield cut
+            return
+
+
+def first_lines(parts: Iterable[bytes], lines: int | None) -> Iterator[bytes]:
+    """The documents up to a number of lines; the last one is cut after the last of them."""
+    left = lines
+    for part in parts:
+        if left is None:
+            yield part
+            continue
+        taken = list(itertools.islice(io.BytesIO(part), left))
+        left -= len(taken)
+        yield b"".join(taken)
+        if not left:
             return
 
 
