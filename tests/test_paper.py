@@ -148,7 +148,7 @@ def test_nothing_that_git_would_keep_holds_text_of_ptb(
 def test_without_a_network_it_fails_at_once_says_what_to_do_and_loses_nothing(
     paper: Project, tmp_path: Path
 ) -> None:
-    """Over a finished study of the same names: DVC takes the first old text away, to cache alone."""
+    """Over a finished study of the same names: DVC takes the old text away, but not the cache."""
     shutil.copytree(paper.root, tmp_path / "paper", symlinks=True)
     own = Project(tmp_path / "paper")
     own.run("git", "add", "-A")
