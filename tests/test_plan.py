@@ -149,8 +149,9 @@ def test_counts_of_an_earlier_run_are_used_if_it_declared_the_same(
     names = ("ptb", "reformer-crime-and-punishment")
     assert amounts.amount_of(*names, paper, paper).tokens["train"] == 7
     assert amounts.amount_of(*names, paper, None).tokens["train"] > 2_000_000
-    other = paper.model_copy(update={"corpora": {}})
-    assert not amounts.amount_of(*names, paper, other).counted
+    for changed in ({"corpora": {}}, {"tokens": {}}):
+        other = paper.model_copy(update=changed)
+        assert not amounts.amount_of(*names, paper, other).counted
 
 
 def test_disk_counts_models_twice_and_the_largest_checkpoints(paper: Params) -> None:

@@ -283,7 +283,9 @@ def test_offline_finds_what_was_fetched_before_and_nothing_else(
     Path("raw").unlink()
     got(rows_of(empty_row=" "))
     assert Path("raw").read_bytes() == OFFICIAL
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert OTHER_COMMIT not in refused(checkpoint())
+    assert "unset HF_HUB_OFFLINE" in refused(checkpoint())
     assert COMMIT in refused(rows_of(revision=OTHER_COMMIT))
     assert hub.log == []
 

@@ -34,6 +34,8 @@ from stages.study.sources import (
 
 MIRROR_VARIABLE = "REFORMER_SEQLEN_MIRROR"
 STORE = WORK / "downloads"
+TRUE = {"1", "ON", "YES", "TRUE"}
+"""What the hub's client takes for yes in the environment."""
 T = TypeVar("T")
 
 
@@ -140,16 +142,20 @@ class _Access:
 
 
 def _advice(source: Source, name: str, reasons: list[str]) -> str:
+    unchecked = isinstance(source, HubCheckpoint) and source.files is None
+    place = "a folder of this machine" if unchecked else "a folder or base URL"
     hints = [
         "check the network, and HTTPS_PROXY and NO_PROXY if there is a proxy",
-        f"name a mirror that holds {name}: a folder or base URL, as `sources.mirror` in "
+        f"name a mirror that holds {name}: {place}, as `sources.mirror` in "
         f"params.yaml or as {MIRROR_VARIABLE}",
         "declare a copy on this machine with `kind: path`",
     ]
     if isinstance(source, HubSource | HubCheckpoint):
         hints[1:1] = [
             "set HF_TOKEN if the hub asks who you are, HF_ENDPOINT if you have a hub of your own",
-            "set HF_HUB_OFFLINE=1 if the hub's cache on this machine (HF_HOME) already has it",
+            "unset HF_HUB_OFFLINE, which keeps from asking the hub"
+            if os.environ.get("HF_HUB_OFFLINE", "").upper() in TRUE
+            else "set HF_HUB_OFFLINE=1 if the hub's cache on this machine (HF_HOME) has it",
         ]
     shown = "\n".join([*reasons, "what to do, whichever fits:", *(f"  - {hint}" for hint in hints)])
     return f"cannot fetch {describe(source)}:\n{shown}"

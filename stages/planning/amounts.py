@@ -205,9 +205,12 @@ def amount_of(corpus: str, model: str, params: Params, known: Params | None) -> 
 
 
 def _declared_alike(corpus: str, model: str, params: Params, known: Params) -> bool:
-    return params.corpora[corpus] == known.corpora.get(corpus) and params.models[
-        model
-    ] == known.models.get(model)
+    name = f"{corpus}-{model}"
+    return (
+        params.corpora[corpus] == known.corpora.get(corpus)
+        and params.models[model] == known.models.get(model)
+        and params.tokens[name] == known.tokens.get(name)
+    )
 
 
 def text_bytes(name: str, corpus: Corpus) -> dict[str, int]:
