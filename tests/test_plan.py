@@ -149,8 +149,8 @@ def test_counts_of_an_earlier_run_are_used_if_it_declared_the_same(
     names = ("ptb", "reformer-crime-and-punishment")
     assert amounts.amount_of(*names, paper, paper).tokens["train"] == 7
     assert amounts.amount_of(*names, paper, None).tokens["train"] > 2_000_000
-    for changed in ({"corpora": {}}, {"tokens": {}}):
-        other = paper.model_copy(update=changed)
+    for section in ("corpora", "tokens"):
+        other = paper.model_copy(update={section: {}})
         assert not amounts.amount_of(*names, paper, other).counted
 
 
