@@ -90,6 +90,25 @@ def test_the_texts_are_the_sources_bytes(paper: Project, sources: PaperSources) 
             assert tokens["splits"][split]["rows"] == text.count(b"\n")
 
 
+def test_every_licence_is_kept_with_the_text_and_shown(paper: Project) -> None:
+    readme = (paper.root / "README.md").read_text()
+    for corpus, declared in PROFILE["corpora"].items():
+        licence = next(iter(declared["files"].values()))["licence"]
+        assert read_json(paper.root / f"data/texts/{corpus}/source.json")["licence"] == licence
+        assert licence in readme
+
+
+def test_pieces_and_unknown_rates_are_reported_for_every_corpus(paper: Project) -> None:
+    readme = (paper.root / "README.md").read_text()
+    table = readme.partition("<!-- results:pieces -->")[2].partition("<!-- /results")[0]
+    for corpus in PROFILE["corpora"]:
+        tokens = read_json(paper.root / f"data/tokens/{corpus}-{MODEL}/tokens.json")["splits"]
+        [row] = [line for line in table.splitlines() if line.startswith(f"| {corpus} ")]
+        cells = [cell.strip() for cell in row.split("|")[3:6]]
+        assert cells == [f"{tokens[split]['tokens']:,}" for split in SPLITS]
+        assert row.count("%") == 2
+
+
 def test_enwik8_is_lines_shuffled_and_split_by_their_number(
     paper: Project, sources: PaperSources
 ) -> None:
@@ -167,6 +186,7 @@ def test_without_a_network_it_fails_at_once_says_what_to_do_and_loses_nothing(
         )
         seconds = time.monotonic() - began
     assert stages_run(printed) == ["download@wikitext-2"]
+    assert "on the hub: CC BY-SA" in printed
     assert seconds < SECONDS_TO_FAIL
     message = printed.partition("error: ")[2].partition("ERROR: ")[0]
     assert message.startswith("cannot fetch Salesforce/wikitext (wikitext-2-raw-v1, train)")

@@ -339,6 +339,14 @@ def test_the_profile_says_what_the_study_did(tmp_path: Path) -> None:
         assert (training.batch_size, training.epochs, training.seed) == (16, 30, 42)
         assert (attention.positions, attention.lsh_causality) == ("published", "published")
         assert (attention.num_hashes, attention.num_buckets) == (None, None)
+    shapes = {"wikitext-2": "blank_empty", "ptb": "stripped", "enwik8": "unended"}
+    assert {item.corpus: item.row_shape for item in params.tokens.values()} == shapes
+    assert {item.encoding for item in params.tokens.values()} == {"transformers"}
+    enwik8 = params.corpora["enwik8"]
+    assert enwik8.shuffle_lines_seed is not None
+    assert enwik8.split is not None
+    assert (enwik8.split.between, enwik8.split.shares_of) == ("lines", "number")
+    assert (enwik8.split.validation, enwik8.split.test) == (0.1, 0.1)
     published = [row.published_mib for row in params.memory.rows.values() if row.published_mib]
     assert len(published) == 15
 
