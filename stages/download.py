@@ -14,15 +14,27 @@ from stages.study.layout import TEXTS, WORK
 from stages.study.outputs import whole_folder, write_json
 from stages.study.params import Corpus, SplitFile, known, load_params
 from stages.study.sources import licence_line
-from stages.text.corpora import documents, first, shuffled_lines, split_parts, write_text
+from stages.text.corpora import (
+    documents,
+    first,
+    first_lines,
+    shuffled_lines,
+    split_parts,
+    write_text,
+)
 
 
 def read_corpus(corpus: Corpus, raw: Mapping[SplitFile, Path]) -> dict[str, Iterable[bytes]]:
     """The documents of each split of a corpus whose raw files are at hand."""
-    parts = {name: documents(path, corpus.format) for name, path in raw.items()}
+    parts: dict[str, Iterable[bytes]] = {
+        name: first_lines(
+            first(documents(path, corpus.format), corpus.first_bytes), corpus.first_rows
+        )
+        for name, path in raw.items()
+    }
     if corpus.split is None:
-        return {name: first(part, corpus.first_bytes) for name, part in parts.items()}
-    whole: Iterable[bytes] = first(parts["all"], corpus.first_bytes)
+        return parts
+    whole = parts["all"]
     if corpus.shuffle_lines_seed is not None:
         whole = shuffled_lines(whole, corpus.shuffle_lines_seed)
     return {**split_parts(whole, corpus.split)}

@@ -18,7 +18,10 @@ def tokenize(item: TokenSet, target: Path) -> None:
     tokenizer = load_tokenizer(BASES / item.model)
     with whole_folder(target) as folder:
         splits = {
-            split: write_tokens(tokenizer, TEXTS / item.corpus, split, folder) for split in SPLITS
+            split: write_tokens(
+                tokenizer, TEXTS / item.corpus, split, folder, item.encoding, item.row_shape
+            )
+            for split in SPLITS
         }
         record = {"corpus": item.corpus, "model": item.model, "pieces": tokenizer.vocab_size()}
         write_json(folder / "tokens.json", {**record, "splits": splits})

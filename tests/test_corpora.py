@@ -9,10 +9,12 @@ import pytest
 from stages.study.errors import StudyError
 from stages.study.params import Split
 from stages.text.corpora import (
+    counted_cut_points,
     cut_points,
     document_starts,
     documents,
     first,
+    first_lines,
     read_rows,
     shuffled_lines,
     split_parts,
@@ -100,6 +102,14 @@ def test_a_cut_between_lines_may_fall_inside_a_document() -> None:
     assert parts["test"] == [b"9\n"]
 
 
+def test_the_first_lines_end_with_a_whole_line() -> None:
+    documents = [b"a\n\n", b"b\nc\nd"]
+    assert list(first_lines(documents, None)) == documents
+    assert list(first_lines(documents, 2)) == [b"a\n\n"]
+    assert list(first_lines(documents, 3)) == [b"a\n\n", b"b\n"]
+    assert list(first_lines(documents, 9)) == documents
+
+
 def test_shuffled_lines_are_the_same_lines_in_the_same_order_for_a_seed() -> None:
     lines = [b"%d\n" % line for line in range(100)]
     once, again, other = (shuffled_lines(lines, seed) for seed in (1, 1, 2))
@@ -121,6 +131,12 @@ def test_shares_may_be_of_the_number_of_lines_or_documents(
     rule = Split(validation=0.2, test=0.1, between=between, shares_of="number")
     split = split_parts(parts, rule)
     assert [len(split[name]) for name in ("train", "validation", "test")] == [7, 2, 1]
+
+
+def test_shares_of_the_number_are_rounded_down_as_the_study_did() -> None:
+    assert counted_cut_points(19, 0.1, 0.1) == (15, 16)
+    assert counted_cut_points(1_128_024, 0.1, 0.1) == (902_419, 1_015_221)  # enwik8's lines
+    assert counted_cut_points(10, 0.7, 0.1) == (2, 9)
 
 
 def test_text_is_written_with_its_documents(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import random
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from stages.evaluate import describe, score
 from stages.pretrain import fetch_checkpoint
 from stages.reformer.hashing import rotation_seed
 from stages.reformer.model import Reformer, create_reformer, load_reformer
-from stages.study.params import Corpus, Evaluation, Model, Training, parse_params
+from stages.study.params import Corpus, Evaluation, Model, TokenSet, Training, parse_params
 from stages.study.sources import PathSource
 from stages.text.corpora import shuffled_lines, split_parts, write_text
 from stages.text.splits import Split
@@ -42,6 +43,7 @@ from tests.paper_example import (
 )
 from tests.test_params import composed
 
+MODEL = "reformer-crime-and-punishment"
 EPOCHS = 2
 CORPORA = {"wikitext-2": 256, "ptb": 256, "enwik8": 512}
 """Each corpus with the shortest length that the study trained at."""
@@ -55,14 +57,13 @@ class Study:
     text: dict[str, bytes]
 
 
-def study(corpus: str) -> Study:
+def study(corpus: str, folder: Path) -> Study:
     """Made-up rows of a corpus's shape, enough for several batches of 1000 rows a shard."""
     if corpus == "wikitext-2":
         hub = {"train": wikitext_rows(4700, 1), "validation": wikitext_rows(700, 2)}
         return Study(hub, {split: wikitext_bytes(rows) for split, rows in hub.items()})
     if corpus == "ptb":  # the hub's ptb_text_only strips each line of the file
         files = {"train": ptb_lines(5100, 3), "validation": ptb_lines(900, 4)}
-        files = {split: text.replace(b" <unk>", b"") for split, text in files.items()}
         stripped = {
             split: [line.strip() for line in text.decode().splitlines()]
             for split, text in files.items()
@@ -71,10 +72,29 @@ def study(corpus: str) -> Study:
     declared = Corpus.model_validate(PROFILE["corpora"]["enwik8"])
     assert declared.split is not None
     assert declared.shuffle_lines_seed is not None
-    whole = shuffled_lines([enwik8_bytes(6000, 5)], declared.shuffle_lines_seed)
-    parts = split_parts(whole, declared.split)
-    lines = {name: [line.decode().rstrip("\n") for line in part] for name, part in parts.items()}
-    return Study(lines, {split: b"".join(part) for split, part in parts.items()})
+    whole = enwik8_bytes(6009, 5) + b"\n"
+    parts = split_parts(
+        shuffled_lines([whole], declared.shuffle_lines_seed),
+        declared.split,
+    )
+    rows = enwik8_by_the_notebook(whole.decode(), declared.shuffle_lines_seed, folder)
+    return Study(rows, {split: b"".join(part) for split, part in parts.items()})
+
+
+def enwik8_by_the_notebook(text: str, seed: int, folder: Path) -> dict[str, list[str]]:
+    """The study's way from enwik8 to rows, but for the seed that it had not."""
+    lines = text.splitlines(keepends=True)
+    random.seed(seed)
+    random.shuffle(lines)
+    train = math.floor(len(lines) * 0.8)
+    validation = train + math.floor(len(lines) * 0.1)
+    parts = {"train": lines[:train], "validation": lines[train:validation]}
+    rows = {}
+    for split, part in parts.items():
+        path = folder / f"enwik8_{split}.txt"
+        path.write_text("".join(part))
+        rows[split] = list(datasets.Dataset.from_text(str(path), cache_dir=str(folder))["text"])
+    return rows
 
 
 PROFILE = YAML(typ="safe").load(ROOT / "conf/profile/paper.yaml")
@@ -94,7 +114,34 @@ def transformers_tokenizer(model: Path) -> ReformerTokenizer:
         for place in range(1, len(whole))
         if whole[:place] in vocabulary and whole[place:] in vocabulary
     ]
-    return ReformerTokenizer(vocab=vocabulary, merges=merges)
+    charsmap = _protobuf_field(_protobuf_field(model.read_bytes(), 3), 2)  # of the normaliser
+    return ReformerTokenizer(vocab=vocabulary, merges=merges, _spm_precompiled_charsmap=charsmap)
+
+
+def _protobuf_field(message: bytes, wanted: int) -> bytes:
+    """The first field of this number in a serialised message; a field of bytes."""
+    place = 0
+
+    def integer() -> int:
+        nonlocal place
+        value = shift = 0
+        while True:
+            byte = message[place]
+            place += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    while True:
+        number, kind = divmod(integer(), 8)
+        size = {0: 0, 1: 8, 5: 4}[kind] if kind != 2 else integer()
+        if kind == 0:
+            integer()
+        content = message[place : place + size]
+        place += size
+        if number == wanted:
+            return content
 
 
 def blocks_by_datasets(
@@ -103,9 +150,7 @@ def blocks_by_datasets(
     """The study's notebook: rows to ids, then batches of rows to blocks, both in four processes."""
 
     def tokenize(examples: dict[str, list[str]]) -> dict[str, list[list[int]]]:
-        # A trailing blank or newline is a piece for transformers, nothing for SentencePiece.
-        stripped = [row.strip() for row in examples["text"]]
-        return {"input_ids": pieces(stripped)["input_ids"]}
+        return {"input_ids": pieces(examples["text"])["input_ids"]}
 
     def group(examples: dict[str, list[list[int]]]) -> dict[str, list[list[int]]]:
         joined = list(itertools.chain.from_iterable(examples["input_ids"]))
@@ -118,10 +163,11 @@ def blocks_by_datasets(
     return list(tokens.map(group, batched=True, num_proc=4))
 
 
-def our_split(text: bytes, folder: Path, name: str, length: int) -> Split:
+def our_split(corpus: str, text: bytes, folder: Path, name: str, length: int) -> Split:
     """Our stages' way from a text to the windows of the published policy."""
+    item = TokenSet.model_validate(PROFILE["tokens"][f"{corpus}-{MODEL}"])
     write_text(folder, name, [text], "corpora.x")
-    write_tokens(load_tokenizer(folder), folder, name, folder)
+    write_tokens(load_tokenizer(folder), folder, name, folder, item.encoding, item.row_shape)
     tokens = load_tokens(folder, name)
     windows = cut("published", tokens.rows, len(tokens), length, every_token=name != "train")
     return Split(tokens, windows, length, "published")
@@ -152,12 +198,12 @@ def _first(split: Split, size: int) -> Split:
 def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Both:
     folder = tmp_path_factory.mktemp(request.param)
     pieces = transformers_tokenizer(tokenizer(folder))
-    made, length = study(request.param), CORPORA[request.param]
+    made, length = study(request.param, folder), CORPORA[request.param]
     names = ("train", "validation")
     datasets.disable_progress_bars()
     return Both(
         {name: blocks_by_datasets(made.rows[name], pieces, length) for name in names},
-        {name: our_split(made.text[name], folder, name, length) for name in names},
+        {name: our_split(request.param, made.text[name], folder, name, length) for name in names},
     )
 
 
@@ -293,6 +339,14 @@ def test_the_profile_says_what_the_study_did(tmp_path: Path) -> None:
         assert (training.batch_size, training.epochs, training.seed) == (16, 30, 42)
         assert (attention.positions, attention.lsh_causality) == ("published", "published")
         assert (attention.num_hashes, attention.num_buckets) == (None, None)
+    shapes = {"wikitext-2": "blank_empty", "ptb": "stripped", "enwik8": "unended"}
+    assert {item.corpus: item.row_shape for item in params.tokens.values()} == shapes
+    assert {item.encoding for item in params.tokens.values()} == {"transformers"}
+    enwik8 = params.corpora["enwik8"]
+    assert enwik8.shuffle_lines_seed is not None
+    assert enwik8.split is not None
+    assert (enwik8.split.between, enwik8.split.shares_of) == ("lines", "number")
+    assert (enwik8.split.validation, enwik8.split.test) == (0.1, 0.1)
     published = [row.published_mib for row in params.memory.rows.values() if row.published_mib]
     assert len(published) == 15
 

@@ -283,7 +283,9 @@ def test_offline_finds_what_was_fetched_before_and_nothing_else(
     Path("raw").unlink()
     got(rows_of(empty_row=" "))
     assert Path("raw").read_bytes() == OFFICIAL
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert OTHER_COMMIT not in refused(checkpoint())
+    assert "unset HF_HUB_OFFLINE" in refused(checkpoint())
     assert COMMIT in refused(rows_of(revision=OTHER_COMMIT))
     assert hub.log == []
 
@@ -404,9 +406,28 @@ def test_a_mirror_gives_a_checkpoint_whose_files_are_declared(
         assert fetched.revision == COMMIT
         assert load_file("raw/model.safetensors").keys() == weights().keys()
         assert hub.log == []
-        assert "no `files` are declared" in refused(checkpoint(), mirror)
+        fetched = fetch(checkpoint(files=sums), Path("branch"), mirror=mirror, patience=HASTE)
+        assert fetched.revision is None  # a mirror cannot say which commit a branch is
         sums["config.json"] = sha256(b"other")
         assert sha256(b"{}") in refused(checkpoint(files=sums), mirror)
+
+
+def test_a_mirror_on_this_machine_is_trusted_with_a_checkpoint_without_sums_an_address_is_not(
+    hub: Hub, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mirror" / "google" / "reformer"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_bytes(b"{}")
+    (folder / "pytorch_model.bin").write_bytes(pickled(weights()))
+    fetched = got(checkpoint(), str(tmp_path / "mirror"))
+    assert fetched.files is not None
+    assert fetched.files["config.json"] == sha256(b"{}")
+    assert fetched.revision is None
+    assert hub.log == []
+    with FileServer({"/google/reformer/config.json": b"{}"}) as server:
+        assert "no `files` are declared" in refused(checkpoint(), server.url)
+    (tmp_path / "empty").mkdir()
+    assert "has no folder google/reformer" in refused(checkpoint(), str(tmp_path / "empty"))
 
 
 def test_a_checkpoint_may_be_a_folder_of_this_machine(tmp_path: Path) -> None:

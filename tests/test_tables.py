@@ -20,6 +20,8 @@ def _quality(perplexity: float, *, diverged: bool = False) -> dict[str, Any]:
         "validation_bits_per_byte": 1.5,
         "test_bits_per_byte": 1.625,
         "test_perplexity_published_lsh": perplexity,
+        "unknown_rate": 0.0403,
+        "test_unknown_rate": 0.041,
         "diverged": diverged,
     }
 
@@ -203,17 +205,45 @@ def test_the_published_tables_are_the_studys() -> None:
     assert all(table.title.startswith("Published") for table in tables.values())
 
 
+def test_pieces_are_shown_once_for_a_corpus_and_a_model() -> None:
+    study = runs(("news", "wiki"), (256, 2048))
+    metrics = _metrics(study)
+    whole = {split: {"bytes": 1840, "documents": 1} for split in ("train", "validation", "test")}
+    metrics["data"]["corpora"] = {"news": {"licence": "free", "splits": whole}}
+    [table] = [each for each in result_tables(metrics, study) if each.name == "pieces"]
+    assert table.rows == [
+        ["news", "tiny", "1,000", "1,000", "1,000", "1.840", "4.03 % / 4.10 %"],
+        ["wiki", "tiny", "1,000", "1,000", "1,000", "", "4.03 % / 4.10 %"],
+    ]
+
+
 def test_side_by_side_finds_the_published_cell_of_a_run_and_names_the_others() -> None:
     model = "reformer-crime-and-punishment"
     study = {"mine": Run(corpus="ptb", model=model, sequence_length=256)}
     metrics = _metrics(study)
     table = side_by_side(load_published(), metrics, study)
-    assert table.rows == [
-        ["ptb", "mine", "256", "13.29", "10.00", "0.752", "0:29:33.46", "1:11:32.24", "2.420"]
+    assert [row[:3] for row in table.rows] == [["ptb", "mine", "256"]] * 5
+    assert [row[3:] for row in table.rows] == [
+        ["perplexity", "13.29", "10.00", "0.752"],
+        ["runtime", "0:29:33.46", "1:11:32.24", "2.420"],
+        ["steps/s", "~ 10.1", "10.1", "1.002"],
+        ["samples/s", "~ 161", "161.0", "1.000"],
+        ["updates", "~ 17,845", "1,200", "0.067"],
     ]
     assert table.notes[0].startswith("No run yet for the published cells wt2 256, ")
     assert "ptb 2048" in table.notes[0]
     assert "ptb 256" not in table.notes[0]
+
+
+def test_side_by_side_shows_what_was_published_of_a_cell_alone() -> None:
+    study = {"a": Run(corpus="enwik8", model="reformer-crime-and-punishment", sequence_length=512)}
+    metrics = _metrics(study)
+    metrics["quality"]["a"]["validation_perplexity"] = None  # no number, as of a loss that is none
+    table = side_by_side(load_published(), metrics, study)
+    assert [row[3:] for row in table.rows] == [
+        ["perplexity", "67.08", "", ""],
+        ["runtime", "7:05:43.91", "1:11:32.24", "0.168"],
+    ]
 
 
 def test_side_by_side_takes_no_other_run_for_a_published_one() -> None:

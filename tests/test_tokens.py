@@ -7,8 +7,9 @@ import pytest
 import sentencepiece
 
 from stages.pretrain import train_tokenizer
+from stages.study.params import RowShape
 from stages.text.corpora import write_text
-from stages.text.tokens import encode, load_tokens, smallest_unsigned, write_tokens
+from stages.text.tokens import BLANK, encode, load_tokens, smallest_unsigned, write_tokens
 
 ROWS = [b"The tree grows.\n", "Ein Baum wächst: ἀρχός.\n".encode(), b"\n", b"  12 <trees>\n"]
 
@@ -94,3 +95,57 @@ def test_ids_are_stored_in_the_smallest_type_that_holds_them() -> None:
     assert smallest_unsigned(255) == np.uint8
     assert smallest_unsigned(319) == np.uint16
     assert smallest_unsigned(70_000) == np.uint32
+
+
+def pieces_of(
+    tokenizer: sentencepiece.SentencePieceProcessor, line: bytes, row_shape: RowShape = "whole"
+) -> list[str]:
+    [(ids, _)] = encode(tokenizer, [line], "transformers", row_shape)
+    return [tokenizer.id_to_piece(number) for number in ids]
+
+
+def test_transformers_encoding_takes_a_spelt_special_token_for_that_token(
+    normalising: sentencepiece.SentencePieceProcessor,
+) -> None:
+    assert pieces_of(normalising, b"<unk>") == ["<unk>"]
+    assert pieces_of(normalising, b"<unk> <unk></s>") == ["<unk>", BLANK, "<unk>", "</s>"]
+    tree = [normalising.id_to_piece(number) for number in normalising.encode("tree")]
+    assert pieces_of(normalising, b"tree <unk>tree") == [*tree, BLANK, "<unk>", *tree]
+    [(spelt_out, _)] = encode(normalising, [b"<unk>"])
+    assert len(spelt_out) > 2
+
+
+@pytest.mark.parametrize("blank", [" ", "\n", "  \t\n", "\N{NO-BREAK SPACE}", "\N{EM SPACE}\n"])
+def test_transformers_encoding_makes_a_piece_of_the_blank_that_ends_a_row(
+    normalising: sentencepiece.SentencePieceProcessor, blank: str
+) -> None:
+    tree = pieces_of(normalising, b"tree")
+    assert pieces_of(normalising, f"tree{blank}".encode()) == [*tree, BLANK]
+    assert pieces_of(normalising, blank.encode()) == [BLANK]
+    assert list(encode(normalising, [blank.encode()])) == [([], [])]
+
+
+def test_a_row_is_as_much_of_its_line_as_its_shape_says(
+    normalising: sentencepiece.SentencePieceProcessor,
+) -> None:
+    shapes: list[RowShape] = ["whole", "blank_empty", "unended", "stripped"]
+    tree = pieces_of(normalising, b"tree")
+
+    def rows(line: str) -> list[list[str]]:
+        return [pieces_of(normalising, line.encode(), shape) for shape in shapes]
+
+    assert rows(" tree\n") == [[*tree, BLANK], [*tree, BLANK], tree, tree]
+    assert rows(" tree \n") == [[*tree, BLANK], [*tree, BLANK], [*tree, BLANK], tree]
+    assert rows(" \n") == [[BLANK], [], [BLANK], []]
+    assert rows("\n") == [[BLANK], [], [], []]
+    assert rows("\N{NO-BREAK SPACE}tree\N{NO-BREAK SPACE}\n")[-1] == tree
+
+
+@pytest.mark.parametrize("shape", ["whole", "blank_empty", "unended", "stripped"])
+def test_bytes_add_up_under_every_row_shape(
+    normalising: sentencepiece.SentencePieceProcessor, tmp_path: Path, shape: RowShape
+) -> None:
+    text = b"".join([*ROWS, b" a <unk> tree \n", b" \n"])
+    write_text(tmp_path, "train", [text], "corpora.x")
+    counts = write_tokens(normalising, tmp_path, "train", tmp_path, "transformers", shape)
+    assert int(load_tokens(tmp_path, "train").piece_bytes.sum()) == counts["bytes"] == len(text)

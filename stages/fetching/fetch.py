@@ -7,6 +7,7 @@ checksums. REFORMER_SEQLEN_MIRROR names one for this machine, over the one of pa
 import hashlib
 import importlib.metadata
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ from stages.study.sources import (
 
 MIRROR_VARIABLE = "REFORMER_SEQLEN_MIRROR"
 STORE = WORK / "downloads"
+TRUE = {"1", "ON", "YES", "TRUE"}
+"""What the hub's client takes for yes in the environment."""
 T = TypeVar("T")
 
 
@@ -111,16 +114,27 @@ class _Access:
             UnavailableError: the mirror does not have it or cannot be reached.
             StudyError: it has another checksum, or there is no such mirror.
         """
-        assert self.mirror is not None
-        if self.mirror.startswith(("http://", "https://")):
-            return self.downloaded(f"{self.mirror.rstrip('/')}/{quote(where)}", wanted)
-        folder = Path(self.mirror).expanduser()
-        if not folder.is_dir():
-            raise StudyError(f"the mirror `{self.mirror}` is neither a folder nor an http(s) URL")
+        folder = self.mirror_folder()
+        if folder is None:
+            return self.downloaded(f"{str(self.mirror).rstrip('/')}/{quote(where)}", wanted)
         if not (folder / where).is_file():
             raise UnavailableError(f"has no {where}")
         _check(sha256_of(folder / where), wanted.sha256, f"{where} of the mirror {self.mirror}")
         return folder / where
+
+    def mirror_folder(self) -> Path | None:
+        """The mirror if it is a folder of this machine, None if it is an address.
+
+        Raises:
+            StudyError: it is neither.
+        """
+        assert self.mirror is not None
+        if self.mirror.startswith(("http://", "https://")):
+            return None
+        folder = Path(self.mirror).expanduser()
+        if not folder.is_dir():
+            raise StudyError(f"the mirror `{self.mirror}` is neither a folder nor an http(s) URL")
+        return folder
 
     def downloaded(self, url: str, wanted: Wanted) -> Path:
         """The file at `url`, verified, in the folder of downloads."""
@@ -128,16 +142,20 @@ class _Access:
 
 
 def _advice(source: Source, name: str, reasons: list[str]) -> str:
+    unchecked = isinstance(source, HubCheckpoint) and source.files is None
+    place = "a folder of this machine" if unchecked else "a folder or base URL"
     hints = [
         "check the network, and HTTPS_PROXY and NO_PROXY if there is a proxy",
-        f"name a mirror that holds {name}: a folder or base URL, as `sources.mirror` in "
+        f"name a mirror that holds {name}: {place}, as `sources.mirror` in "
         f"params.yaml or as {MIRROR_VARIABLE}",
         "declare a copy on this machine with `kind: path`",
     ]
     if isinstance(source, HubSource | HubCheckpoint):
         hints[1:1] = [
             "set HF_TOKEN if the hub asks who you are, HF_ENDPOINT if you have a hub of your own",
-            "set HF_HUB_OFFLINE=1 if the hub's cache on this machine (HF_HOME) already has it",
+            "unset HF_HUB_OFFLINE, which keeps from asking the hub"
+            if os.environ.get("HF_HUB_OFFLINE", "").upper() in TRUE
+            else "set HF_HUB_OFFLINE=1 if the hub's cache on this machine (HF_HOME) has it",
         ]
     shown = "\n".join([*reasons, "what to do, whichever fits:", *(f"  - {hint}" for hint in hints)])
     return f"cannot fetch {describe(source)}:\n{shown}"
@@ -261,14 +279,33 @@ def _fetch_checkpoint(source: HubCheckpoint, target: Path, access: _Access) -> F
         return _folder_record(source, folder, commit)
 
 
-def _mirrored_checkpoint(source: HubCheckpoint, access: _Access) -> tuple[dict[str, Path], str]:
+def _mirrored_checkpoint(
+    source: HubCheckpoint, access: _Access
+) -> tuple[dict[str, Path], str | None]:
+    """A mirror's files of a checkpoint, and the commit where it and its files are declared."""
     if source.files is None:
-        raise UnavailableError("not used, as no `files` are declared to check it with")
+        return _trusted_folder(source, access), None
+    commit = source.revision if re.fullmatch("[0-9a-f]{40}", source.revision) else None
     files = {
         name: access.mirrored(f"{source.repository}/{name}", Wanted(name, declared))
         for name, declared in source.files.items()
     }
-    return files, source.revision
+    return files, commit
+
+
+def _trusted_folder(source: HubCheckpoint, access: _Access) -> dict[str, Path]:
+    """The files of a mirror on this machine, trusted as `kind: path` is; not those of an address.
+
+    Raises:
+        UnavailableError: the mirror is an address, or has no such folder.
+        StudyError: there is no such mirror.
+    """
+    folder = access.mirror_folder()
+    if folder is None:
+        raise UnavailableError("not used, as no `files` are declared to check it with")
+    if not (folder / source.repository).is_dir():
+        raise UnavailableError(f"has no folder {source.repository}")
+    return {path.name: path for path in (folder / source.repository).iterdir() if path.is_file()}
 
 
 def _copy_folder(source: PathSource, target: Path) -> Fetched:

@@ -24,10 +24,35 @@ from stages.study.params import (
 from stages.study.sources import FileSource, HubSource, PackageSource, PathSource, UrlSource
 from stages.text.windows import cut
 
+BYTES_PER_ROW = 100
+"""Of text nobody has counted, where a study takes the first rows alone: a guess."""
 BYTES_PER_PIECE = 1.9
 """Of English under 320 pieces; what is measured of the published tokenizer is below."""
-PUBLISHED_BYTES_PER_PIECE = {"wikitext-2": 1.825, "ptb": 1.970, "enwik8": 1.800}
-"""On the test texts of WikiText-2 and Penn Treebank, and the first 1,000,000 bytes of enwik8."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A published corpus under the published tokenizer and encoding.
+
+    Attributes:
+        bytes_per_piece: bytes of text a piece.
+        bytes_per_row: bytes of text a row, its newline included.
+    """
+
+    bytes_per_piece: float
+    bytes_per_row: float
+
+
+PUBLISHED = {
+    "wikitext-2": Measured(1.840, 10_940_747 / 36_718),
+    "ptb": Measured(2.10, 5_101_618 / 42_068),
+    "enwik8": Measured(1.799, 100_000_000 / 1_128_024),
+}
+"""Pieces of WikiText-2's validation and test texts and of enwik8's first 1,000,000 bytes, counted.
+
+Penn Treebank's were counted with `<unk>` spelt out in five pieces (1.970 bytes a piece); it and the
+blank before it are two, and the training text has 45,020 of them. The rows are the official files'.
+"""
 BYTES_PER_NUMBER = 4
 COPIES = 2
 """DVC keeps what a stage writes in its cache too, unless the file system can share the blocks."""
@@ -42,7 +67,7 @@ class Amount:
 
     Attributes:
         tokens: by split; empty where nothing is known before the download.
-        rows: by split; empty where they were not counted.
+        rows: by split; empty where nothing is known of them.
         counted: whether an earlier run has counted them; otherwise they are an estimate.
     """
 
@@ -69,7 +94,7 @@ class Job:
     passes: Mapping[str, int]
 
     def windows(self, split: str) -> int | None:
-        """Windows of a split; with rows that are not counted, as many as there can be at most."""
+        """Windows of a split; with rows that are not known, as many as there can be at most."""
         tokens, rows = self.amount.tokens.get(split), self.amount.rows.get(split)
         if tokens is None:
             return None
@@ -99,7 +124,7 @@ def count_windows(policy: Policy, tokens: int, rows: int | None, length: int, sp
         policy: how the tokens are cut.
         tokens: of the split.
         rows: of the split, taken to be equally long; the published policy drops the rest of every
-            batch of rows. None: they were not counted, and nothing is dropped.
+            batch of rows. None: they are not known, and nothing is dropped.
         length: of a window.
         split: training drops the tail of a split, scoring does not.
     """
@@ -170,21 +195,31 @@ def amount_of(corpus: str, model: str, params: Params, known: Params | None) -> 
             {split: item["rows"] for split, item in splits.items()},
             counted=True,
         )
-    per_piece = PUBLISHED_BYTES_PER_PIECE.get(corpus, BYTES_PER_PIECE)
-    texts = text_bytes(params.corpora[corpus])
-    return Amount({split: round(size / per_piece) for split, size in texts.items()})
+    texts, measured = text_bytes(corpus, params.corpora[corpus]), PUBLISHED.get(corpus)
+    if measured is None:
+        return Amount({split: round(size / BYTES_PER_PIECE) for split, size in texts.items()})
+    return Amount(
+        {split: round(size / measured.bytes_per_piece) for split, size in texts.items()},
+        {split: round(size / measured.bytes_per_row) for split, size in texts.items()},
+    )
 
 
 def _declared_alike(corpus: str, model: str, params: Params, known: Params) -> bool:
-    return params.corpora[corpus] == known.corpora.get(corpus) and params.models[
-        model
-    ] == known.models.get(model)
+    name = f"{corpus}-{model}"
+    return (
+        params.corpora[corpus] == known.corpora.get(corpus)
+        and params.models[model] == known.models.get(model)
+        and params.tokens[name] == known.tokens.get(name)
+    )
 
 
-def text_bytes(corpus: Corpus) -> dict[str, int]:
+def text_bytes(name: str, corpus: Corpus) -> dict[str, int]:
     """The bytes of each split, about; empty where the sources do not say."""
+    measured = PUBLISHED.get(name)
+    bytes_per_row = BYTES_PER_ROW if measured is None else measured.bytes_per_row
+    rows = corpus.first_rows and round(corpus.first_rows * bytes_per_row)
     sizes = {
-        name: min(filter(None, (raw_bytes(source), corpus.first_bytes)), default=None)
+        name: min(filter(None, (raw_bytes(source), corpus.first_bytes, rows)), default=None)
         for name, source in corpus.files.items()
     }
     if corpus.split is None:
@@ -239,7 +274,7 @@ def disk_bytes(todo: list[Job], parameters: Mapping[str, int], params: Params) -
         parameters: of each job's model, by the job's name.
         params: the study.
     """
-    texts = sum(sum(text_bytes(corpus).values()) for corpus in params.corpora.values())
+    texts = sum(sum(text_bytes(*each).values()) for each in params.corpora.items())
     sets = {(job.corpus, job.model): job.amount.tokens for job in todo if job.corpus}
     tokens = sum(sum(amount.values()) for amount in sets.values())
     models = {job.name: BYTES_PER_NUMBER * parameters.get(job.name, 0) for job in todo}

@@ -26,6 +26,18 @@ def seconds(text: str) -> float:
     return int(hours) * 3600 + int(minutes) * 60 + float(rest)
 
 
+def published_updates(published: Mapping[str, Any], corpus: str, length: int) -> float | None:
+    """The updates that the study made: its runtime times its samples a second, over its batch.
+
+    None where it printed no speed. The speeds are rounded: to 0.5 % at 256, to 10 % at 16384.
+    """
+    runtime = published["runtime"].get(corpus, {}).get(str(length))
+    speed = published["speed"].get(str(length))
+    if runtime is None or speed is None:
+        return None
+    return float(seconds(runtime) * speed["samples_per_second"] / published["memory"]["batch_size"])
+
+
 def _per_corpus(published: Mapping[str, Any], name: str, title: str, digits: int | None) -> Table:
     """One of the study's tables of lengths by corpora; `digits` is None where cells are text."""
     shown = published["counts_as"]["corpora"]
@@ -82,8 +94,8 @@ def published_tables(published: Mapping[str, Any]) -> list[Table]:
     ]
 
 
-def _ratio(ours: float, published: float) -> str:
-    return number(ours / published, 3)
+def _ratio(ours: float | None, published: float) -> str:
+    return NOTHING if ours is None else number(ours / published, 3)
 
 
 def side_by_side(published: Mapping[str, Any], metrics: Mapping[str, Any], runs: Runs) -> Table:
@@ -94,22 +106,46 @@ def side_by_side(published: Mapping[str, Any], metrics: Mapping[str, Any], runs:
     """
     names = published["counts_as"]
     title = "Side by side: published, ours, ours / published"
-    headers = ["corpus", "run", "seq len"]
-    headers += [f"{what}: {whose}" for what in ("perplexity", "runtime") for whose in
-                ("published", "ours", "ratio")]  # fmt: skip
+    headers = ["corpus", "run", "seq len", "what", "published", "ours", "ratio"]
     rows, missing = [], []
     for corpus, cells in published["perplexity"].items():
-        for length, perplexity in cells.items():
+        for length in cells:
             place = (corpus, names["model"], int(length))
             found = [n for n, r in runs.items() if (r.corpus, r.model, r.sequence_length) == place]
             if not found:
                 missing.append(f"{names['corpora'][corpus]} {length}")
             for name in found:
-                ours = metrics["quality"][name]["validation_perplexity"]
-                runtime = metrics["timings"][name]["runtime_seconds"]
-                theirs = published["runtime"][corpus][length]
-                pairs = [number(perplexity), number(ours), _ratio(ours, perplexity)]
-                pairs += [theirs, clock(runtime), _ratio(runtime, seconds(theirs))]
-                rows.append([corpus, name, length, *pairs])
+                rows += [
+                    [corpus, name, length, *pair]
+                    for pair in _pairs(published, metrics, name, corpus, length)
+                ]
     notes = [f"No run yet for the published cells {', '.join(missing)}."] if missing else []
-    return Table("side-by-side", title, headers, rows, notes, labels=2)
+    if any(row[3] == "updates" for row in rows):
+        notes.append(
+            "Published updates: its runtime times its samples a second (rounded), over 16."
+        )
+    return Table("side-by-side", title, headers, rows, notes, labels=4)
+
+
+def _pairs(
+    published: Mapping[str, Any], metrics: Mapping[str, Any], run: str, corpus: str, length: str
+) -> list[list[str]]:
+    """What was published of a cell, ours of the same, and the ratio."""
+    perplexity, runtime = (published[name][corpus][length] for name in ("perplexity", "runtime"))
+    quality, timing = metrics["quality"][run], metrics["timings"][run]
+    ours = quality["validation_perplexity"]
+    took = timing["runtime_seconds"]
+    pairs = [
+        ["perplexity", number(perplexity), number(ours), _ratio(ours, perplexity)],
+        ["runtime", runtime, clock(took), _ratio(took, seconds(runtime))],
+    ]
+    for key, value in published["speed"].get(length, {}).items():
+        ours = timing[key]
+        shown = [f"~ {value:g}", number(ours, 1), _ratio(ours, value)]
+        pairs.append([key.replace("_per_second", "/s"), *shown])
+    theirs = published_updates(published, corpus, int(length))
+    if theirs is not None:
+        updates = metrics["training"][run]["updates"]
+        shown = [f"~ {number(theirs, 0)}", number(updates, 0), _ratio(updates, theirs)]
+        pairs.append(["updates", *shown])
+    return pairs

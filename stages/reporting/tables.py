@@ -214,6 +214,27 @@ def _corpora_table(corpora: Mapping[str, Any]) -> Table:
     return Table("corpora", "Corpora: bytes (documents) of each split", headers, rows, labels=2)
 
 
+def _pieces_table(data: Mapping[str, Any], quality: Mapping[str, Any], runs: Runs) -> Table:
+    """How much there is of every corpus under a tokenizer, and how much of it is unknown."""
+    splits = ("train", "validation", "test")
+    rows, seen = [], set()
+    for name, run in runs.items():
+        if (run.corpus, run.model) in seen:
+            continue
+        seen.add((run.corpus, run.model))
+        tokens = [data["windows"][name][split]["tokens"] for split in splits]
+        texts = data["corpora"].get(run.corpus, {"splits": {}})["splits"]
+        size = sum(texts[split]["bytes"] for split in splits if split in texts)
+        per_piece = number(size / sum(tokens), 3) if len(texts) == len(splits) else NOTHING
+        unknown = [quality[name][f"{key}unknown_rate"] for key in ("", "test_")]
+        rates = " / ".join(f"{100 * rate:.2f} %" for rate in unknown)
+        rows.append([run.corpus, run.model, *(number(n, 0) for n in tokens), per_piece, rates])
+    headers = ["corpus", "model", *splits, "bytes a piece", "unknown: validation / test"]
+    return Table(
+        "pieces", "Pieces of each split, and how many are unknown", headers, rows, labels=2
+    )
+
+
 def _origin(card: Mapping[str, Any]) -> str:
     if card["pretraining"]:
         seen, loss = (card["pretraining"].get(k) for k in ("tokens_seen", "validation_loss"))
@@ -250,4 +271,5 @@ def result_tables(metrics: Mapping[str, Any], runs: Runs) -> list[Table]:
         *memory_tables(metrics),
         _models_table(metrics["models"]),
         _corpora_table(metrics["data"]["corpora"]),
+        _pieces_table(metrics["data"], metrics["quality"], runs),
     ]

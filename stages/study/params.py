@@ -24,6 +24,8 @@ SequenceLength = Annotated[int, Field(ge=LENGTH_MULTIPLE, multiple_of=LENGTH_MUL
 Format = Literal["lines", "wikipedia_prose", "bytes", "python_string"]
 SplitFile = Literal["all", "train", "validation", "test"]
 Policy = Literal["contiguous", "published"]
+Encoding = Literal["sentencepiece", "transformers"]
+RowShape = Literal["whole", "blank_empty", "unended", "stripped"]
 Precision = Literal["float32", "bfloat16"]
 T = TypeVar("T")
 AnySection = TypeVar("AnySection", bound=Section)
@@ -50,11 +52,18 @@ class Split(Section):
 
 
 class Corpus(Section):
-    """A text and its three splits: one file to be split, or a file for each split."""
+    """A text and its three splits: one file to be split, or a file for each split.
+
+    Attributes:
+        first_bytes: of each file; what is used of it ends with a whole line.
+        first_rows: of each file, lines.
+        shuffle_lines_seed: the order in which lines are taken, before they are split.
+    """
 
     format: Format
     files: dict[SplitFile, FileSource]
     first_bytes: Annotated[int, Field(gt=0)] | None = None
+    first_rows: Annotated[int, Field(gt=0)] | None = None
     shuffle_lines_seed: int | None = None
     split: Split | None = None
 
@@ -148,14 +157,32 @@ class Model(Attention):
         return self
 
 
-class TokenSet(Section):
-    """A corpus under a model's tokenizer."""
+class CorpusAndModel(Section):
+    """What a token set and a run are about."""
 
     corpus: Name
     model: Name
 
 
-class Run(TokenSet):
+class TokenSet(CorpusAndModel):
+    """A corpus under a model's tokenizer.
+
+    Attributes:
+        encoding: whose rules make pieces of a row. SentencePiece's own drop a blank at the end and
+            spell a `<unk>` that stands in the text; transformers' fast tokenizer, which the
+            published study called, makes a piece of such a blank (at the row's end, or before a
+            special token), and takes a spelt `<unk>` or `</s>` for that token.
+        row_shape: what of a line is the row: the `whole` line; the line, or nothing where it is
+            blank (`blank_empty`, the hub's WikiText); the line without its newline (`unended`,
+            as `datasets` reads text files); without blanks at both ends (`stripped`, the hub's
+            Penn Treebank).
+    """
+
+    encoding: Encoding = "sentencepiece"
+    row_shape: RowShape = "whole"
+
+
+class Run(CorpusAndModel):
     """One cell of the grid; `train`, `evaluate` and `attention` override what holds for all."""
 
     sequence_length: SequenceLength

@@ -133,7 +133,8 @@ class HubCheckpoint(Section):
     Attributes:
         revision: a commit, or a branch or tag, which is resolved to the commit that is recorded.
         files: sha256 by file name, as the repository stores them; what is named here is checked,
-            and a mirror is used only if this says what it must hold.
+            and an address is used as a mirror only if this says what it must hold. A folder of
+            this machine is trusted without, as `kind: path` is; what it held is recorded.
     """
 
     kind: Literal["checkpoint"]

@@ -5,7 +5,9 @@ documents or of lines, so no text stands in two of them.
 """
 
 import ast
+import io
 import itertools
+import math
 import random
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Iterator, Sequence
@@ -113,6 +115,20 @@ def first(parts: Iterable[bytes], first_bytes: int | None) -> Iterator[bytes]:
             return
 
 
+def first_lines(parts: Iterable[bytes], lines: int | None) -> Iterator[bytes]:
+    """The documents up to a number of lines; the last one is cut after the last of them."""
+    left = lines
+    for part in parts:
+        if left is None:
+            yield part
+            continue
+        taken = list(itertools.islice(io.BytesIO(part), left))
+        left -= len(taken)
+        yield b"".join(taken)
+        if not left:
+            return
+
+
 def shuffled_lines(parts: Iterable[bytes], seed: int) -> list[bytes]:
     """All lines in an order drawn from `seed`, each a document: how the study read enwik8.
 
@@ -138,6 +154,17 @@ def cut_points(sizes: Sequence[int], validation: float, test: float) -> tuple[in
     return int(begin_validation), int(begin_test)
 
 
+def counted_cut_points(parts: int, validation: float, test: float) -> tuple[int, int]:
+    """Where validation and test begin by the number of parts, rounded down as the study did.
+
+    Example: `counted_cut_points(19, 0.1, 0.1)` is `(15, 16)`: what is left over goes to test.
+    """
+    # Rounded first, because 1 - 0.7 - 0.1 is a little less than 0.2.
+    shares = (round(share * parts, 6) for share in (1 - validation - test, validation))
+    begin_validation, length = map(math.floor, shares)
+    return begin_validation, begin_validation + length
+
+
 def split_parts(parts: Iterable[bytes], split: "Split") -> dict[str, list[bytes]]:
     """Cut documents into contiguous train, validation and test.
 
@@ -154,8 +181,10 @@ def split_parts(parts: Iterable[bytes], split: "Split") -> dict[str, list[bytes]
 
 
 def _ranges(parts: Sequence[bytes], split: "Split") -> dict[str, tuple[int, int]]:
-    sizes = [len(part) if split.shares_of == "bytes" else 1 for part in parts]
-    cuts = cut_points(sizes, split.validation, split.test)
+    if split.shares_of == "bytes":
+        cuts = cut_points([len(part) for part in parts], split.validation, split.test)
+    else:
+        cuts = counted_cut_points(len(parts), split.validation, split.test)
     return {"train": (0, cuts[0]), "validation": cuts, "test": (cuts[1], len(parts))}
 
 

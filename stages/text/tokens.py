@@ -8,9 +8,11 @@ Four arrays a split, each a .npy file that is read through a memory map:
 """
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import sentencepiece
@@ -19,6 +21,11 @@ from tqdm import tqdm
 
 from stages.text.corpora import document_starts, read_rows
 
+if TYPE_CHECKING:
+    from stages.study.params import Encoding, RowShape
+
+BLANK = "\N{LOWER ONE EIGHTH BLOCK}"
+"""How SentencePiece writes a blank in a piece."""
 Integers = NDArray[np.unsignedinteger]
 
 
@@ -46,7 +53,10 @@ def smallest_unsigned(largest: int) -> np.dtype[np.unsignedinteger]:
 
 
 def encode(
-    tokenizer: sentencepiece.SentencePieceProcessor, rows: Iterable[bytes]
+    tokenizer: sentencepiece.SentencePieceProcessor,
+    rows: Iterable[bytes],
+    encoding: "Encoding" = "sentencepiece",
+    row_shape: "RowShape" = "whole",
 ) -> Iterator[tuple[list[int], list[int]]]:
     """Encode rows one by one into piece ids and the bytes of text that each piece stands for.
 
@@ -54,17 +64,81 @@ def encode(
     too: an unknown piece stands for what it replaced, and what the tokenizer's normalisation drops
     (a newline, repeated blanks) counts for the piece that follows. So the bytes add up to the text,
     but for what follows the last piece, which `write_tokens` adds to that piece.
+
+    Args:
+        tokenizer: the pieces.
+        rows: lines of text, each with its newline.
+        encoding: whose rules make pieces of a row (see `stages.study.params.TokenSet`).
+        row_shape: how much of a line is the row.
     """
+    pieces = _transformers_pieces if encoding == "transformers" else _sentencepiece_pieces
     waiting = 0
     for row in rows:
-        encoded = tokenizer.encode(row, return_type="offset_mapping")
-        ends = [end for _, end in encoded["offsets"]]
-        yield encoded["ids"], [b - a for a, b in itertools.pairwise([-waiting, *ends])]
-        waiting = len(row) - ends[-1] if ends else waiting + len(row)
+        begin, end = _bounds(row, row_shape)
+        ids, ends = pieces(tokenizer, row[begin:end])
+        yield ids, [b - a for a, b in itertools.pairwise([-waiting - begin, *ends])]
+        waiting = len(row) - begin - ends[-1] if ends else waiting + len(row)
+
+
+def _bounds(line: bytes, row_shape: "RowShape") -> tuple[int, int]:
+    """Where a row begins and ends in its line."""
+    if row_shape == "whole":
+        return 0, len(line)
+    if row_shape == "unended":
+        return 0, len(line.removesuffix(b"\n"))
+    text = line.decode(errors="surrogateescape")  # blanks are what Unicode calls so
+    if row_shape == "blank_empty":
+        return 0, len(line) if text.strip() else 0
+    begin = len(line) - len(text.lstrip().encode(errors="surrogateescape"))
+    return begin, begin + len(text.strip().encode(errors="surrogateescape"))
+
+
+def _sentencepiece_pieces(
+    tokenizer: sentencepiece.SentencePieceProcessor, row: bytes
+) -> tuple[list[int], list[int]]:
+    """A row's pieces and the byte of the row at which each ends."""
+    encoded = tokenizer.encode(row, return_type="offset_mapping")
+    return encoded["ids"], [end for _, end in encoded["offsets"]]
+
+
+def _transformers_pieces(
+    tokenizer: sentencepiece.SentencePieceProcessor, row: bytes
+) -> tuple[list[int], list[int]]:
+    """A row's pieces as transformers' tokenizer makes them, and where each ends."""
+    known = [each for each in (tokenizer.unk_id(), tokenizer.eos_id()) if each >= 0]
+    spelt = re.compile("|".join(re.escape(tokenizer.id_to_piece(each)) for each in known).encode())
+    ids: list[int] = []
+    ends: list[int] = []
+    begin = 0
+    for match in [*spelt.finditer(row), None]:
+        part = row[begin : match.start() if match else len(row)]
+        inside, inside_ends = _sentencepiece_pieces(tokenizer, part)
+        ids += inside
+        ends += [begin + end for end in inside_ends]
+        if _ends_blank(tokenizer, part):
+            ids.append(tokenizer.piece_to_id(BLANK))
+            ends.append(begin + len(part))
+        if match:
+            ids.append(tokenizer.piece_to_id(match.group().decode()))
+            ends.append(begin := match.end())
+    return ids, ends
+
+
+def _ends_blank(tokenizer: sentencepiece.SentencePieceProcessor, part: bytes) -> bool:
+    """Whether a text ends with what normalisation makes a blank of, such as a no-break space."""
+    if part[-1:].isascii():
+        return part[-1:].isspace()
+    # SentencePiece drops a blank at the end, so ask with something behind it.
+    return bool(tokenizer.normalize(part.decode(errors="replace") + "x").endswith(f"{BLANK}x"))
 
 
 def write_tokens(
-    tokenizer: sentencepiece.SentencePieceProcessor, text: Path, split: str, folder: Path
+    tokenizer: sentencepiece.SentencePieceProcessor,
+    text: Path,
+    split: str,
+    folder: Path,
+    encoding: "Encoding" = "sentencepiece",
+    row_shape: "RowShape" = "whole",
 ) -> dict[str, int]:
     """Encode a split's text into `folder`, a batch of rows in memory at a time.
 
@@ -81,7 +155,7 @@ def write_tokens(
         tqdm(total=total_bytes, unit="B", unit_scale=True, desc=split, disable=None) as bar,
     ):
         rows = _measured(read_rows(text, split), row_bytes, bar)
-        for ids, stands_for in encode(tokenizer, rows):
+        for ids, stands_for in encode(tokenizer, rows, encoding, row_shape):
             np.array(ids, dtype=np.uint32).tofile(ids_file)
             np.array(stands_for, dtype=np.uint32).tofile(bytes_file)
             tokens += len(ids)
