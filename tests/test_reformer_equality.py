@@ -138,6 +138,37 @@ def test_many_tokens_go_through_dense_layers_in_parts(monkeypatch: pytest.Monkey
         torch.testing.assert_close(gradients_in_parts[name], gradient)
 
 
+@pytest.mark.parametrize("padding", ["none", "both"])
+@pytest.mark.parametrize("reversible", ["off", "on"])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_texts_side_by_side_equal_one_pass(
+    monkeypatch: pytest.MonkeyPatch, frozen: bool, reversible: str, padding: str
+) -> None:
+    model = small_reformer(num_hashes=2, reversible=reversible, **NO_DROPOUT).train()
+    model.reformer.embeddings.requires_grad_(not frozen)
+    ids, mask = random_ids(5, 64), padding_mask(padding, 5, 64)
+    found = []
+    for threads in (1, 2, 3):  # 5, then 2 + 3, then 1 + 2 + 2 texts
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        logits, gradients = logits_and_gradients(model, ids, mask)
+        with torch.no_grad():
+            whole = model(ids, attention_mask=mask, use_cache=False).logits
+        found.append((logits, gradients, whole))
+    for logits, gradients, whole in found[1:]:
+        torch.testing.assert_close(logits, found[0][0])
+        torch.testing.assert_close(whole, found[0][2])
+        assert gradients.keys() == found[0][1].keys()
+        for name, gradient in gradients.items():
+            torch.testing.assert_close(gradient, found[0][1][name])
+
+
+def test_a_mistake_in_one_of_the_parts_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(Reformer, "_head", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        small_reformer()(random_ids(2, 64), use_cache=False)
+
+
 @pytest.mark.parametrize("probability", [0.0, 0.25])
 def test_dense_layers_equal_plain_torch(probability: float) -> None:
     def leaf(*shape: int) -> Tensor:

@@ -53,6 +53,7 @@ from stages.reformer.layers import (
 )
 from stages.reformer.precision import product_dtype
 from stages.reformer.reversible import ReversibleLayer, run_layers
+from stages.reformer.side_by_side import compute_side_by_side, parts_of
 from stages.reformer.stock import save_as_stock
 from stages.study.errors import StudyError
 
@@ -129,12 +130,12 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
         with torch.autocast(words.device.type, enabled=False):
             if cache is None:
                 run = self._plan(words, attention_mask, dtype, use_cache)
-                streams = self._run_layers(run, self._embed(run, words, position_ids))
+                embedded = self._embed(run, words, position_ids)
+                logits = self._logits(run, embedded, words.shape[1], logits_to_keep)
                 cache = run.cache
             else:
-                run = None
                 streams = self._step(cache, words, dtype)
-            logits = self._head(run, dtype, streams, words.shape[1], logits_to_keep)
+                logits = self._head(None, dtype, streams, words.shape[1], logits_to_keep)
         loss = None
         if labels is not None:
             loss = self.loss_function(
@@ -269,6 +270,23 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
         embedded = dropped_(words, dropout) + positions
         missing = 0 if run.real is None else run.real.shape[1] - length
         return F.pad(embedded, (0, 0, 0, missing)) if missing else embedded
+
+    def _logits(
+        self, run: Pass, embedded: Tensor, length: int, logits_to_keep: int | Tensor
+    ) -> Tensor:
+        """Logits (B, L, V) of embedded (B, L', M), with a thread for each part of the batch."""
+
+        def part_logits(number: int, texts: slice, part: Tensor) -> Tensor:
+            part_run = run.part(number, texts)
+            streams = self._run_layers(part_run, part)
+            return self._head(part_run, run.dtype, streams, length, logits_to_keep)
+
+        parts = parts_of(len(embedded), embedded.device)
+        if len(parts) == 1 or run.cache is not None:
+            streams = self._run_layers(run, embedded)
+            return self._head(run, run.dtype, streams, length, logits_to_keep)
+        used = [*self.reformer.encoder.parameters(), *self.lm_head.parameters()]
+        return compute_side_by_side(part_logits, embedded, used, parts)
 
     def _run_layers(self, run: Pass, embedded: Tensor) -> tuple[Tensor, Tensor]:
         """Both streams (B, L', M) after all layers."""

@@ -48,6 +48,15 @@ class Pass(NamedTuple):
             return Dropout(0.0, 0)
         return Dropout(probability, mixed_seed(self.dropout_seed, *site))
 
+    def part(self, number: int, texts: slice) -> "Pass":
+        """The pass of some of the batch's texts alone, with dropout masks of their own."""
+        bias, seed = self.local_bias, self.dropout_seed
+        return self._replace(
+            real=None if self.real is None else self.real[texts],
+            local_bias=bias if bias is None or len(bias) == 1 else bias[texts],
+            dropout_seed=None if seed is None else mixed_seed(seed, number),
+        )
+
 
 def geometry_of(attention: Any, batch: int, length: int) -> Geometry:
     """The layout of a stock attention module."""
