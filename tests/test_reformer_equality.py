@@ -1,5 +1,6 @@
 """The same numbers as stock transformers, swap by swap and as a whole."""
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -18,6 +19,14 @@ from tests.reformer_example import (
     small_reformer,
     stock_twin,
 )
+
+
+@pytest.fixture
+def set_threads() -> Iterator[Callable[[int], None]]:
+    """Sets torch's number of threads until the test ends."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
 
 
 def logits_and_gradients(
@@ -142,14 +151,14 @@ def test_many_tokens_go_through_dense_layers_in_parts(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("reversible", ["off", "on"])
 @pytest.mark.parametrize("frozen", [False, True])
 def test_texts_side_by_side_equal_one_pass(
-    monkeypatch: pytest.MonkeyPatch, frozen: bool, reversible: str, padding: str
+    set_threads: Callable[[int], None], frozen: bool, reversible: str, padding: str
 ) -> None:
     model = small_reformer(num_hashes=2, reversible=reversible, **NO_DROPOUT).train()
     model.reformer.embeddings.requires_grad_(not frozen)
     ids, mask = random_ids(5, 64), padding_mask(padding, 5, 64)
     found = []
     for threads in (1, 2, 3):  # 5, then 2 + 3, then 1 + 2 + 2 texts
-        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        set_threads(threads)
         logits, gradients = logits_and_gradients(model, ids, mask)
         with torch.no_grad():
             whole = model(ids, attention_mask=mask, use_cache=False).logits
@@ -162,8 +171,10 @@ def test_texts_side_by_side_equal_one_pass(
             torch.testing.assert_close(gradient, found[0][1][name])
 
 
-def test_a_mistake_in_one_of_the_parts_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+def test_a_mistake_in_one_of_the_parts_is_raised(
+    set_threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_threads(2)
     monkeypatch.setattr(Reformer, "_head", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         small_reformer()(random_ids(2, 64), use_cache=False)

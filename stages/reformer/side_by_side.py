@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import pairwise
 from threading import Barrier
 from typing import Any
 
@@ -27,13 +28,13 @@ def parts_of(batch: int, device: torch.device) -> list[slice]:
         threads = 1
     count = max(1, min(threads, batch))
     bounds = [batch * number // count for number in range(count + 1)]
-    return [slice(*pair) for pair in zip(bounds, bounds[1:], strict=False)]
+    return [slice(*pair) for pair in pairwise(bounds)]
 
 
 def compute_side_by_side(
     compute: Compute, inputs: Tensor, parameters: Sequence[Tensor], parts: list[slice]
 ) -> Tensor:
-    """compute's outputs of all parts, one after the other, with gradients.
+    """What `compute` gives for all parts, one after the other, with gradients.
 
     Args:
         compute: is called once for each part, in a thread of its own.
@@ -70,7 +71,7 @@ class _SideBySide(torch.autograd.Function):
         return torch.cat([outputs.detach() for _, outputs in ctx.graphs])
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         graphs, ctx.graphs = ctx.graphs, None
 
