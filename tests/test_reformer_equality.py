@@ -171,6 +171,21 @@ def test_texts_side_by_side_equal_one_pass(
             torch.testing.assert_close(gradient, found[0][1][name])
 
 
+@pytest.mark.parametrize("reversible", ["off", "on"])
+def test_tokens_of_one_text_side_by_side_equal_one_pass(
+    set_threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch, reversible: str
+) -> None:
+    model, ids = small_reformer(reversible=reversible, **NO_DROPOUT).train(), random_ids(1, 80)
+    monkeypatch.setattr(layers, "TOKENS_FOR_A_THREAD", 30)
+    set_threads(1)
+    logits, gradients = logits_and_gradients(model, ids, None)
+    set_threads(2)
+    again, gradients_again = logits_and_gradients(model, ids, None)
+    torch.testing.assert_close(again, logits)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradients_again[name], gradient)
+
+
 def test_a_mistake_in_one_of_the_parts_is_raised(
     set_threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

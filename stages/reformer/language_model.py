@@ -281,12 +281,10 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
             streams = self._run_layers(part_run, part)
             return self._head(part_run, run.dtype, streams, length, logits_to_keep)
 
-        parts = parts_of(len(embedded), embedded.device)
-        if len(parts) == 1 or run.cache is not None:
-            streams = self._run_layers(run, embedded)
-            return self._head(run, run.dtype, streams, length, logits_to_keep)
+        least = len(embedded) if run.cache else 1  # a cache is of the whole batch
+        parts = parts_of(len(embedded), embedded.device, least)
         used = [*self.reformer.encoder.parameters(), *self.lm_head.parameters()]
-        return compute_side_by_side(part_logits, embedded, used, parts)
+        return compute_side_by_side(part_logits, parts, [embedded], used)
 
     def _run_layers(self, run: Pass, embedded: Tensor) -> tuple[Tensor, Tensor]:
         """Both streams (B, L', M) after all layers."""
@@ -366,7 +364,7 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
         parts = []
         hidden = [stream[:, :length][:, chosen] for stream in streams]
         kept = hidden[0].shape[1]
-        for number, both in enumerate(token_parts(*hidden)):
+        for number, both in enumerate(token_parts(*(part.flatten(0, 1) for part in hidden))):
             normed = encoder.layer_norm(torch.cat(both, dim=-1))
             if run is not None:
                 normed = dropped_(normed, run.dropout(encoder.dropout, HEAD, number))

@@ -2,8 +2,9 @@
 
 Texts of a batch have nothing to do with each other. So instead of sharing every small operation
 between all threads, which then wait for each other a thousand times an update, each thread takes
-some of the texts all the way from the embeddings to the logits and back. The gradients are added
-in the order of the parts: results do not depend on which thread was faster.
+some of the texts all the way from the embeddings to the logits and back. Where there is but one
+text, each takes some of the tokens through a feed-forward layer. The gradients are added in the
+order of the parts: results do not depend on which thread was faster.
 """
 
 import os
@@ -17,38 +18,40 @@ from typing import Any
 import torch
 from torch import Tensor
 
-Compute = Callable[[int, slice, Tensor], Tensor]
-"""From a part's number, its texts and its rows of the inputs to its rows of the outputs."""
+Compute = Callable[..., Tensor]
+"""From a part's number, its slice and its rows of each input to its rows of the outputs."""
 
 
-def parts_of(batch: int, device: torch.device) -> list[slice]:
-    """The texts of each part: as many parts as torch has threads, on the CPU only."""
+def parts_of(rows: int, device: torch.device, least: int = 1) -> list[slice]:
+    """As many parts of the rows as torch has threads, on the CPU, but of `least` rows or more."""
     threads = torch.get_num_threads()
     if device.type != "cpu" or torch.compiler.is_compiling():
         threads = 1
-    count = max(1, min(threads, batch))
-    bounds = [batch * number // count for number in range(count + 1)]
-    return [slice(*pair) for pair in pairwise(bounds)]
+    count = max(1, min(threads, rows // least))
+    return [slice(*pair) for pair in pairwise(rows * part // count for part in range(count + 1))]
 
 
 def compute_side_by_side(
-    compute: Compute, inputs: Tensor, parameters: Sequence[Tensor], parts: list[slice]
+    compute: Compute, parts: list[slice], inputs: Sequence[Tensor], parameters: Sequence[Tensor]
 ) -> Tensor:
     """What `compute` gives for all parts, one after the other, with gradients.
 
     Args:
         compute: is called once for each part, in a thread of its own.
-        inputs: (batch, ...).
-        parameters: what compute reads besides.
         parts: see `parts_of`.
+        inputs: (rows, ...), all alike.
+        parameters: what compute reads besides.
     """
+    if len(parts) == 1:
+        return compute(0, parts[0], *inputs)
     if torch.is_grad_enabled():
-        outputs: Tensor = _SideBySide.apply(compute, parts, inputs, *parameters)
+        outputs: Tensor = _SideBySide.apply(compute, parts, len(inputs), *inputs, *parameters)
         return outputs
 
     def part_outputs(number: int) -> Tensor:
+        part = parts[number]
         with torch.no_grad():
-            return compute(number, parts[number], inputs[parts[number]])
+            return compute(number, part, *(tensor[part] for tensor in inputs))
 
     return torch.cat(_in_threads(part_outputs, len(parts)))
 
@@ -58,16 +61,18 @@ class _SideBySide(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, compute: Compute, parts: list[slice], inputs: Tensor, *parameters: Tensor
+        ctx: Any, compute: Compute, parts: list[slice], count: int, *tensors: Tensor
     ) -> Tensor:
-        def part_outputs(number: int) -> tuple[Tensor, Tensor]:
-            begin = inputs[parts[number]].detach().requires_grad_(inputs.requires_grad)
-            with torch.enable_grad():
-                return begin, compute(number, parts[number], begin)
+        inputs, parameters = tensors[:count], tensors[count:]
 
-        ctx.parts, ctx.wanted = parts, [p for p in parameters if p.requires_grad]
-        ctx.places = [p.requires_grad for p in parameters]
-        ctx.graphs = _in_threads(part_outputs, len(parts))
+        def part_graph(number: int) -> tuple[list[Tensor], Tensor]:
+            part = parts[number]
+            begin = [x[part].detach().requires_grad_(x.requires_grad) for x in inputs]
+            with torch.enable_grad():
+                return begin, compute(number, part, *begin)
+
+        ctx.parts, ctx.parameters = parts, parameters
+        ctx.graphs = _in_threads(part_graph, len(parts))
         return torch.cat([outputs.detach() for _, outputs in ctx.graphs])
 
     @staticmethod
@@ -75,20 +80,23 @@ class _SideBySide(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         graphs, ctx.graphs = ctx.graphs, None
 
-        def part_gradients(number: int) -> Sequence[Tensor]:
+        def part_gradients(number: int) -> tuple[list[Tensor | None], list[Tensor]]:
             begin, outputs = graphs[number]
-            sought = [begin, *ctx.wanted] if begin.requires_grad else ctx.wanted
-            return torch.autograd.grad(outputs, sought, gradient[ctx.parts[number]])
+            sought = [tensor for tensor in (*begin, *ctx.parameters) if tensor.requires_grad]
+            found = iter(torch.autograd.grad(outputs, sought, gradient[ctx.parts[number]]))
+            return [next(found) if tensor.requires_grad else None for tensor in begin], list(found)
 
-        found = [list(gradients) for gradients in _in_threads(part_gradients, len(graphs))]
-        for_inputs = None
-        if graphs[0][0].requires_grad:
-            for_inputs = torch.cat([gradients.pop(0) for gradients in found])
-        total = found[0]
-        for others in found[1:]:
+        by_input, by_parameter = zip(*_in_threads(part_gradients, len(graphs)), strict=True)
+        for_inputs = [
+            None if gradients[0] is None else torch.cat(gradients)
+            for gradients in zip(*by_input, strict=True)
+        ]
+        total = by_parameter[0]
+        for others in by_parameter[1:]:
             torch._foreach_add_(total, others)
-        remaining = iter(total)
-        return None, None, for_inputs, *(next(remaining) if w else None for w in ctx.places)
+        rest = iter(total)
+        for_parameters = [next(rest) if p.requires_grad else None for p in ctx.parameters]
+        return None, None, None, *for_inputs, *for_parameters
 
 
 def _in_threads(run: Callable[[int], Any], count: int) -> list[Any]:
