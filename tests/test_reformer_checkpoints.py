@@ -61,6 +61,23 @@ def test_fine_tuned_model_loads_in_stock(checkpoint: Path, tmp_path: Path) -> No
             )
 
 
+def test_what_stock_trained_loads_here(tmp_path: Path) -> None:
+    whole = {**AXIAL, "axial_pos_shape": (2, 32)}  # all that stock trains
+    stock = ReformerModelWithLMHead(small_config(**whole)).train()
+    ids = random_ids(2, 64)
+    stock(ids, labels=ids).loss.backward()
+    torch.optim.SGD(stock.parameters(), lr=0.1).step()
+    stock.eval().save_pretrained(tmp_path / "tuned")
+
+    ours = load_reformer(tmp_path / "tuned", sequence_length=64, lsh_causality="published").eval()
+    ours.set_hash_draw(9)
+    for index, layer in enumerate(stock.reformer.encoder.layers):
+        layer.attention.self_attention.hash_seed = rotation_seed(9, 0, index)
+    with torch.no_grad():
+        expected = stock(ids, use_cache=False).logits
+        torch.testing.assert_close(ours(ids).logits, expected, atol=1e-5, rtol=1e-5)
+
+
 def test_axial_tables_and_configuration_are_kept(checkpoint: Path, tmp_path: Path) -> None:
     model = load_reformer(checkpoint, sequence_length=64)
     model.save_pretrained(tmp_path / "tuned")

@@ -1,6 +1,6 @@
 """The same numbers as stock transformers, swap by swap and as a whole."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,14 +19,6 @@ from tests.reformer_example import (
     small_reformer,
     stock_twin,
 )
-
-
-@pytest.fixture
-def set_threads() -> Iterator[Callable[[int], None]]:
-    """Sets torch's number of threads until the test ends."""
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
 
 
 def logits_and_gradients(
@@ -71,10 +63,16 @@ def test_stock(kind: str, rounds: int, length: int, padding: str) -> None:
     assert_equal_to_stock(model.train(), random_ids(2, length), padding_mask(padding, 2, length))
 
 
-@pytest.mark.parametrize("rounds", [1, 2])
+@pytest.mark.parametrize(
+    ("kind", "rounds"),
+    [("local", 1), *((kind, rounds) for kind in ("lsh", "mixed") for rounds in (1, 2, 3, 4))],
+)
 @pytest.mark.parametrize("length", [64, 1024, 4096])
-def test_stock_with_published_chunks_and_axial_positions(length: int, rounds: int) -> None:
+def test_stock_with_published_chunks_and_axial_positions(
+    kind: str, rounds: int, length: int
+) -> None:
     model = small_reformer(
+        kind,
         num_hashes=rounds,
         lsh_causality="published",
         local_attn_chunk_length=64,
@@ -86,6 +84,21 @@ def test_stock_with_published_chunks_and_axial_positions(length: int, rounds: in
         **NO_DROPOUT,
     )
     assert_equal_to_stock(model.train(), random_ids(1, length), padding_mask("left", 1, length))
+
+
+@pytest.mark.parametrize(("kind", "rounds"), [("local", 1), ("lsh", 2), ("mixed", 1)])
+def test_stock_at_4096_without_axial_positions(kind: str, rounds: int) -> None:
+    model = small_reformer(
+        kind,
+        num_hashes=rounds,
+        lsh_causality="published",
+        local_attn_chunk_length=64,
+        lsh_attn_chunk_length=64,
+        num_buckets=[8, 16],
+        max_position_embeddings=4096,
+        **NO_DROPOUT,
+    )
+    assert_equal_to_stock(model.train(), random_ids(2, 4096), padding_mask("both", 2, 4096))
 
 
 def test_stock_with_different_chunks_and_wider_windows() -> None:
