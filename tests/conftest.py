@@ -13,6 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 import stages  # noqa: F401 - before torch, whose threads it tells how to wait
+
 import torch  # isort: skip
 
 ROOT = Path(__file__).parent.parent

@@ -15,6 +15,7 @@ from stages.study.params import load_params
 from stages.text.splits import Split
 from stages.text.tokens import Tokens
 from stages.text.windows import contiguous
+from stages.training.trainer import train
 from tests.reformer_example import VOCABULARY, small_config
 
 RUN = "news-128"
@@ -25,6 +26,7 @@ class Pieces:
     """Stands in for a tokenizer."""
 
     def unk_id(self) -> int:
+        """The piece that no text here has."""
         return 0
 
 
@@ -51,7 +53,7 @@ def test_stages_train_and_score_the_chosen_implementation(
         return call
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(finetune, "train", watched(finetune.train))
+    monkeypatch.setattr(finetune, "train", watched(train))
     monkeypatch.setattr(evaluate, "score", watched(evaluate.score))
     monkeypatch.setattr(evaluate, "load_tokenizer", lambda _: Pieces())
     for stage in (finetune, evaluate):

@@ -2,7 +2,7 @@
 
 `Reformer` is transformers' `ReformerModelWithLMHead` with another forward pass: its modules only
 hold the weights, so checkpoints go both ways. Read `Reformer.forward` first, then `layers`,
-`chunked_attention` (who sees whom) and `hashing` (how buckets are made).
+`hashed_attention` (who sees whom) and `hashing` (how buckets are made).
 
 Shapes: B batch, L length, L' length padded to whole chunks, M hidden size, V vocabulary.
 """
@@ -28,9 +28,10 @@ from stages.reformer.axial_positions import (
     embeddings_at,
     prefix_embeddings,
 )
-from stages.reformer.chunked_attention import Causality, local_bias
+from stages.reformer.chunked_attention import local_bias
 from stages.reformer.dropout import dropped_
 from stages.reformer.generation import GenerationCache, local_step, lsh_step
+from stages.reformer.hashed_attention import Causality
 from stages.reformer.hashing import (
     bucket_factors,
     draw_rotations,
@@ -65,7 +66,7 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
 
     Its configuration may hold, beside stock's:
 
-    - lsh_causality: strict (the default) or published, see `chunked_attention`;
+    - lsh_causality: strict (the default) or published, see `hashed_attention`;
     - lsh_num_buckets: a number or its factors; without it stock's num_buckets under `published`,
       and those that the text's length recommends under `strict`;
     - reversible: on computes activations again in the backward pass, off keeps them, auto (the

@@ -9,16 +9,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from stages.reformer.chunked_attention import (
-    Causality,
-    Geometry,
-    HashedAttention,
-    HashRule,
-    LocalAttention,
-)
+from stages.reformer.chunked_attention import Geometry, LocalAttention
 from stages.reformer.dense import DenseAdd, NormedDense, relu_dropped_
 from stages.reformer.dropout import Dropout
 from stages.reformer.generation import GenerationCache
+from stages.reformer.hashed_attention import Causality, HashedAttention, HashRule
 from stages.reformer.hashing import mixed_seed
 from stages.reformer.side_by_side import compute_side_by_side, parts_of
 

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import ReformerConfig
 
-from stages.reformer.chunked_attention import Causality
+from stages.reformer.hashed_attention import Causality
 from stages.reformer.hashing import bucket_factors, recommended_buckets
 from stages.reformer.language_model import Reformer, Reversible
 from stages.reformer.layers import TOKENS_AT_A_TIME
