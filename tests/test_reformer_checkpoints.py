@@ -1,5 +1,6 @@
 """Checkpoints go both ways, position tables serve every length, and wrong input is explained."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 from transformers.models.reformer.modeling_reformer import ReformerModelWithLMHead
 
+from stages.reformer import language_model
 from stages.reformer.hashing import rotation_seed
 from stages.reformer.language_model import activation_bytes, memory_bytes
 from stages.reformer.model import (
@@ -209,6 +211,29 @@ def test_activations_are_recomputed_where_memory_asks_for_it(
     assert model._recompute(embedded)
     monkeypatch.setattr(target, lambda _: 2 * needed)
     assert not model._recompute(embedded)
+
+
+@pytest.mark.parametrize(("tokens", "recomputed"), [(128, False), (127, True)])
+def test_all_texts_of_a_batch_count_towards_its_memory(
+    set_threads: Callable[[int], None],
+    monkeypatch: pytest.MonkeyPatch,
+    tokens: int,
+    recomputed: bool,
+) -> None:
+    set_threads(2)
+    model = small_reformer().train()
+    seen: list[bool] = []
+    run_layers = language_model.run_layers
+
+    def watched(*arguments: Any) -> Any:
+        seen.append(True)
+        return run_layers(*arguments)
+
+    monkeypatch.setattr(language_model, "run_layers", watched)
+    enough = 2 * tokens * activation_bytes(model.config)
+    monkeypatch.setattr(language_model, "memory_bytes", lambda _: enough)
+    model(random_ids(2, 64))
+    assert bool(seen) is recomputed
 
 
 @pytest.mark.parametrize(

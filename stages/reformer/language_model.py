@@ -276,10 +276,11 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
         self, run: Pass, embedded: Tensor, length: int, logits_to_keep: int | Tensor
     ) -> Tensor:
         """Logits (B, L, V) of embedded (B, L', M), with a thread for each part of the batch."""
+        recompute = torch.is_grad_enabled() and self._recompute(embedded)
 
         def part_logits(number: int, texts: slice, part: Tensor) -> Tensor:
             part_run = run.part(number, texts)
-            streams = self._run_layers(part_run, part)
+            streams = self._run_layers(part_run, part, recompute)
             return self._head(part_run, run.dtype, streams, length, logits_to_keep)
 
         least = len(embedded) if run.cache else 1  # a cache is of the whole batch
@@ -287,7 +288,7 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
         used = [*self.reformer.encoder.parameters(), *self.lm_head.parameters()]
         return compute_side_by_side(part_logits, parts, [embedded], used)
 
-    def _run_layers(self, run: Pass, embedded: Tensor) -> tuple[Tensor, Tensor]:
+    def _run_layers(self, run: Pass, embedded: Tensor, recompute: bool) -> tuple[Tensor, Tensor]:
         """Both streams (B, L', M) after all layers."""
         layers = []
         for index, (kind, layer) in enumerate(self._layers()):
@@ -304,7 +305,7 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
                     tuple(layer.feed_forward.parameters()),
                 )
             )
-        if torch.is_grad_enabled() and self._recompute(embedded):
+        if recompute:
             return run_layers(layers, embedded)
         first = second = embedded
         for reversible in layers:
