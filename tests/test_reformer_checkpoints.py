@@ -10,7 +10,6 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 from transformers.models.reformer.modeling_reformer import ReformerModelWithLMHead
 
-from stages.reformer import language_model
 from stages.reformer.hashing import rotation_seed
 from stages.reformer.language_model import activation_bytes, memory_bytes
 from stages.reformer.model import (
@@ -20,6 +19,7 @@ from stages.reformer.model import (
     load_reformer,
     parameter_counts,
 )
+from stages.reformer.reversible import run_layers
 from stages.study.errors import StudyError
 from tests.reformer_example import random_ids, small_config, small_reformer
 
@@ -223,15 +223,14 @@ def test_all_texts_of_a_batch_count_towards_its_memory(
     set_threads(2)
     model = small_reformer().train()
     seen: list[bool] = []
-    run_layers = language_model.run_layers
 
     def watched(*arguments: Any) -> Any:
         seen.append(True)
         return run_layers(*arguments)
 
-    monkeypatch.setattr(language_model, "run_layers", watched)
+    monkeypatch.setattr("stages.reformer.language_model.run_layers", watched)
     enough = 2 * tokens * activation_bytes(model.config)
-    monkeypatch.setattr(language_model, "memory_bytes", lambda _: enough)
+    monkeypatch.setattr("stages.reformer.language_model.memory_bytes", lambda _: enough)
     model(random_ids(2, 64))
     assert bool(seen) is recomputed
 
