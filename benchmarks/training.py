@@ -22,9 +22,8 @@ draws, windows that are views of one buffer, rows gathered by index_select, and 
 which need half of the passes over memory. Then, a thread for each part of the batch instead of
 all threads for each operation: 1.3 to 1.4 times as many tokens/s on a busy machine (16 x 256:
 4,400 before, 6,000 after; 4 x 128: 3,000 and 3,900), where threads waited for each other most,
-and 1.04 to 1.13 times on a nearly idle one (11,400 to 11,900 and 13,000 at 16 x 2,048).
-On one core, products are two thirds of a step's time: 5 times stock would need more than this
-machine's own rate of products.
+and 1.07 to 1.13 times at its quietest (16 x 256: 11,400 and 12,200; 16 x 2,048: 11,600 and
+13,000). On one core products are two thirds of what is left.
 
 What was tried and did not pay, in the same place:
 
@@ -37,11 +36,13 @@ What was tried and did not pay, in the same place:
 - Dense layers token block by token block (512 to 4,096), to stay in the cache: 340 to 350 ms
   against 330 ms for a step of 8 x 256 on one core; more calls eat what the cache gives.
 - The whole feed-forward layer as one function, block by block: of 128, 256, 512, 1,024 and 4,096
-  tokens 352, 358, 350, 351 and 353 ms of processor time for 8 x 256, against 321 to 347 ms.
+  tokens 352, 358, 350, 351 and 353 ms of processor time for 8 x 256 on one core, against 326 to
+  347 ms layer by layer.
 - The C library's thresholds raised such that it keeps all memory (MALLOC_TRIM_THRESHOLD_,
   MALLOC_MMAP_THRESHOLD_): half of the page faults, which are 3 % of the time; no difference.
 - float16 products: float32's rate (190 GFLOP/s on a core that reaches 180), so nothing to gain.
-- Drawing masks by torch's generator, which other threads need not wait for: three times as slow.
+- Masks drawn by torch's generator, which runs beside other threads: three times as slow alone
+  (151 ms against 52 ms for 20 x 8 MiB), and still slower beside each other (233 against 133 ms).
 - Normalising again in the backward pass instead of keeping the result: 350 against 335 ms.
 - Masks of 16 random bits an element instead of 8: 5 % of the step, with no better probability,
   as the threshold is drawn, too.
