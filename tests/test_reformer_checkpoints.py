@@ -16,6 +16,7 @@ from stages.reformer.model import (
     Reformer,
     StockReformer,
     create_reformer,
+    hash_buckets,
     load_reformer,
     parameter_counts,
 )
@@ -188,11 +189,14 @@ def test_number_of_buckets_is_chosen_by_rule_or_hand(checkpoint: Path) -> None:
 
     assert loaded().config.lsh_num_buckets == [16]
     assert loaded().config.num_buckets == 8
+    assert hash_buckets(loaded()) == 16
     published = loaded(lsh_causality="published")
     assert published.config.lsh_num_buckets is None
     assert published.config.num_buckets == 8
     by_hand = loaded(num_buckets=[2, 4])
     assert by_hand.config.lsh_num_buckets == [2, 4]
+    assert hash_buckets(by_hand) == hash_buckets(published) == 8
+    assert hash_buckets(small_reformer("local")) is None
     stock = loaded(implementation="transformers", lsh_causality="published", num_buckets=4)
     assert stock.config.num_buckets == [4]
     assert loaded(num_hashes=3).config.num_hashes == 3
