@@ -3,7 +3,7 @@
 Both are timed in one process, in turn, with the published architecture, the same weights, batches,
 loss and optimizer, and dropout on. A training step is forward, backward and AdamW; an evaluation
 is a forward pass without gradients. The last line is JSON: one object for every case. All of it
-takes about 6 minutes on two idle cores, and twice that on busy ones.
+takes about 6 minutes on two idle cores; 19 were seen on cores shared with three other jobs.
 
 What to know when reading the figures:
 
