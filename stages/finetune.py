@@ -8,7 +8,7 @@ work/finetune/RUN if it was interrupted.
 import shutil
 from argparse import ArgumentParser
 
-from stages.reformer.model import load_reformer, parameter_counts
+from stages.reformer.model import hash_buckets, load_reformer, parameter_counts
 from stages.study import machine
 from stages.study.console import run
 from stages.study.layout import BASES, HISTORIES, MODELS, TIMINGS, TOKENS, WINDOWS
@@ -43,6 +43,7 @@ def finetune(name: str, params: Params) -> None:
             "corpus": item.corpus,
             "model": item.model,
             "sequence_length": item.sequence_length,
+            "hash_buckets": hash_buckets(trained.model),
             "parameters": parameter_counts(trained.model),
         }
         write_json(HISTORIES / f"{name}.json", {**record, **trained.history})

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ import pytest
 from ruamel.yaml import YAML
 
 import stages  # noqa: F401 - before torch, whose threads it tells how to wait
+
+import torch  # isort: skip
 
 ROOT = Path(__file__).parent.parent
 
@@ -71,6 +73,14 @@ def environment(**variables: str) -> dict[str, str]:
     """The environment of a child: this Python first, no network, no colours."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return {**os.environ, "PATH": path, "HF_HUB_OFFLINE": "1", "NO_COLOR": "1", **variables}
+
+
+@pytest.fixture
+def set_threads() -> Iterator[Callable[[int], None]]:
+    """Sets torch's number of threads until the test ends."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
 
 
 def copy_project(target: Path) -> Project:

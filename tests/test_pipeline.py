@@ -165,3 +165,11 @@ def test_a_wrong_study_is_refused_before_dvc_runs_anything(own_smoke: Project) -
     assert printed.startswith("error: params.yaml is not a valid study:")
     assert "train.learning_rate" in printed
     assert "Traceback" not in printed
+
+
+def test_a_text_is_continued_from_the_prompt(smoke: Project) -> None:
+    text = smoke.stage("sample", "news-64", "The ", "--pieces", "20")
+    assert text.strip().startswith("The")
+    assert len(text.strip()) > len("The ")
+    assert smoke.stage("sample", "news-64", "The ", "--pieces", "20") == text
+    assert smoke.stage("sample", "news-64", "The ", "--pieces", "20", "--seed", "1") != text

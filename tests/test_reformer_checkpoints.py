@@ -1,5 +1,6 @@
 """Checkpoints go both ways, position tables serve every length, and wrong input is explained."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from stages.reformer.model import (
     Reformer,
     StockReformer,
     create_reformer,
+    hash_buckets,
     load_reformer,
     parameter_counts,
 )
+from stages.reformer.reversible import run_layers
 from stages.study.errors import StudyError
 from tests.reformer_example import random_ids, small_config, small_reformer
 
@@ -59,6 +62,23 @@ def test_fine_tuned_model_loads_in_stock(checkpoint: Path, tmp_path: Path) -> No
             torch.testing.assert_close(
                 ours(ids).logits, stock(ids, use_cache=False).logits, atol=1e-5, rtol=1e-5
             )
+
+
+def test_what_stock_trained_loads_here(tmp_path: Path) -> None:
+    whole = {**AXIAL, "axial_pos_shape": (2, 32)}  # all that stock trains
+    stock = ReformerModelWithLMHead(small_config(**whole)).train()
+    ids = random_ids(2, 64)
+    stock(ids, labels=ids).loss.backward()
+    torch.optim.SGD(stock.parameters(), lr=0.1).step()
+    stock.eval().save_pretrained(tmp_path / "tuned")
+
+    ours = load_reformer(tmp_path / "tuned", sequence_length=64, lsh_causality="published").eval()
+    ours.set_hash_draw(9)
+    for index, layer in enumerate(stock.reformer.encoder.layers):
+        layer.attention.self_attention.hash_seed = rotation_seed(9, 0, index)
+    with torch.no_grad():
+        expected = stock(ids, use_cache=False).logits
+        torch.testing.assert_close(ours(ids).logits, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_axial_tables_and_configuration_are_kept(checkpoint: Path, tmp_path: Path) -> None:
@@ -169,11 +189,14 @@ def test_number_of_buckets_is_chosen_by_rule_or_hand(checkpoint: Path) -> None:
 
     assert loaded().config.lsh_num_buckets == [16]
     assert loaded().config.num_buckets == 8
+    assert hash_buckets(loaded()) == 16
     published = loaded(lsh_causality="published")
     assert published.config.lsh_num_buckets is None
     assert published.config.num_buckets == 8
     by_hand = loaded(num_buckets=[2, 4])
     assert by_hand.config.lsh_num_buckets == [2, 4]
+    assert hash_buckets(by_hand) == hash_buckets(published) == 8
+    assert hash_buckets(small_reformer("local")) is None
     stock = loaded(implementation="transformers", lsh_causality="published", num_buckets=4)
     assert stock.config.num_buckets == [4]
     assert loaded(num_hashes=3).config.num_hashes == 3
@@ -192,6 +215,28 @@ def test_activations_are_recomputed_where_memory_asks_for_it(
     assert model._recompute(embedded)
     monkeypatch.setattr(target, lambda _: 2 * needed)
     assert not model._recompute(embedded)
+
+
+@pytest.mark.parametrize(("tokens", "recomputed"), [(128, False), (127, True)])
+def test_all_texts_of_a_batch_count_towards_its_memory(
+    set_threads: Callable[[int], None],
+    monkeypatch: pytest.MonkeyPatch,
+    tokens: int,
+    recomputed: bool,
+) -> None:
+    set_threads(2)
+    model = small_reformer().train()
+    seen: list[bool] = []
+
+    def watched(*arguments: Any) -> Any:
+        seen.append(True)
+        return run_layers(*arguments)
+
+    monkeypatch.setattr("stages.reformer.language_model.run_layers", watched)
+    enough = 2 * tokens * activation_bytes(model.config)
+    monkeypatch.setattr("stages.reformer.language_model.memory_bytes", lambda _: enough)
+    model(random_ids(2, 64))
+    assert bool(seen) is recomputed
 
 
 @pytest.mark.parametrize(

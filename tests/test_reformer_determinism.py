@@ -1,5 +1,6 @@
 """The same seed gives the same bytes, with or without a stop; another seed gives others."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -39,11 +40,11 @@ def trained(
             model.load_state_dict(states[0])
             optimizer.load_state_dict(states[1])
             torch.manual_seed(999)
-        ids = random_ids(2, 64, seed=step)
+        ids = random_ids(6, 64, seed=step)
         model.set_hash_draw(seed, step)
-        for part in ids.split(1):  # gradient accumulation: masks of their own
+        for part in ids.split([3, 2, 1]):  # gradient accumulation: masks of their own
             logits = model(part, use_cache=False).logits
-            loss = F.cross_entropy(logits[0, :-1], part[0, 1:])
+            loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), part[:, 1:].flatten())
             losses.append(loss.item())
             loss.backward()
         optimizer.step()
@@ -64,7 +65,11 @@ def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
         (StockReformer, {}),
     ],
 )
-def test_training_is_a_function_of_its_seed(kind: type[Any], changes: dict[str, Any]) -> None:
+@pytest.mark.parametrize("threads", [1, 2])
+def test_training_is_a_function_of_its_seed(
+    set_threads: Callable[[int], None], kind: type[Any], changes: dict[str, Any], threads: int
+) -> None:
+    set_threads(threads)
     losses, weights = trained(kind, 1, **changes)
     for stop_after in (None, 2):
         again, weights_again = trained(kind, 1, stop_after, **changes)
@@ -99,6 +104,14 @@ def test_recomputed_dropout_and_buckets_are_those_of_the_forward_pass() -> None:
     for off, on in zip(*gradients, strict=True):
         assert off is not None
         torch.testing.assert_close(off, on, rtol=1e-5, atol=1e-5 * float(off.abs().max()))
+
+
+def test_texts_have_dropout_masks_of_their_own(set_threads: Callable[[int], None]) -> None:
+    set_threads(2)
+    model = lively(Reformer(small_config("local", **DROPOUT))).train()
+    model.set_hash_draw(4, 2)
+    one, other = model(random_ids(1, 64).expand(2, -1)).logits
+    assert not torch.equal(one, other)
 
 
 def test_the_global_generator_is_left_alone() -> None:

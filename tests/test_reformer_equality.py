@@ -1,5 +1,6 @@
 """The same numbers as stock transformers, swap by swap and as a whole."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -62,10 +63,16 @@ def test_stock(kind: str, rounds: int, length: int, padding: str) -> None:
     assert_equal_to_stock(model.train(), random_ids(2, length), padding_mask(padding, 2, length))
 
 
-@pytest.mark.parametrize("rounds", [1, 2])
+@pytest.mark.parametrize(
+    ("kind", "rounds"),
+    [("local", 1), *((kind, rounds) for kind in ("lsh", "mixed") for rounds in (1, 2, 3, 4))],
+)
 @pytest.mark.parametrize("length", [64, 1024, 4096])
-def test_stock_with_published_chunks_and_axial_positions(length: int, rounds: int) -> None:
+def test_stock_with_published_chunks_and_axial_positions(
+    kind: str, rounds: int, length: int
+) -> None:
     model = small_reformer(
+        kind,
         num_hashes=rounds,
         lsh_causality="published",
         local_attn_chunk_length=64,
@@ -77,6 +84,21 @@ def test_stock_with_published_chunks_and_axial_positions(length: int, rounds: in
         **NO_DROPOUT,
     )
     assert_equal_to_stock(model.train(), random_ids(1, length), padding_mask("left", 1, length))
+
+
+@pytest.mark.parametrize(("kind", "rounds"), [("local", 1), ("lsh", 2), ("mixed", 1)])
+def test_stock_at_4096_without_axial_positions(kind: str, rounds: int) -> None:
+    model = small_reformer(
+        kind,
+        num_hashes=rounds,
+        lsh_causality="published",
+        local_attn_chunk_length=64,
+        lsh_attn_chunk_length=64,
+        num_buckets=[8, 16],
+        max_position_embeddings=4096,
+        **NO_DROPOUT,
+    )
+    assert_equal_to_stock(model.train(), random_ids(2, 4096), padding_mask("both", 2, 4096))
 
 
 def test_stock_with_different_chunks_and_wider_windows() -> None:
@@ -136,6 +158,54 @@ def test_many_tokens_go_through_dense_layers_in_parts(monkeypatch: pytest.Monkey
     torch.testing.assert_close(logits_in_parts, logits)
     for name, gradient in gradients.items():
         torch.testing.assert_close(gradients_in_parts[name], gradient)
+
+
+@pytest.mark.parametrize("padding", ["none", "both"])
+@pytest.mark.parametrize("reversible", ["off", "on"])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_texts_side_by_side_equal_one_pass(
+    set_threads: Callable[[int], None], frozen: bool, reversible: str, padding: str
+) -> None:
+    model = small_reformer(num_hashes=2, reversible=reversible, **NO_DROPOUT).train()
+    model.reformer.embeddings.requires_grad_(not frozen)
+    ids, mask = random_ids(5, 64), padding_mask(padding, 5, 64)
+    found = []
+    for threads in (1, 2, 3):  # 5, then 2 + 3, then 1 + 2 + 2 texts
+        set_threads(threads)
+        logits, gradients = logits_and_gradients(model, ids, mask)
+        with torch.no_grad():
+            whole = model(ids, attention_mask=mask, use_cache=False).logits
+        found.append((logits, gradients, whole))
+    for logits, gradients, whole in found[1:]:
+        torch.testing.assert_close(logits, found[0][0])
+        torch.testing.assert_close(whole, found[0][2])
+        assert gradients.keys() == found[0][1].keys()
+        for name, gradient in gradients.items():
+            torch.testing.assert_close(gradient, found[0][1][name])
+
+
+@pytest.mark.parametrize("reversible", ["off", "on"])
+def test_tokens_of_one_text_side_by_side_equal_one_pass(
+    set_threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch, reversible: str
+) -> None:
+    model, ids = small_reformer(reversible=reversible, **NO_DROPOUT).train(), random_ids(1, 80)
+    monkeypatch.setattr(layers, "TOKENS_FOR_A_THREAD", 30)
+    set_threads(1)
+    logits, gradients = logits_and_gradients(model, ids, None)
+    set_threads(2)
+    again, gradients_again = logits_and_gradients(model, ids, None)
+    torch.testing.assert_close(again, logits)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradients_again[name], gradient)
+
+
+def test_a_mistake_in_one_of_the_parts_is_raised(
+    set_threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_threads(2)
+    monkeypatch.setattr(Reformer, "_head", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        small_reformer()(random_ids(2, 64), use_cache=False)
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.25])

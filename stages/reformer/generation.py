@@ -12,13 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.reformer.chunked_attention import (
-    MASKED,
-    ONLY_ITSELF,
-    Geometry,
-    round_weights,
-    unit_keys,
-)
+from stages.reformer.chunked_attention import MASKED, ONLY_ITSELF, Geometry
+from stages.reformer.hashed_attention import round_weights, unit_keys
 from stages.reformer.hashing import hash_vectors
 
 

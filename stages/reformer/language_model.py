@@ -2,7 +2,7 @@
 
 `Reformer` is transformers' `ReformerModelWithLMHead` with another forward pass: its modules only
 hold the weights, so checkpoints go both ways. Read `Reformer.forward` first, then `layers`,
-`chunked_attention` (who sees whom) and `hashing` (how buckets are made).
+`hashed_attention` (who sees whom) and `hashing` (how buckets are made).
 
 Shapes: B batch, L length, L' length padded to whole chunks, M hidden size, V vocabulary.
 """
@@ -28,9 +28,10 @@ from stages.reformer.axial_positions import (
     embeddings_at,
     prefix_embeddings,
 )
-from stages.reformer.chunked_attention import Causality, local_bias
+from stages.reformer.chunked_attention import local_bias
 from stages.reformer.dropout import dropped_
 from stages.reformer.generation import GenerationCache, local_step, lsh_step
+from stages.reformer.hashed_attention import Causality
 from stages.reformer.hashing import (
     bucket_factors,
     draw_rotations,
@@ -53,6 +54,7 @@ from stages.reformer.layers import (
 )
 from stages.reformer.precision import product_dtype
 from stages.reformer.reversible import ReversibleLayer, run_layers
+from stages.reformer.side_by_side import compute_side_by_side, parts_of
 from stages.reformer.stock import save_as_stock
 from stages.study.errors import StudyError
 
@@ -64,7 +66,7 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
 
     Its configuration may hold, beside stock's:
 
-    - lsh_causality: strict (the default) or published, see `chunked_attention`;
+    - lsh_causality: strict (the default) or published, see `hashed_attention`;
     - lsh_num_buckets: a number or its factors; without it stock's num_buckets under `published`,
       and those that the text's length recommends under `strict`;
     - reversible: on computes activations again in the backward pass, off keeps them, auto (the
@@ -129,12 +131,12 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
         with torch.autocast(words.device.type, enabled=False):
             if cache is None:
                 run = self._plan(words, attention_mask, dtype, use_cache)
-                streams = self._run_layers(run, self._embed(run, words, position_ids))
+                embedded = self._embed(run, words, position_ids)
+                logits = self._logits(run, embedded, words.shape[1], logits_to_keep)
                 cache = run.cache
             else:
-                run = None
                 streams = self._step(cache, words, dtype)
-            logits = self._head(run, dtype, streams, words.shape[1], logits_to_keep)
+                logits = self._head(None, dtype, streams, words.shape[1], logits_to_keep)
         loss = None
         if labels is not None:
             loss = self.loss_function(
@@ -270,7 +272,23 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
         missing = 0 if run.real is None else run.real.shape[1] - length
         return F.pad(embedded, (0, 0, 0, missing)) if missing else embedded
 
-    def _run_layers(self, run: Pass, embedded: Tensor) -> tuple[Tensor, Tensor]:
+    def _logits(
+        self, run: Pass, embedded: Tensor, length: int, logits_to_keep: int | Tensor
+    ) -> Tensor:
+        """Logits (B, L, V) of embedded (B, L', M), with a thread for each part of the batch."""
+        recompute = torch.is_grad_enabled() and self._recompute(embedded)
+
+        def part_logits(number: int, texts: slice, part: Tensor) -> Tensor:
+            part_run = run.part(number, texts)
+            streams = self._run_layers(part_run, part, recompute)
+            return self._head(part_run, run.dtype, streams, length, logits_to_keep)
+
+        least = len(embedded) if run.cache else 1  # a cache is of the whole batch
+        parts = parts_of(len(embedded), embedded.device, least)
+        used = [*self.reformer.encoder.parameters(), *self.lm_head.parameters()]
+        return compute_side_by_side(part_logits, parts, [embedded], used)
+
+    def _run_layers(self, run: Pass, embedded: Tensor, recompute: bool) -> tuple[Tensor, Tensor]:
         """Both streams (B, L', M) after all layers."""
         layers = []
         for index, (kind, layer) in enumerate(self._layers()):
@@ -287,7 +305,7 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
                     tuple(layer.feed_forward.parameters()),
                 )
             )
-        if torch.is_grad_enabled() and self._recompute(embedded):
+        if recompute:
             return run_layers(layers, embedded)
         first = second = embedded
         for reversible in layers:
@@ -348,7 +366,7 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
         parts = []
         hidden = [stream[:, :length][:, chosen] for stream in streams]
         kept = hidden[0].shape[1]
-        for number, both in enumerate(token_parts(*hidden)):
+        for number, both in enumerate(token_parts(*(part.flatten(0, 1) for part in hidden))):
             normed = encoder.layer_norm(torch.cat(both, dim=-1))
             if run is not None:
                 normed = dropped_(normed, run.dropout(encoder.dropout, HEAD, number))

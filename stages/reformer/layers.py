@@ -9,21 +9,20 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from stages.reformer.chunked_attention import (
-    Causality,
-    Geometry,
-    HashedAttention,
-    HashRule,
-    LocalAttention,
-)
+from stages.reformer.chunked_attention import Geometry, LocalAttention
 from stages.reformer.dense import DenseAdd, NormedDense, relu_dropped_
 from stages.reformer.dropout import Dropout
 from stages.reformer.generation import GenerationCache
+from stages.reformer.hashed_attention import Causality, HashedAttention, HashRule
 from stages.reformer.hashing import mixed_seed
+from stages.reformer.side_by_side import compute_side_by_side, parts_of
 
 TOKENS_AT_A_TIME = 8192
 """In feed-forward layers and the head. Larger temporaries would cross 32 MiB, where the C library
 asks the system for memory each time, and fetching it costs more than the arithmetic."""
+
+TOKENS_FOR_A_THREAD = 1024
+"""Fewer of one text are not worth a thread of their own."""
 
 PROBABILITIES, ATTENTION, HIDDEN, FEED_FORWARD, WORDS, POSITIONS, HEAD = range(7)
 """Where dropout happens."""
@@ -47,6 +46,15 @@ class Pass(NamedTuple):
         if self.dropout_seed is None:
             return Dropout(0.0, 0)
         return Dropout(probability, mixed_seed(self.dropout_seed, *site))
+
+    def part(self, number: int, texts: slice) -> "Pass":
+        """The pass of some of the batch's texts alone, with dropout masks of their own."""
+        bias, seed = self.local_bias, self.dropout_seed
+        return self._replace(
+            real=None if self.real is None else self.real[texts],
+            local_bias=bias if bias is None or len(bias) == 1 else bias[texts],
+            dropout_seed=None if seed is None else mixed_seed(seed, number),
+        )
 
 
 def geometry_of(attention: Any, batch: int, length: int) -> Geometry:
@@ -120,23 +128,27 @@ def add_lsh_attention(
 def add_feed_forward(module: Any, index: int, run: Pass, stream: Tensor, inputs: Tensor) -> Tensor:
     """The stream plus two dense layers. Both (B, L, M)."""
     inner, outer = module.dense, module.output
-    weight, bias = inner.dense.weight.to(run.dtype), inner.dense.bias.to(run.dtype)
-    outer_bias = outer.dense.bias.to(run.dtype)
-    results = []
-    for number, (stream_part, part) in enumerate(token_parts(stream, inputs)):
-        dropout = run.dropout(inner.dropout, index, HIDDEN, number)
-        hidden = _normed_dense(module.layer_norm, weight, part, bias)
-        hidden = relu_dropped_(hidden, dropout)
-        outer_weight = (outer.dense.weight * dropout.scale).to(run.dtype)
-        dropout = run.dropout(outer.dropout, index, FEED_FORWARD, number)
-        results.append(DenseAdd.apply(stream_part, hidden, outer_weight, outer_bias, dropout))
-    result = torch.cat(results) if len(results) > 1 else results[0]
-    return result.view(stream.shape)
+
+    def add(number: int, _: slice, stream: Tensor, inputs: Tensor) -> Tensor:
+        weight, bias = inner.dense.weight.to(run.dtype), inner.dense.bias.to(run.dtype)
+        outer_bias = outer.dense.bias.to(run.dtype)
+        results = []
+        for block, (stream_part, part) in enumerate(token_parts(stream, inputs)):
+            dropout = run.dropout(inner.dropout, index, HIDDEN, number, block)
+            hidden = _normed_dense(module.layer_norm, weight, part, bias)
+            hidden = relu_dropped_(hidden, dropout)
+            outer_weight = (outer.dense.weight * dropout.scale).to(run.dtype)
+            dropout = run.dropout(outer.dropout, index, FEED_FORWARD, number, block)
+            results.append(DenseAdd.apply(stream_part, hidden, outer_weight, outer_bias, dropout))
+        return torch.cat(results) if len(results) > 1 else results[0]
+
+    rows = [stream.flatten(0, 1), inputs.flatten(0, 1)]
+    parts = parts_of(len(rows[0]), stream.device, TOKENS_FOR_A_THREAD)
+    return compute_side_by_side(add, parts, rows, list(module.parameters())).view(stream.shape)
 
 
-def token_parts(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Parts (TOKENS_AT_A_TIME or fewer, M) of tensors (B, L, M)."""
-    rows = [tensor.flatten(0, 1) for tensor in tensors]
+def token_parts(*rows: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Parts (TOKENS_AT_A_TIME or fewer, M) of rows (N, M)."""
     if len(rows[0]) <= TOKENS_AT_A_TIME:  # splitting would copy every gradient
         return iter([tuple(rows)])
     return zip(*(tensor.split(TOKENS_AT_A_TIME) for tensor in rows), strict=True)

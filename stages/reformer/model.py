@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import ReformerConfig
 
-from stages.reformer.chunked_attention import Causality
+from stages.reformer.hashed_attention import Causality
 from stages.reformer.hashing import bucket_factors, recommended_buckets
 from stages.reformer.language_model import Reformer, Reversible
 from stages.reformer.layers import TOKENS_AT_A_TIME
@@ -20,6 +20,7 @@ __all__ = [
     "Reformer",
     "StockReformer",
     "create_reformer",
+    "hash_buckets",
     "load_reformer",
     "parameter_counts",
     "rows_at_a_time",
@@ -181,6 +182,14 @@ def _fill(model: nn.Module, state: dict[str, Tensor], folder: Path) -> None:
             f"missing, unknown or of another shape, the first {wrong[0]}. Fetch or train it again."
         )
     model.load_state_dict(state)
+
+
+def hash_buckets(model: Reformer | StockReformer) -> int | None:
+    """How many buckets lsh layers hash into; None without such layers."""
+    config = model.config
+    if "lsh" not in config.attn_layers:
+        return None
+    return prod(bucket_factors(getattr(config, "lsh_num_buckets", None) or config.num_buckets))
 
 
 def parameter_counts(model: nn.Module) -> dict[str, int]:

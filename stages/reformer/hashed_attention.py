@@ -1,0 +1,275 @@
+"""Attention over chunks of the order that hashing makes, and who sees whom there.
+
+Read `hash_order` and its two rules first, then `HashedAttention`.
+
+Shapes: B batch, H heads, L length, N = B x L tokens, D head size, R hash rounds, C chunk length,
+W window = C x (1 + chunks before), X all chunks of a batch, one after the other.
+"""
+
+from math import prod
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from stages.reformer.chunked_attention import (
+    MASKED,
+    ONLY_ITSELF,
+    Attended,
+    Geometry,
+    add_over_windows,
+    attend,
+    score_gradients,
+    windows,
+)
+from stages.reformer.dropout import Dropout
+from stages.reformer.hashing import hash_vectors
+
+Causality = Literal["strict", "published"]
+
+
+class HashRule(NamedTuple):
+    """How an lsh layer hashes and who sees whom."""
+
+    rotations: Tensor  # H D R S
+    factors: tuple[int, ...]  # of the number of buckets
+    causality: Causality
+    real: Tensor | None  # (B, L), False where a token is padding
+
+
+class HashOrder(NamedTuple):
+    """The order of (round, bucket, position): chunks are cut from it."""
+
+    rows: Tensor  # B H K, rows of (N*H, ...) in sorted order; K = R*L, and a chunk to wrap around
+    ranks: Tensor  # N H R, where in the sorted rows a token of a head is
+    scores: Tensor  # X C W, to be added to the product
+    itself: Tensor | None  # X C W, where a score has to be set to ONLY_ITSELF afterwards
+
+
+def hash_order(
+    buckets: Tensor, rule: HashRule, geometry: Geometry, dtype: torch.dtype
+) -> HashOrder:
+    """Sort positions and say who sees whom. Buckets: (B, H, R, L)."""
+    batch, heads, rounds, length = buckets.shape
+    device = buckets.device
+    sorted_buckets, order = torch.sort(buckets, dim=-1, stable=True)
+    wrap = geometry.before * geometry.chunk if rule.causality == "published" else 0
+    flat = order.flatten(2)  # B H R*L
+    flat = torch.cat([flat[..., flat.shape[-1] - wrap :], flat], dim=-1)  # B H K
+    span = flat.shape[-1]
+    text = torch.arange(batch, device=device).view(-1, 1, 1)
+    head = torch.arange(heads, device=device).view(-1, 1)
+    rows = (text * length + flat) * heads + head
+    first = (text * heads + head) * span + wrap + torch.arange(rounds, device=device) * length
+    rank = torch.arange(length, device=device) + first.unsqueeze(-1)  # B H R L
+    ranks = torch.empty_like(order).scatter_(-1, order, rank.expand_as(order))
+    ranks = ranks.permute(0, 3, 1, 2).reshape(batch * length, heads, rounds)
+    if rule.causality == "strict":
+        return HashOrder(rows, ranks, strict_scores(sorted_buckets, geometry, dtype), None)
+    scores, itself = published_scores(flat, rule.real, geometry, dtype)
+    return HashOrder(rows, ranks, scores, itself if rounds > 1 else None)
+
+
+def strict_scores(sorted_buckets: Tensor, geometry: Geometry, dtype: torch.dtype) -> Tensor:
+    """A query sees the last `before` x C items before it in its own bucket: only the past.
+
+    Which earlier items share a bucket depends on nothing later, and within a bucket the order is
+    by position; so what a query sees does not either. How the order is cut into chunks depends
+    on the future, but a window always holds all of what is seen.
+
+    Args:
+        sorted_buckets: (B, H, R, L), ascending.
+        geometry: of the chunks.
+        dtype: of the scores.
+
+    Returns:
+        (X, C, W)
+    """
+    chunk, device = geometry.chunk, sorted_buckets.device
+    lead = geometry.before * chunk
+    rank = torch.arange(sorted_buckets.shape[-1], device=device)
+    begins = F.pad(sorted_buckets.diff(dim=-1) != 0, (1, 0))  # B H R L
+    bucket_start = torch.cummax(rank * begins, dim=-1).values
+    lowest = torch.maximum(bucket_start, rank - lead) - (rank // chunk * chunk - lead)
+    lowest = (lowest * -MASKED).to(dtype).view(-1, chunk, 1)  # X C 1
+    key = torch.arange(geometry.window, device=device)
+    own = torch.arange(chunk, device=device).unsqueeze(-1) + lead
+    past = torch.zeros(chunk, geometry.window, device=device, dtype=dtype)
+    past.masked_fill_(key > own, MASKED).masked_fill_(key == own, ONLY_ITSELF)
+    scores = (key * -MASKED).to(dtype) - lowest  # 0 or more from `lowest` on
+    return torch.minimum(scores, past, out=scores)
+
+
+def published_scores(
+    order: Tensor, real: Tensor | None, geometry: Geometry, dtype: torch.dtype
+) -> tuple[Tensor, Tensor | None]:
+    """The published rule: earlier positions of the window, whatever their bucket. Not causal.
+
+    The windows are cut from the order of all positions, so which earlier ones fall into a query's
+    window depends on how later tokens hash.
+
+    Args:
+        order: (B, H, K) positions, the last chunks before the first ones.
+        real: (B, L), False where a token is padding.
+        geometry: of the chunks.
+        dtype: of the scores.
+
+    Returns:
+        What to add to the scores (X, C, W), and where a query meets itself.
+    """
+    chunk, lead = geometry.chunk, geometry.before * geometry.chunk
+    query = order.float().view(-1, chunk, 1)  # X C 1
+    position = order.float()
+    if real is not None:
+        hidden = ~real[:, None].expand(-1, order.shape[1], -1).gather(-1, order)
+        position = position + hidden * 2.0**23
+    rows = F.pad(position.flatten(), (lead, 0), value=2.0**23)
+    key = windows(rows.unsqueeze(-1), len(query), geometry).transpose(1, 2)  # X 1 W
+    # 0 for an earlier key, -1 for itself, less for a later one
+    scores = (query - 1 - key).clamp_(max=0).mul_(-ONLY_ITSELF)
+    return scores.to(dtype), query == key
+
+
+def unit_keys(queries: Tensor) -> tuple[Tensor, Tensor]:
+    """Keys of shared query/key vectors (rows, D), and the factors (rows, 1) that made them.
+
+    Keys have unit mean square, and are divided by sqrt(D) as scores are elsewhere.
+    """
+    mean_square = queries.float().square().mean(-1, keepdim=True)
+    factor = (mean_square + 1e-6).rsqrt_().mul_(queries.shape[-1] ** -0.5).to(queries.dtype)
+    return queries * factor, factor
+
+
+def add_key_gradients(
+    query_gradient: Tensor, key_gradient: Tensor, keys: Tensor, factor: Tensor
+) -> None:
+    """Add to query_gradient what comes through `unit_keys`; key_gradient is overwritten."""
+    along = (keys * key_gradient).sum(-1, keepdim=True)
+    key_gradient.addcmul_(keys, along, value=-1)
+    query_gradient.addcmul_(key_gradient, factor)
+
+
+class HashedAttention(torch.autograd.Function):
+    """Attention over chunks of the hash order, to heads' outputs (N, H*D)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, projected: Tensor, rule: HashRule, geometry: Geometry, dropout: Dropout,
+        memory: list[Tensor],
+    ) -> Tensor:  # fmt: skip
+        """Attend; projected (N, H*2*D) are each head's shared query/keys, then its values.
+
+        `memory` keeps the buckets for a second run in the backward pass, which could round
+        otherwise and hash differently.
+        """
+        projected = projected.view(-1, 2 * geometry.size)  # N*H 2*D
+        if not memory:
+            memory.append(_buckets(projected, rule, geometry))
+        order = hash_order(memory[0], rule, geometry, projected.dtype)
+        lead, chosen = geometry.before * geometry.chunk, order.rows.flatten()
+        gathered = projected.new_zeros(lead + len(chosen), 2 * geometry.size)
+        torch.index_select(projected, 0, chosen, out=gathered[lead:])
+        keys, factor = unit_keys(gathered[:, : geometry.size])
+        queries, key_windows, value_windows = _sorted_views(gathered, keys, geometry)
+        sorted_output = projected.new_empty(queries.shape)
+        rounds = order.ranks.shape[-1]
+        attended = attend(
+            order.scores, queries, key_windows, value_windows, sorted_output, dropout,
+            rounds=rounds, itself=order.itself,
+        )  # fmt: skip
+        output, weights = combine_rounds(sorted_output.flatten(0, 1), attended.sums, order.ranks)
+        output = output.view(-1, geometry.heads * geometry.size)
+        ctx.geometry, ctx.itself = geometry, order.itself
+        ctx.save_for_backward(
+            gathered, keys, factor, output, weights, chosen, order.ranks,
+            *attended[:2],
+        )  # fmt: skip
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradient of projected."""
+        geometry: Geometry = ctx.geometry
+        gathered, keys, factor, output, weights, chosen, ranks, *found = ctx.saved_tensors
+        probabilities, kept = found
+        attended = Attended(probabilities, kept, weights)
+        queries, key_windows, value_windows = _sorted_views(gathered, keys, geometry)
+        inner = (gradient * output).view(-1, geometry.size).sum(-1, keepdim=True)
+        inner = _sort_gradient(inner, chosen, ranks, weights).view(*queries.shape[:2], 1)
+        gradient = _sort_gradient(gradient.view(-1, geometry.size), chosen, ranks, weights)
+        gradient = gradient.view(queries.shape)
+        scores = score_gradients(attended, value_windows, gradient, inner)
+        if ctx.itself is not None:
+            scores.masked_fill_(ctx.itself, 0)
+        sorted_gradient = torch.empty_like(gathered[gathered.shape[0] - len(chosen) :])
+        for_queries, for_values = sorted_gradient.split(geometry.size, dim=1)
+        for_keys = torch.empty_like(for_queries)
+        torch.bmm(scores, key_windows, out=for_queries.view(queries.shape))
+        add_over_windows(for_keys, scores, queries, geometry)
+        add_over_windows(for_values, attended.kept, gradient, geometry)
+        lead = geometry.before * geometry.chunk
+        add_key_gradients(for_queries, for_keys, keys[lead:], factor[lead:])
+        for_projected = _unsort_gradient(sorted_gradient, chosen, ranks)
+        return for_projected.view(len(output), -1), None, None, None, None
+
+
+def _buckets(projected: Tensor, rule: HashRule, geometry: Geometry) -> Tensor:
+    """Buckets (B, H, R, L) of the shared query/keys in projected (N*H, 2*D)."""
+    vectors = projected.view(-1, geometry.heads, 2 * geometry.size)[..., : geometry.size]
+    buckets = hash_vectors(vectors.transpose(0, 1), rule.rotations, rule.factors)  # H N R
+    rounds = buckets.shape[-1]
+    buckets = buckets.view(geometry.heads, geometry.batch, geometry.length, rounds)
+    buckets = buckets.permute(1, 0, 3, 2)
+    if rule.real is not None:  # padding gets a bucket of its own, the last
+        buckets = buckets.masked_fill(~rule.real[:, None, None], prod(rule.factors))
+    return buckets.contiguous()
+
+
+def _sorted_views(gathered: Tensor, keys: Tensor, geometry: Geometry) -> tuple[Tensor, ...]:
+    """Queries (X, C, D), and windows (X, W, D) of keys and values, in sorted order."""
+    shared, values = gathered.split(geometry.size, dim=1)
+    queries = shared[geometry.before * geometry.chunk :].unflatten(0, (-1, geometry.chunk))
+    chunks = len(queries)
+    return queries, windows(keys, chunks, geometry), windows(values, chunks, geometry)
+
+
+def combine_rounds(rows: Tensor, sums: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
+    """Bring sorted rows (X*C, D) back to (N*H, D), weighing rounds by the mass that each found.
+
+    Returns:
+        The rows and the weights (N*H, R), empty for a single round.
+    """
+    found = rows.index_select(0, ranks.flatten())
+    if ranks.shape[-1] == 1:
+        return found, sums
+    sums = sums.flatten().index_select(0, ranks.flatten()).view(-1, ranks.shape[-1])
+    weights = round_weights(sums).to(rows.dtype)
+    found = torch.bmm(weights.unsqueeze(1), found.view(*weights.shape, -1))
+    return found.squeeze(1), weights
+
+
+def round_weights(sums: Tensor) -> Tensor:
+    """The share of each round (..., R) in a query's attention, by the scores' log-sum-exp.
+
+    Not softmax: where a query has only itself in every round, stock's rounding at -1e5 shows.
+    """
+    return torch.exp(sums - sums.logsumexp(-1, keepdim=True))
+
+
+def _sort_gradient(rows: Tensor, chosen: Tensor, ranks: Tensor, weights: Tensor) -> Tensor:
+    """Rows (N*H, D) in sorted order (X*C, D), weighed by round, zero for chunks to wrap around."""
+    found = rows.index_select(0, chosen)
+    if len(chosen) == ranks.numel() and ranks.shape[-1] == 1:
+        return found
+    weights = weights if weights.numel() else rows.new_ones(ranks.numel())
+    factor = rows.new_zeros(len(chosen)).index_copy_(0, ranks.flatten(), weights.flatten())
+    return found.mul_(factor.unsqueeze(-1))
+
+
+def _unsort_gradient(rows: Tensor, chosen: Tensor, ranks: Tensor) -> Tensor:
+    """The sum (N*H, D) of all sorted rows (X*C, D) that a token was copied to."""
+    if len(chosen) == ranks.numel() and ranks.shape[-1] == 1:
+        return rows.index_select(0, ranks.flatten())
+    total = rows.new_zeros(ranks.shape[0] * ranks.shape[1], rows.shape[1])
+    return total.index_add_(0, chosen, rows)

@@ -1,0 +1,71 @@
+"""`implementation` decides whose model the stages train and score."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from stages import evaluate, finetune
+from stages.reformer.model import Reformer, StockReformer, create_reformer
+from stages.study.layout import BASES
+from stages.study.outputs import read_json
+from stages.study.params import load_params
+from stages.text.splits import Split
+from stages.text.tokens import Tokens
+from stages.text.windows import contiguous
+from stages.training.trainer import train
+from tests.reformer_example import VOCABULARY, small_config
+
+RUN = "news-128"
+STOCK = {"implementation": "transformers", "positions": "learned", "lsh_causality": "published"}
+
+
+class Pieces:
+    """Stands in for a tokenizer."""
+
+    def unk_id(self) -> int:
+        """The piece that no text here has."""
+        return 0
+
+
+def short_split(*_: Any) -> Split:
+    ids, starts = np.random.default_rng(0).integers(1, VOCABULARY, 640), np.array([0])
+    tokens = Tokens(ids.astype(np.uint8), np.ones(640, np.uint8), starts, starts)
+    return Split(tokens, contiguous(640, 128, every_token=True), 128, "contiguous")
+
+
+@pytest.mark.parametrize(("options", "kind"), [({}, Reformer), (STOCK, StockReformer)])
+def test_stages_train_and_score_the_chosen_implementation(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: dict[str, str], kind: type
+) -> None:
+    params = load_params()
+    run = params.runs[RUN].model_copy(update={"attention": options})
+    params = params.model_copy(update={"runs": {RUN: run}})
+    seen: list[type] = []
+
+    def watched(function: Any) -> Any:
+        def call(model: Any, *arguments: Any) -> Any:
+            seen.append(type(model))
+            return function(model, *arguments)
+
+        return call
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(finetune, "train", watched(train))
+    monkeypatch.setattr(evaluate, "score", watched(evaluate.score))
+    monkeypatch.setattr(evaluate, "load_tokenizer", lambda _: Pieces())
+    for stage in (finetune, evaluate):
+        monkeypatch.setattr(stage, "load_split", short_split)
+    base = BASES / run.model
+    torch.manual_seed(0)
+    config = small_config(axial_pos_embds=True, axial_pos_shape=(4, 64))
+    create_reformer(config).save_pretrained(base)
+    (base / "spiece.model").touch()
+
+    finetune.finetune(RUN, params)
+    evaluate.evaluate(RUN, params, tmp_path / "scores.json")
+    assert seen
+    assert set(seen) == {kind}
+    assert read_json(tmp_path / "scores.json")["test"]["perplexity"] > 1
