@@ -21,7 +21,7 @@ float32 reach 310 GFLOP/s: no second forward pass, masks of random bytes instead
 draws, windows that are views of one buffer, rows gathered by index_select, and gradients by hand,
 which need half of the passes over memory. Then, a thread for each part of the batch instead of
 all threads for each operation: 1.3 to 1.4 times as many tokens/s on a busy machine (16 x 256:
-4,400 before, 6,000 after; 4 x 128: 3,000 and 3,900), where threads waited for each other most,
+4,400 before, 6,000 after), where threads waited for each other most,
 and 1.07 to 1.13 times at its quietest (16 x 256: 11,400 and 12,200; 16 x 2,048: 11,600 and
 13,000). On one core products are two thirds of what is left.
 
@@ -38,6 +38,8 @@ What was tried and did not pay, in the same place:
 - The whole feed-forward layer as one function, block by block: of 128, 256, 512, 1,024 and 4,096
   tokens 352, 358, 350, 351 and 353 ms of processor time for 8 x 256 on one core, against 326 to
   347 ms layer by layer.
+- A thread for each part of batches of less than 2,048 tokens: 6,400 tokens/s against 7,200 at
+  4 x 128 on a nearly idle machine, as Python runs in one thread at a time.
 - The C library's thresholds raised such that it keeps all memory (MALLOC_TRIM_THRESHOLD_,
   MALLOC_MMAP_THRESHOLD_): half of the page faults, which are 3 % of the time; no difference.
 - float16 products: float32's rate (190 GFLOP/s on a core that reaches 180), so nothing to gain.

@@ -76,8 +76,9 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def set_threads() -> Iterator[Callable[[int], None]]:
-    """Sets torch's number of threads until the test ends."""
+def set_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
+    """Sets torch's number of threads until the test ends; each takes even a few tokens."""
+    monkeypatch.setattr("stages.reformer.side_by_side.TOKENS_FOR_A_THREAD", 30)
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)

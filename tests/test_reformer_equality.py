@@ -186,10 +186,9 @@ def test_texts_side_by_side_equal_one_pass(
 
 @pytest.mark.parametrize("reversible", ["off", "on"])
 def test_tokens_of_one_text_side_by_side_equal_one_pass(
-    set_threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch, reversible: str
+    set_threads: Callable[[int], None], reversible: str
 ) -> None:
     model, ids = small_reformer(reversible=reversible, **NO_DROPOUT).train(), random_ids(1, 80)
-    monkeypatch.setattr(layers, "TOKENS_FOR_A_THREAD", 30)
     set_threads(1)
     logits, gradients = logits_and_gradients(model, ids, None)
     set_threads(2)

@@ -283,8 +283,10 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
             streams = self._run_layers(part_run, part, recompute)
             return self._head(part_run, run.dtype, streams, length, logits_to_keep)
 
-        least = len(embedded) if run.cache else 1  # a cache is of the whole batch
-        parts = parts_of(len(embedded), embedded.device, least)
+        parts = [slice(None)]  # a cache is of the whole batch
+        if run.cache is None:
+            batch, tokens, _ = embedded.shape
+            parts = parts_of(batch, tokens, embedded.device)
         used = [*self.reformer.encoder.parameters(), *self.lm_head.parameters()]
         return compute_side_by_side(part_logits, parts, [embedded], used)
 

@@ -21,9 +21,6 @@ TOKENS_AT_A_TIME = 8192
 """In feed-forward layers and the head. Larger temporaries would cross 32 MiB, where the C library
 asks the system for memory each time, and fetching it costs more than the arithmetic."""
 
-TOKENS_FOR_A_THREAD = 1024
-"""Fewer of one text are not worth a thread of their own."""
-
 PROBABILITIES, ATTENTION, HIDDEN, FEED_FORWARD, WORDS, POSITIONS, HEAD = range(7)
 """Where dropout happens."""
 
@@ -143,7 +140,7 @@ def add_feed_forward(module: Any, index: int, run: Pass, stream: Tensor, inputs:
         return torch.cat(results) if len(results) > 1 else results[0]
 
     rows = [stream.flatten(0, 1), inputs.flatten(0, 1)]
-    parts = parts_of(len(rows[0]), stream.device, TOKENS_FOR_A_THREAD)
+    parts = parts_of(len(rows[0]), 1, stream.device)
     return compute_side_by_side(add, parts, rows, list(module.parameters())).view(stream.shape)
 
 

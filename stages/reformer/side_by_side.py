@@ -22,9 +22,14 @@ Compute = Callable[..., Tensor]
 """From a part's number, its slice and its rows of each input to its rows of the outputs."""
 
 
-def parts_of(rows: int, device: torch.device, least: int = 1) -> list[slice]:
-    """As many parts of the rows as torch has threads, on the CPU, but of `least` rows or more."""
+TOKENS_FOR_A_THREAD = 1024
+"""Fewer are not worth a thread: Python runs in one thread at a time."""
+
+
+def parts_of(rows: int, tokens: int, device: torch.device) -> list[slice]:
+    """As many parts as torch has threads, on the CPU, of enough rows of so many tokens each."""
     threads = torch.get_num_threads()
+    least = -(-TOKENS_FOR_A_THREAD // tokens)
     if device.type != "cpu" or torch.compiler.is_compiling():
         threads = 1
     count = max(1, min(threads, rows // least))
