@@ -33,6 +33,7 @@ def _metrics(study: dict[str, Run]) -> dict[str, Any]:
         "tokens_seen": 4_915_200,
         "parameters": 2_600_000,
         "position_parameters": 100_000,
+        "hash_buckets": 16,
         "final_training_loss": 2.0,
         "final_validation_loss": 2.25,
         "best_validation_loss": 2.125,

@@ -63,6 +63,7 @@ def _training(run: str, history: History) -> dict[str, Any]:
         "best_validation_loss": min((loss for loss in losses if loss is not None), default=None),
         "parameters": history.parameters.total,
         "position_parameters": history.parameters.position_table,
+        "hash_buckets": history.hash_buckets,
     }
 
 

@@ -58,6 +58,7 @@ class History(Record):
     updates: int
     epochs: int | float
     tokens_seen: int
+    hash_buckets: int | None = None
     diverged: bool
     steps: list[Step]
     evaluations: list[Evaluation]

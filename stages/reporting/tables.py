@@ -157,7 +157,7 @@ def _timing_tables(
 def _training_table(training: Mapping[str, Any], runs: Runs) -> Table:
     headers = [
         "run", "updates", "epochs", "tokens seen", "parameters", "of them positions",
-        "final training loss", "final validation loss", "best validation loss",
+        "hash buckets", "final training loss", "final validation loss", "best validation loss",
     ]  # fmt: skip
     rows = [
         [
@@ -167,6 +167,7 @@ def _training_table(training: Mapping[str, Any], runs: Runs) -> Table:
             number(item["tokens_seen"], 0),
             number(item["parameters"], 0),
             number(item["position_parameters"], 0),
+            number(item.get("hash_buckets"), 0),
             number(item["final_training_loss"], 3),
             number(item["final_validation_loss"], 3),
             number(item["best_validation_loss"], 3),
