@@ -134,7 +134,9 @@ def _rounded(value: float | None) -> float | None:
 
 def cards_result(study: MemoryStudy) -> dict[str, Any]:
     """For the rows that `fits` names: what each card can do with the model."""
-    return {name: _fits(study, name) for name in study.fits}
+    with _processes() as pool:
+        found = pool.map(partial(_fits, study), study.fits)
+        return dict(zip(study.fits, found, strict=True))
 
 
 def _fits(study: MemoryStudy, name: str) -> dict[str, Any]:
@@ -150,7 +152,7 @@ def _fits(study: MemoryStudy, name: str) -> dict[str, Any]:
         cards[card_name] = {
             "memory_mib": card.memory_mib,
             "context_mib": card.context_mib,
-            "fits": most >= row.batch_size,
+            "fits": by_batch.fits(row.batch_size, room),
             "longest_sequence": units * length_unit(config),
             "longest_is_limited_by": "positions" if units == by_length.limit else "memory",
             "largest_batch": most,
@@ -171,9 +173,14 @@ def training_result(study: MemoryStudy) -> list[dict[str, Any]]:
         for layers in training.layers
         for length in training.sequence_lengths
     ]
-    start = get_context("fork" if sys.platform == "linux" else "spawn")
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=start) as pool:
+    with _processes() as pool:
         return list(pool.map(_training_point, points))
+
+
+def _processes() -> ProcessPoolExecutor:
+    """A process for each core; a fork has everything imported already."""
+    start = get_context("fork" if sys.platform == "linux" else "spawn")
+    return ProcessPoolExecutor(os.cpu_count(), mp_context=start)
 
 
 def _training_point(point: tuple[MemoryStudy, str, int, int]) -> dict[str, Any]:
