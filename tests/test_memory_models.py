@@ -42,6 +42,10 @@ def test_a_published_config_file_may_hold_more() -> None:
     assert configuration(values, "config.json", strict=False).n_layer == 2
 
 
+def test_what_a_model_reads_undeclared_is_no_unknown_name() -> None:
+    assert configuration({"model_type": "qwen3_moe", "head_dim": 16}, "here").head_dim == 16
+
+
 def test_positions_are_a_reformers_choice() -> None:
     axial = configuration(REFORMER_CP, "here")
     learned = with_positions(axial, "learned", "here")
@@ -63,7 +67,8 @@ def test_the_longest_sequence_follows_from_the_positions() -> None:
     check_length(gpt2, 1024)
     with pytest.raises(StudyError, match="gpt2 has 1024 positions, 1025 tokens are too many"):
         check_length(gpt2, 1025)
-    assert position_limit(configuration({"model_type": "bloom"}, "here")) is None
+    for without in ("bloom", "xlnet"):
+        assert position_limit(configuration({"model_type": without}, "here")) is None
 
 
 def test_another_depth_repeats_the_pattern_of_layers() -> None:

@@ -19,8 +19,9 @@ from stages.study.errors import StudyError
 Config = Any
 """A configuration of transformers (its package has no types)."""
 Positions = Literal["axial", "learned", "own"]
-CHOICES_OF_A_RUN = {"attn_implementation", "use_cache"}
-"""What may stand in a configuration although it is not a property of the model."""
+UNDECLARED = {"attn_implementation", "use_cache", "head_dim"}
+"""What may stand in a configuration although its class does not declare it: choices of a run, and
+what models read all the same."""
 
 
 def configuration(values: Mapping[str, Any], where: str, strict: bool = True) -> Config:
@@ -103,7 +104,7 @@ def position_limit(config: Config) -> int | None:
     if positions_of(config) == "axial":
         return math.prod(int(size) for size in config.axial_pos_shape)
     limit: int | None = getattr(config, "max_position_embeddings", None)
-    return limit
+    return limit if limit is None or limit > 0 else None  # XLNet says -1
 
 
 def check_length(config: Config, sequence_length: int) -> None:
@@ -136,7 +137,7 @@ def build(config: Config, dtype: torch.dtype = torch.float32) -> nn.Module:
 
 def _refuse_unknown(model_type: str, given: Mapping[str, Any]) -> None:
     default = AutoConfig.for_model(model_type)
-    known = {*default.to_dict(), *default.attribute_map, *CHOICES_OF_A_RUN}
+    known = {*default.to_dict(), *default.attribute_map, *UNDECLARED}
     for name in given:
         if name not in known:
             near = get_close_matches(name, known)
