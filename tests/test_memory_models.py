@@ -25,7 +25,11 @@ from tests.memory_example import REFORMER_CP, TINY_GPT2, TINY_REFORMER
         ),
         ({"model_type": "gtp2"}, "did you mean gpt2"),
         ({"model_type": "t5"}, "but it is `t5`"),
-        ({"n_embd": 64}, "but it is `None`"),
+        (
+            {"n_embd": 64},
+            "here: model_type must be a causal language model of transformers, but th",
+        ),
+        ({"model_type": "vit"}, "but it is `vit`"),
         ({"model_type": "gpt2", "n_layers": 3}, "it has no `n_layers`; did you mean n_layer"),
         ({"model_type": "gpt2", "n_layer": "three"}, "'n_layer' expected int"),
     ],
@@ -54,7 +58,7 @@ def test_positions_are_a_reformers_choice() -> None:
     gpt2 = configuration(TINY_GPT2, "here")
     assert with_positions(gpt2, "own", "here") is gpt2
     assert positions_of(gpt2) == "own"
-    with pytest.raises(StudyError, match="here: positions: axial is for Reformers"):
+    with pytest.raises(StudyError, match="here: axial positions are for Reformers"):
         with_positions(gpt2, "axial", "here")
 
 

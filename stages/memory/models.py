@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from stages.study.errors import StudyError
@@ -36,14 +37,8 @@ def configuration(values: Mapping[str, Any], where: str, strict: bool = True) ->
     Raises:
         StudyError: there is no such model type, it is no causal LM, or a value is refused.
     """
-    model_type = str(values.get("model_type"))
-    if model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        near = get_close_matches(model_type, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, cutoff=0.5)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
-        raise StudyError(
-            f"{where}: model_type must be a causal language model of transformers, "
-            f"but it is `{model_type}`{hint}"
-        )
+    model_type = str(values.get("model_type", ""))
+    check_causal(model_type, where)
     given = {name: value for name, value in values.items() if name != "model_type"}
     try:
         if strict:
@@ -53,6 +48,23 @@ def configuration(values: Mapping[str, Any], where: str, strict: bool = True) ->
         raise StudyError(
             f"{where} is not a configuration of {model_type}: {_line(error)}"
         ) from error
+
+
+def check_causal(model_type: str, where: str) -> None:
+    """Refuse what is no causal language model of transformers.
+
+    Raises:
+        StudyError: it is none.
+    """
+    if model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        return
+    asked = f"{where}: model_type must be a causal language model of transformers"
+    if not model_type:
+        raise StudyError(f"{asked}, but there is none")
+    near = get_close_matches(model_type, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, cutoff=0.5)
+    is_another = model_type in CONFIG_MAPPING_NAMES
+    hint = f"; did you mean {' or '.join(near)}?" if near and not is_another else ""
+    raise StudyError(f"{asked}, but it is `{model_type}`{hint}")
 
 
 def with_positions(config: Config, positions: Positions, where: str) -> Config:
@@ -70,7 +82,7 @@ def with_positions(config: Config, positions: Positions, where: str) -> Config:
         return config
     if config.model_type != "reformer":
         raise StudyError(
-            f"{where}: positions: {positions} is for Reformers; write `own` for {config.model_type}"
+            f"{where}: {positions} positions are for Reformers; write `own` for {config.model_type}"
         )
     values = config.to_dict() | {"axial_pos_embds": positions == "axial"}
     return type(config).from_dict(values)

@@ -218,9 +218,11 @@ def _checkpoint(model: nn.Module) -> None:
     enable()
 
 
-def stock_reformer(config: Config, reversible: bool) -> nn.Module:
+def stock_reformer(
+    config: Config, reversible: bool, dtype: torch.dtype = torch.float32
+) -> nn.Module:
     """The Reformer of transformers, reversible as it comes or with plain residual layers."""
-    model = build(config)
+    model = build(config, dtype)
     if not reversible:
         encoder: Any = model.get_submodule("reformer.encoder")
         encoder.forward = MethodType(_plain_residuals, encoder)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -134,9 +135,7 @@ def _rounded(value: float | None) -> float | None:
 
 def cards_result(study: MemoryStudy) -> dict[str, Any]:
     """For the rows that `fits` names: what each card can do with the model."""
-    with _processes() as pool:
-        found = pool.map(partial(_fits, study), study.fits)
-        return dict(zip(study.fits, found, strict=True))
+    return _each(partial(_fits, study), {name: (name,) for name in study.fits})
 
 
 def _fits(study: MemoryStudy, name: str) -> dict[str, Any]:
@@ -167,24 +166,33 @@ def _fits(study: MemoryStudy, name: str) -> dict[str, Any]:
 def training_result(study: MemoryStudy) -> list[dict[str, Any]]:
     """Training memory of every curve at every depth and length, in that order."""
     training = study.training
-    points = [
-        (study, name, layers, length)
+    points = {
+        f"{name}, {layers} layers, length {length}": (name, layers, length)
         for name in training.curves
         for layers in training.layers
         for length in training.sequence_lengths
-    ]
-    with _processes() as pool:
-        return list(pool.map(_training_point, points))
+    }
+    return list(_each(partial(_training_point, study), points).values())
 
 
-def _processes() -> ProcessPoolExecutor:
-    """A process for each core; a fork has everything imported already."""
+def _each(
+    work: Callable[..., dict[str, Any]], asked: Mapping[str, tuple[Any, ...]]
+) -> dict[str, Any]:
+    """The result for each of `asked`, in a process for each core; one that fails says why."""
+    # A fork has everything imported already.
     start = get_context("fork" if sys.platform == "linux" else "spawn")
-    return ProcessPoolExecutor(os.cpu_count(), mp_context=start)
+    found = {}
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=start) as pool:
+        tasks = {name: pool.submit(work, *arguments) for name, arguments in asked.items()}
+        for name, task in tasks.items():
+            try:
+                found[name] = task.result()
+            except StudyError as error:
+                print(f"{name}: {error}", file=sys.stderr)
+    return found
 
 
-def _training_point(point: tuple[MemoryStudy, str, int, int]) -> dict[str, Any]:
-    study, name, layers, length = point
+def _training_point(study: MemoryStudy, name: str, layers: int, length: int) -> dict[str, Any]:
     training = study.training
     curve = training.curves[name]
     trace = trace_training(
