@@ -40,9 +40,11 @@ def arguments() -> Namespace:
     own.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], default="float32")
     own.add_argument("--attention", choices=["sdpa", "eager"])
     own.add_argument("--positions", choices=["axial", "learned", "own"], default="own")
+    own.add_argument("--no-cache", action="store_true", help="without the key/value cache")
     own.add_argument("--training", action="store_true", help="two updates, not one forward pass")
     own.add_argument("--optimizer", choices=["adafactor", "adamw"], default="adafactor")
     own.add_argument("--checkpointing", action="store_true", help="recompute each layer")
+    own.add_argument("--not-reversible", action="store_true", help="keep a Reformer's activations")
     given = parser.parse_args()
     others = given.cards_study or given.training_study or given.config or given.model
     if bool(given.rows) == bool(others):

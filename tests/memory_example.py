@@ -65,6 +65,41 @@ TINY_LLAMA: dict[str, Any] = {
     "vocab_size": 320,
     "attn_implementation": "eager",
 }
+_SMALL: dict[str, Any] = {
+    "num_hidden_layers": 2,
+    "hidden_size": 64,
+    "num_attention_heads": 4,
+    "vocab_size": 320,
+    "attn_implementation": "eager",
+}
+OTHERS: dict[str, dict[str, Any]] = {
+    "bloom": {"model_type": "bloom", **_SMALL},
+    "gemma2": {
+        "model_type": "gemma2",
+        **_SMALL,
+        "intermediate_size": 128,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+    },
+    "gpt_neox": {"model_type": "gpt_neox", **_SMALL, "intermediate_size": 128},
+    "mamba": {"model_type": "mamba", "num_hidden_layers": 2, "hidden_size": 64, "vocab_size": 320},
+    "mistral": {
+        "model_type": "mistral",
+        **_SMALL,
+        "intermediate_size": 128,
+        "num_key_value_heads": 2,
+        "sliding_window": 128,
+    },
+    "mixtral": {
+        "model_type": "mixtral",
+        **_SMALL,
+        "intermediate_size": 128,
+        "num_key_value_heads": 2,
+        "num_local_experts": 4,
+    },
+    "opt": {"model_type": "opt", **_SMALL, "ffn_dim": 128, "dropout": 0.0},
+}
+"""Small models of other families."""
 NO_DROPOUT: dict[str, dict[str, Any]] = {
     "reformer": {
         "hidden_dropout_prob": 0.0,

@@ -8,6 +8,7 @@ from stages.memory.allocator import (
     OutOfGpuMemoryError,
     fits,
     held_at_peak,
+    most_asked_for,
     replay,
     round_request,
     segment_size,
@@ -146,3 +147,10 @@ def test_what_is_held_at_the_peak_adds_up_to_it() -> None:
     # Request 0 keeps its whole segment; 2 is gone when 3 comes, which makes the peak.
     assert held == {0: 20 * MIB, 1: 512, 3: 7 * MIB}
     assert sum(held.values()) == replay(sizes, events).peak_allocated
+
+
+def test_no_fewer_bytes_are_reserved_than_are_asked_for_at_once() -> None:
+    sizes, events = [19 * MIB, 100, 3 * MIB, 7 * MIB], [0, 1, 2, ~2, 3, ~3]
+    assert most_asked_for(sizes, events) == 26 * MIB + 512
+    assert replay(sizes, events).peak_reserved == 42 * MIB
+    assert most_asked_for([], []) == 0

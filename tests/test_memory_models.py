@@ -25,7 +25,11 @@ from tests.memory_example import REFORMER_CP, TINY_GPT2, TINY_REFORMER
         ),
         ({"model_type": "gtp2"}, "did you mean gpt2"),
         ({"model_type": "t5"}, "but it is `t5`"),
-        ({"n_embd": 64}, "but it is `None`"),
+        (
+            {"n_embd": 64},
+            "here: model_type must be a causal language model of transformers, but th",
+        ),
+        ({"model_type": "vit"}, "but it is `vit`"),
         ({"model_type": "gpt2", "n_layers": 3}, "it has no `n_layers`; did you mean n_layer"),
         ({"model_type": "gpt2", "n_layer": "three"}, "'n_layer' expected int"),
     ],
@@ -42,6 +46,10 @@ def test_a_published_config_file_may_hold_more() -> None:
     assert configuration(values, "config.json", strict=False).n_layer == 2
 
 
+def test_what_a_model_reads_undeclared_is_no_unknown_name() -> None:
+    assert configuration({"model_type": "qwen3_moe", "head_dim": 16}, "here").head_dim == 16
+
+
 def test_positions_are_a_reformers_choice() -> None:
     axial = configuration(REFORMER_CP, "here")
     learned = with_positions(axial, "learned", "here")
@@ -50,7 +58,7 @@ def test_positions_are_a_reformers_choice() -> None:
     gpt2 = configuration(TINY_GPT2, "here")
     assert with_positions(gpt2, "own", "here") is gpt2
     assert positions_of(gpt2) == "own"
-    with pytest.raises(StudyError, match="here: positions: axial is for Reformers"):
+    with pytest.raises(StudyError, match="here: axial positions are for Reformers"):
         with_positions(gpt2, "axial", "here")
 
 
@@ -63,7 +71,8 @@ def test_the_longest_sequence_follows_from_the_positions() -> None:
     check_length(gpt2, 1024)
     with pytest.raises(StudyError, match="gpt2 has 1024 positions, 1025 tokens are too many"):
         check_length(gpt2, 1025)
-    assert position_limit(configuration({"model_type": "bloom"}, "here")) is None
+    for without in ("bloom", "xlnet"):
+        assert position_limit(configuration({"model_type": without}, "here")) is None
 
 
 def test_another_depth_repeats_the_pattern_of_layers() -> None:

@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Callable, Iterator
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from stages.memory.trace import GRADIENTS, KINDS, OPTIMIZER, POSITIONS, Trace
 from stages.study.errors import StudyError
 from tests.memory_example import (
     NO_DROPOUT,
+    OTHERS,
     PUBLISHED,
     TINY_GPT2,
     TINY_LLAMA,
@@ -37,6 +39,8 @@ from tests.memory_example import (
 
 CONTEXT_MIB = 919
 """The one constant: what the study's GPU held beside the allocator's memory."""
+GENERATOR_STATE = 5056
+"""Bytes that checkpointing keeps of the CPU's random generator, layer by layer; of a GPU's, 16."""
 SCALARS = 256
 """Bytes of a few tensors of one number, which a CPU makes where a GPU gets an argument."""
 STUDY = memory_study()
@@ -131,6 +135,7 @@ INFERENCE = {
     "gpt2 without cache": (TINY_GPT2 | {"use_cache": False}, build),
     "gpt2 of 2021": (TINY_GPT2, build_as_in_2021),
     "llama": (TINY_LLAMA, build),
+    **{name: (values, build) for name, values in OTHERS.items()},
 }
 
 
@@ -160,23 +165,31 @@ TRAINING: dict[str, Callable[[], nn.Module]] = {
     "reversible": partial(stock_reformer, with_depth(without_dropout(TINY_REFORMER), 2, 256), True),
     "plain": partial(stock_reformer, with_depth(without_dropout(TINY_REFORMER), 2, 256), False),
     "gpt2": partial(build, without_dropout(TINY_GPT2)),
+    "mixtral": partial(build, configuration(OTHERS["mixtral"], "test")),
+    "mistral": partial(build, configuration(OTHERS["mistral"], "test")),
 }
 
 
 @pytest.mark.parametrize(
-    ("name", "optimizer"),
+    ("name", "optimizer", "checkpointing"),
     [
-        ("reversible", "adafactor"),
-        ("reversible", "adamw"),
-        ("plain", "adafactor"),
-        ("gpt2", "adafactor"),
-        ("gpt2", "adamw"),
+        ("reversible", "adafactor", False),
+        ("reversible", "adamw", False),
+        ("plain", "adafactor", False),
+        ("plain", "adamw", False),
+        ("gpt2", "adafactor", False),
+        ("gpt2", "adamw", False),
+        ("gpt2", "adafactor", True),
+        ("mistral", "adamw", True),
+        ("mixtral", "adafactor", False),
     ],
 )
-def test_training_is_what_torch_counts(name: str, optimizer: Any) -> None:
+def test_training_is_what_torch_counts(name: str, optimizer: Any, checkpointing: bool) -> None:
     batch_size, length = 4, 256
     builder = TRAINING[name]
-    model = builder().train()
+    model: Any = builder().train()
+    if checkpointing:
+        model.activation_checkpointing_enable()
     stepper = make_optimizer(optimizer, model)
 
     def work() -> None:
@@ -189,7 +202,9 @@ def test_training_is_what_torch_counts(name: str, optimizer: Any) -> None:
             stepper.zero_grad(set_to_none=True)
 
     counted = bytes_counted_by_torch(work) + placed(model)
-    trace = trace_training(builder, batch_size, length, optimizer)
+    if checkpointing:
+        counted -= GENERATOR_STATE * model.config.num_hidden_layers
+    trace = trace_training(builder, batch_size, length, optimizer, checkpointing)
     assert bytes_in_use(trace) == pytest.approx(counted, abs=SCALARS)
     prediction = predict(trace)
     assert sum(prediction.kinds.values()) == prediction.allocated
@@ -253,6 +268,30 @@ def test_checkpointing_takes_less_and_is_refused_where_there_is_none() -> None:
     reformer = with_depth(configuration(TINY_REFORMER, "test"), 2, 128)
     with pytest.raises(StudyError, match="ReformerModelWithLMHead has no gradient checkpointing"):
         trace_training(partial(build, reformer), 2, 128, checkpointing=True)
+
+
+def test_what_is_not_made_on_the_default_device_is_predicted_too() -> None:
+    # torch.normal with a size, as DiffLlama calls it, does not heed it.
+    class Stray(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.empty(64))
+            self.stray = nn.Parameter(torch.normal(0, 1, size=(64,)))
+            assert self.stray.device.type == "cpu"
+
+        def forward(self, tokens: torch.Tensor, **_: Any) -> Any:
+            return SimpleNamespace(loss=(self.weight * self.stray).sum() * tokens.shape[1])
+
+    assert predict(trace_training(Stray, 1, 64)).weights == 2 * 512
+
+
+def test_a_model_that_looks_at_values_is_one_clear_message() -> None:
+    class Looks(nn.Module):
+        def forward(self, tokens: torch.Tensor) -> Any:
+            return tokens.tolist()
+
+    with pytest.raises(StudyError, match="1 x 64 tokens: what it does depends on the values"):
+        trace_inference(Looks, 1, 64)
 
 
 def test_half_the_precision_is_half_the_memory() -> None:

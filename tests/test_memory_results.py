@@ -89,7 +89,7 @@ def test_a_row_that_asks_for_what_its_model_has_not_says_so() -> None:
         fits=[],
     )
     whys = {name: row_result(study, name)["why"] for name in rows}
-    assert "memory.rows.positions: positions: axial is for Reformers" in whys["positions"]
+    assert "memory.rows.positions: axial positions are for Reformers" in whys["positions"]
     assert "memory.rows.allocations: allocations: 2021 is for" in whys["allocations"]
     assert "memory.models.broken" in whys["key"]
     assert "did you mean hidden_size" in whys["key"]
@@ -108,12 +108,6 @@ def test_cards_are_told_apart() -> None:
     assert small["largest_batch"] < colab["largest_batch"]
     assert small["longest_sequence"] == 4096
     assert small["longest_is_limited_by"] == "positions"
-    with pytest.raises(StudyError, match="4096 positions"):
-        cards_result(memory_study(fits=["too-long"]))
-    study = memory_study(cards={"colab": {"memory_mib": 549, "context_mib": 500}})
-    tight = cards_result(study)["tiny"]["cards"]["colab"]
-    assert tight["longest_is_limited_by"] == "memory"
-    assert tight["longest_sequence"] % 64 == 0
 
 
 def test_the_training_study_has_a_point_for_every_curve_depth_and_length() -> None:
@@ -179,6 +173,21 @@ def test_an_unknown_row_writes_nothing(command: Any) -> None:
     with pytest.raises(StudyError, match=r"memory\.rows\.tyni"):
         command("tyni")
     assert not Path("data").exists()
+
+
+def test_what_fails_in_a_study_leaves_the_others_alone(capfd: pytest.CaptureFixture[str]) -> None:
+    values = memory_values()
+    training = values["training"] | {"sequence_lengths": [128, 100]}
+    study = memory_study(fits=["too-long", "tiny"], training=training)
+    assert list(cards_result(study)) == ["tiny"]
+    points = training_result(study)
+    assert [(point["curve"], point["sequence_length"]) for point in points] == [
+        *[("reversible", 128)] * 2,
+        *[("gpt2", 128), ("gpt2", 100)] * 2,
+    ]
+    said = capfd.readouterr().err
+    assert "too-long: reformer has 4096 positions" in said
+    assert "reversible, 4 layers, length 100: the model does not run on 2 x 100 tokens" in said
 
 
 def test_the_studies_are_files_of_their_own(command: Any) -> None:
@@ -254,3 +263,27 @@ def test_a_file_that_is_no_configuration_is_one_clear_message(command: Any) -> N
     Path("broken.json").write_text("{")
     with pytest.raises(StudyError, match=r"broken\.json is not JSON"):
         command("--config", "broken.json")
+
+
+def test_a_cache_and_reversible_layers_are_choices(
+    command: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def peak(config: dict[str, Any], *words: str) -> float:
+        Path("config.json").write_text(json.dumps(config))
+        command("--config", "config.json", "--card", "small", "--sequence-length", "1024", *words)
+        line = next(line for line in capsys.readouterr().out.splitlines() if "allocated" in line)
+        return float(line.split()[-1])
+
+    deep = TINY_REFORMER | {"attn_layers": ["local", "lsh"] * 4, "axial_pos_embds": False}
+    assert peak(TINY_GPT2, "--no-cache") < peak(TINY_GPT2)
+    assert peak(deep, "--training", "--not-reversible") > 2 * peak(deep, "--training")
+    with pytest.raises(StudyError, match="--not-reversible is for Reformers, not for gpt2"):
+        peak(TINY_GPT2, "--not-reversible")
+
+
+def test_a_named_model_must_be_a_causal_language_model(command: Any) -> None:
+    folder = Path("other")
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": "t5"}))
+    with pytest.raises(StudyError, match=r"--model \./other: model_type must be .* it is `t5`"):
+        command("--model", "./other")

@@ -5,7 +5,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from stages.memory.rows import row_result
-from stages.reporting.memory_tables import PREDICTED_ONLY, memory_tables, series_names
+from stages.reporting.memory_tables import LITERALLY, PREDICTED_ONLY, memory_tables, series_names
 from stages.reporting.published import load_published
 from stages.reporting.results import MemoryRow
 from stages.reporting.table import Table
@@ -154,10 +154,13 @@ def test_cards_stand_down_and_models_across() -> None:
     shown = tables(memory, cards)
     assert shown["memory-batch"].headers[3:] == ["m, length 256", "gpt2, length 1024"]
     assert shown["memory-batch"].rows == [["T4", "16,384", "512", "1,050", "1,050"]]
-    assert shown["memory-batch"].notes == []
+    assert shown["memory-batch"].notes == [LITERALLY]
     assert shown["memory-longest"].headers[3:] == ["m, batch 16", "gpt2, batch 16"]
     assert shown["memory-longest"].rows == [["T4", "16,384", "512", "4,096", "1,024 ‡"]]
-    assert shown["memory-longest"].notes == ["‡ all the positions that the model has."]
+    assert shown["memory-longest"].notes == [
+        LITERALLY,
+        "‡ all the positions that the model has.",
+    ]
 
 
 def test_training_has_a_row_a_model_and_depth() -> None:

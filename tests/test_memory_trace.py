@@ -117,13 +117,13 @@ def test_attention_keeps_no_weights() -> None:
 
 
 def test_nothing_is_left_behind() -> None:
-    functions = F.dropout, F.scaled_dot_product_attention
+    functions = F.dropout, F.scaled_dot_product_attention, F.grouped_mm
     state = torch.random.get_rng_state()
     with on_meta(scalar=0) as tracker, tracker.watching():
         torch.manual_seed(7)
         assert not gc.isenabled()
     assert gc.isenabled()
-    assert (F.dropout, F.scaled_dot_product_attention) == functions
+    assert (F.dropout, F.scaled_dot_product_attention, F.grouped_mm) == functions
     assert torch.equal(torch.random.get_rng_state(), state)
     assert torch.zeros(1).device.type == "cpu"
 

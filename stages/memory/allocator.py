@@ -9,6 +9,7 @@ from the best fitting free block, and the rest of a block is split off and merge
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 MIB = 2**20
 
@@ -190,6 +191,17 @@ def fits(sizes: Sequence[int], events: Sequence[int], capacity: int) -> bool:
     except OutOfGpuMemoryError:
         return False
     return True
+
+
+def most_asked_for(sizes: Sequence[int], events: Sequence[int]) -> int:
+    """The most bytes that a recorded sequence asks for at once; no allocator reserves fewer.
+
+    Args:
+        sizes: as for `replay`.
+        events: as for `replay`.
+    """
+    rounded = [round_request(size) for size in sizes]
+    return max(accumulate(rounded[e] if e >= 0 else -rounded[~e] for e in events), default=0)
 
 
 def held_at_peak(sizes: Sequence[int], events: Sequence[int]) -> dict[int, int]:

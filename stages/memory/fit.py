@@ -1,9 +1,13 @@
 """What fits a card: the longest sequence and the largest batch, by search.
 
+The largest that fits is meant literally: nothing larger does. Smaller ones may not, as memory does
+not only grow: whether a request still fits into what an earlier one left depends on how its size is
+rounded, and near the limit it may be only every other length that runs.
+
 A search asks the same question for many shapes and cards. Where a model does the same operations
 for every shape, each request is a polynomial of degree two in the number of units (sequences of a
-batch, or chunks of a sequence), so three recorded runs give all the others exactly; a fourth proves
-it, and if it does not, every shape is recorded by itself.
+batch, or chunks of a sequence), so three recorded runs give all the others exactly; a fourth, far
+away, proves it, and if it does not, every shape is recorded by itself.
 """
 
 import math
@@ -11,16 +15,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from stages.memory.allocator import MIB, fits, replay
+from stages.memory.allocator import MIB, fits, most_asked_for, replay
 from stages.memory.models import Config, position_limit, positions_of
 from stages.memory.trace import Trace
 
 FIRST = 2
 """The smallest number of units that is extrapolated: one chunk alone takes a shorter way."""
-PROOF = 40
-"""The number of units at which the extrapolation is compared with a recorded run."""
+PROOF = 4
+"""So many times farther than needed is the run that proves an extrapolation."""
+EXACT = 4096
+"""Up to this many units each is tried; of more, one in so many thousands."""
 OFFSETS = (0, 1, -1, 4, -4, 16, -16)
 """Where to look around a guess, before halving what is left: a recorded run costs most."""
+ABOVE = 4
+"""How far above a run that fits others are recorded, where nothing is extrapolated."""
 LENGTH_UNIT = 64
 """Lengths are searched in steps of this many tokens where a model does not ask for more."""
 
@@ -37,15 +45,53 @@ class Shapes:
     record: Callable[[int], Trace]
     limit: int | None
     _recorded: dict[int, Trace] = field(default_factory=dict)
+    _proven: int = 0
+    _refuted: float = math.inf
 
     def largest(self, capacity: int) -> int:
-        """The largest number of units that fits.
+        """The largest number of units that fits; 0 if none does.
+
+        Beyond EXACT units it may be missed by a few in EXACT. Where runs cannot be extrapolated,
+        it is one that fits while the next few do not.
 
         Args:
             capacity: bytes that the allocator may reserve.
         """
+        bound = self._bound(capacity)
+        if bound is None:
+            return self._by_halving(capacity)
+        stride = bound // EXACT | 1  # odd, so that it meets odd numbers and even ones
+        for units in range(bound, 0, -stride):
+            if self.fits(units, capacity):
+                above = range(min(units + stride - 1, bound), units, -1)
+                return next((more for more in above if self.fits(more, capacity)), units)
+        return 0
+
+    def fits(self, units: int, capacity: int) -> bool:
+        """Whether that many units run within `capacity` reserved bytes."""
+        return fits(*self._run(units), capacity)
+
+    def _bound(self, capacity: int) -> int | None:
+        """The most units whose requests alone do not exceed the capacity; None if not known.
+
+        What is asked for at once only grows with the units, unlike what is reserved for it.
+        """
+        if not self._is_polynomial:
+            return None
+        low, high = 1, FIRST
+        while self._within(high) and most_asked_for(*self._extrapolated(high)) <= capacity:
+            low, high = high, 2 * high
+        if self.limit is not None:
+            high = min(high, self.limit + 1)
+        while high - low > 1:
+            middle = (low + high) // 2
+            enough = most_asked_for(*self._extrapolated(middle)) <= capacity
+            low, high = (middle, high) if enough else (low, middle)
+        return low if self._is_proven_to(high) else None
+
+    def _by_halving(self, capacity: int) -> int:
         low, high = 0, 1
-        while self._within(high) and self._fits(high, capacity):
+        while self._within(high) and self.fits(high, capacity):
             low, high = high, 2 * high
         if self.limit is not None:
             high = min(high, self.limit + 1)
@@ -53,8 +99,9 @@ class Shapes:
         while high - low > 1:
             near = (guess + offset for offset in OFFSETS)
             middle = next((units for units in near if low < units < high), (low + high) // 2)
-            low, high = (middle, high) if self._fits(middle, capacity) else (low, middle)
-        return low
+            low, high = (middle, high) if self.fits(middle, capacity) else (low, middle)
+        above = (low + more for more in range(ABOVE, 1, -1) if self._within(low + more))
+        return next((units for units in above if self.fits(units, capacity)), low)
 
     def _guess(self, low: int, high: int, capacity: int) -> int:
         """Where a straight line through two runs meets the capacity; memory is nearly one."""
@@ -67,13 +114,10 @@ class Shapes:
     def _within(self, units: int) -> bool:
         return self.limit is None or units <= self.limit
 
-    def _fits(self, units: int, capacity: int) -> bool:
-        return fits(*self._run(units), capacity)
-
     def _run(self, units: int) -> tuple[list[int], list[int]]:
-        """The requests and events of a run, extrapolated if that is exact."""
-        if units >= FIRST and self._can_extrapolate:
-            return self._extrapolate(units), self._trace(FIRST).events
+        """The requests and events of a run, extrapolated where that is exact."""
+        if FIRST <= units <= self._proven:
+            return self._extrapolated(units)
         trace = self._trace(units)
         return trace.sizes, trace.events
 
@@ -83,23 +127,39 @@ class Shapes:
         return self._recorded[units]
 
     @cached_property
-    def _can_extrapolate(self) -> bool:
-        proof = PROOF if self.limit is None else min(PROOF, self.limit)
-        if proof <= FIRST + 2:
+    def _is_polynomial(self) -> bool:
+        """Whether three neighbouring runs are alike, and grow."""
+        if not self._within(FIRST + 2):
             return False
-        runs = [self._trace(units) for units in (FIRST, FIRST + 1, FIRST + 2, proof)]
-        same_order = all(run.events == runs[0].events for run in runs)
-        return same_order and self._extrapolate(proof) == runs[3].sizes
+        first, second, third = (self._trace(FIRST + index) for index in range(3))
+        if not first.events == second.events == third.events:
+            return False
+        sizes = zip(first.sizes, second.sizes, third.sizes, strict=True)
+        return all(a <= b and b - a <= c - b for a, b, c in sizes)
 
-    def _extrapolate(self, units: int) -> list[int]:
+    def _is_proven_to(self, units: int) -> bool:
+        """Whether runs of up to so many units are extrapolated exactly, as a run that far shows."""
+        end = math.inf if self.limit is None else self.limit
+        units = int(min(units, end))
+        for far in (int(min(PROOF * units, end)), units):  # the first serves larger cards as well
+            if self._proven < units and far < self._refuted:
+                trace = self._trace(far)
+                if (trace.sizes, trace.events) == self._extrapolated(far):
+                    self._proven = far
+                else:
+                    self._refuted = far
+        return units <= self._proven
+
+    def _extrapolated(self, units: int) -> tuple[list[int], list[int]]:
         """Newton's forward differences over three neighbouring runs."""
         steps = units - FIRST
         pairs = steps * (steps - 1) // 2
         runs = (self._trace(FIRST + index).sizes for index in range(3))
-        return [
+        sizes = [
             first + steps * (second - first) + pairs * (third - 2 * second + first)
             for first, second, third in zip(*runs, strict=True)
         ]
+        return sizes, self._trace(FIRST).events
 
 
 def length_unit(config: Config) -> int:

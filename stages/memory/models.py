@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from stages.study.errors import StudyError
@@ -19,8 +20,9 @@ from stages.study.errors import StudyError
 Config = Any
 """A configuration of transformers (its package has no types)."""
 Positions = Literal["axial", "learned", "own"]
-CHOICES_OF_A_RUN = {"attn_implementation", "use_cache"}
-"""What may stand in a configuration although it is not a property of the model."""
+UNDECLARED = {"attn_implementation", "use_cache", "head_dim"}
+"""What may stand in a configuration although its class does not declare it: choices of a run, and
+what models read all the same."""
 
 
 def configuration(values: Mapping[str, Any], where: str, strict: bool = True) -> Config:
@@ -35,14 +37,8 @@ def configuration(values: Mapping[str, Any], where: str, strict: bool = True) ->
     Raises:
         StudyError: there is no such model type, it is no causal LM, or a value is refused.
     """
-    model_type = str(values.get("model_type"))
-    if model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        near = get_close_matches(model_type, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, cutoff=0.5)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
-        raise StudyError(
-            f"{where}: model_type must be a causal language model of transformers, "
-            f"but it is `{model_type}`{hint}"
-        )
+    model_type = str(values.get("model_type", ""))
+    check_causal(model_type, where)
     given = {name: value for name, value in values.items() if name != "model_type"}
     try:
         if strict:
@@ -52,6 +48,23 @@ def configuration(values: Mapping[str, Any], where: str, strict: bool = True) ->
         raise StudyError(
             f"{where} is not a configuration of {model_type}: {_line(error)}"
         ) from error
+
+
+def check_causal(model_type: str, where: str) -> None:
+    """Refuse what is no causal language model of transformers.
+
+    Raises:
+        StudyError: it is none.
+    """
+    if model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        return
+    asked = f"{where}: model_type must be a causal language model of transformers"
+    if not model_type:
+        raise StudyError(f"{asked}, but there is none")
+    near = get_close_matches(model_type, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, cutoff=0.5)
+    is_another = model_type in CONFIG_MAPPING_NAMES
+    hint = f"; did you mean {' or '.join(near)}?" if near and not is_another else ""
+    raise StudyError(f"{asked}, but it is `{model_type}`{hint}")
 
 
 def with_positions(config: Config, positions: Positions, where: str) -> Config:
@@ -69,7 +82,7 @@ def with_positions(config: Config, positions: Positions, where: str) -> Config:
         return config
     if config.model_type != "reformer":
         raise StudyError(
-            f"{where}: positions: {positions} is for Reformers; write `own` for {config.model_type}"
+            f"{where}: {positions} positions are for Reformers; write `own` for {config.model_type}"
         )
     values = config.to_dict() | {"axial_pos_embds": positions == "axial"}
     return type(config).from_dict(values)
@@ -103,7 +116,7 @@ def position_limit(config: Config) -> int | None:
     if positions_of(config) == "axial":
         return math.prod(int(size) for size in config.axial_pos_shape)
     limit: int | None = getattr(config, "max_position_embeddings", None)
-    return limit
+    return limit if limit is None or limit > 0 else None  # XLNet says -1
 
 
 def check_length(config: Config, sequence_length: int) -> None:
@@ -136,7 +149,7 @@ def build(config: Config, dtype: torch.dtype = torch.float32) -> nn.Module:
 
 def _refuse_unknown(model_type: str, given: Mapping[str, Any]) -> None:
     default = AutoConfig.for_model(model_type)
-    known = {*default.to_dict(), *default.attribute_map, *CHOICES_OF_A_RUN}
+    known = {*default.to_dict(), *default.attribute_map, *UNDECLARED}
     for name in given:
         if name not in known:
             near = get_close_matches(name, known)

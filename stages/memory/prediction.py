@@ -89,7 +89,7 @@ def trace_inference(build_model: Builder, batch_size: int, sequence_length: int)
         StudyError: the model does not run on this shape.
     """
     with on_meta(scalar=sequence_length - 1) as tracker:
-        model = build_model().eval()
+        model = _made_on_meta(build_model).eval()
         tracker.place(model)
         with tracker.watching(), torch.no_grad(), _explained(batch_size, sequence_length):
             outputs = model(_tokens(tracker, batch_size, sequence_length))
@@ -117,7 +117,7 @@ def trace_training(
         StudyError: the model cannot be trained so.
     """
     with on_meta(scalar=sequence_length - 1) as tracker:
-        model = build_model().train()
+        model = _made_on_meta(build_model).train()
         tracker.place(model)
         start = len(tracker.trace.events)
         with tracker.watching(), _explained(batch_size, sequence_length):
@@ -180,6 +180,11 @@ def _with_a_second_update(trace: Trace, start: int) -> Trace:
     return trace
 
 
+def _made_on_meta(build_model: Builder) -> nn.Module:
+    """A model without data; not all that makes tensors heeds the default device."""
+    return build_model().to("meta")
+
+
 def _tokens(tracker: Tracker, batch_size: int, sequence_length: int) -> Tensor:
     with tracker.all_as(INPUTS):
         return torch.zeros((batch_size, sequence_length), dtype=torch.int64)
@@ -200,6 +205,8 @@ def _explained(batch_size: int, sequence_length: int) -> Iterator[None]:
         raise
     except Exception as error:
         said = " ".join(str(error).split())[:300] or type(error).__name__
+        if isinstance(error, NotImplementedError) and "meta" in said:
+            said = "what it does depends on the values of its tensors, and a prediction has none"
         shape = f"{batch_size} x {sequence_length} tokens"
         raise StudyError(f"the model does not run on {shape}: {said}") from error
 
@@ -211,9 +218,11 @@ def _checkpoint(model: nn.Module) -> None:
     enable()
 
 
-def stock_reformer(config: Config, reversible: bool) -> nn.Module:
+def stock_reformer(
+    config: Config, reversible: bool, dtype: torch.dtype = torch.float32
+) -> nn.Module:
     """The Reformer of transformers, reversible as it comes or with plain residual layers."""
-    model = build(config)
+    model = build(config, dtype)
     if not reversible:
         encoder: Any = model.get_submodule("reformer.encoder")
         encoder.forward = MethodType(_plain_residuals, encoder)

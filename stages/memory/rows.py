@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -134,7 +135,7 @@ def _rounded(value: float | None) -> float | None:
 
 def cards_result(study: MemoryStudy) -> dict[str, Any]:
     """For the rows that `fits` names: what each card can do with the model."""
-    return {name: _fits(study, name) for name in study.fits}
+    return _each(partial(_fits, study), {name: (name,) for name in study.fits})
 
 
 def _fits(study: MemoryStudy, name: str) -> dict[str, Any]:
@@ -150,7 +151,7 @@ def _fits(study: MemoryStudy, name: str) -> dict[str, Any]:
         cards[card_name] = {
             "memory_mib": card.memory_mib,
             "context_mib": card.context_mib,
-            "fits": most >= row.batch_size,
+            "fits": by_batch.fits(row.batch_size, room),
             "longest_sequence": units * length_unit(config),
             "longest_is_limited_by": "positions" if units == by_length.limit else "memory",
             "largest_batch": most,
@@ -165,19 +166,33 @@ def _fits(study: MemoryStudy, name: str) -> dict[str, Any]:
 def training_result(study: MemoryStudy) -> list[dict[str, Any]]:
     """Training memory of every curve at every depth and length, in that order."""
     training = study.training
-    points = [
-        (study, name, layers, length)
+    points = {
+        f"{name}, {layers} layers, length {length}": (name, layers, length)
         for name in training.curves
         for layers in training.layers
         for length in training.sequence_lengths
-    ]
+    }
+    return list(_each(partial(_training_point, study), points).values())
+
+
+def _each(
+    work: Callable[..., dict[str, Any]], asked: Mapping[str, tuple[Any, ...]]
+) -> dict[str, Any]:
+    """The result for each of `asked`, in a process for each core; one that fails says why."""
+    # A fork has everything imported already.
     start = get_context("fork" if sys.platform == "linux" else "spawn")
+    found = {}
     with ProcessPoolExecutor(os.cpu_count(), mp_context=start) as pool:
-        return list(pool.map(_training_point, points))
+        tasks = {name: pool.submit(work, *arguments) for name, arguments in asked.items()}
+        for name, task in tasks.items():
+            try:
+                found[name] = task.result()
+            except StudyError as error:
+                print(f"{name}: {error}", file=sys.stderr)
+    return found
 
 
-def _training_point(point: tuple[MemoryStudy, str, int, int]) -> dict[str, Any]:
-    study, name, layers, length = point
+def _training_point(study: MemoryStudy, name: str, layers: int, length: int) -> dict[str, Any]:
     training = study.training
     curve = training.curves[name]
     trace = trace_training(

@@ -8,13 +8,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.utils.logging import set_verbosity_error
 from tabulate import tabulate
 from transformers import AutoConfig
 
 from stages.memory.allocator import MIB, fits
 from stages.memory.fit import batches, capacity, length_unit, lengths
-from stages.memory.models import Config, build, check_length, configuration, with_positions
-from stages.memory.prediction import Prediction, predict, trace_inference, trace_training
+from stages.memory.models import (
+    Config,
+    build,
+    check_causal,
+    check_length,
+    configuration,
+    with_positions,
+)
+from stages.memory.prediction import (
+    Prediction,
+    predict,
+    stock_reformer,
+    trace_inference,
+    trace_training,
+)
 from stages.memory.trace import Trace
 from stages.study.errors import StudyError
 from stages.study.memory import Card
@@ -52,17 +66,27 @@ def print_table(given: Namespace, cards: dict[str, Card]) -> None:
 
 
 def _configuration(given: Namespace) -> Config:
-    if given.model is not None:
-        try:
-            config = AutoConfig.from_pretrained(given.model, trust_remote_code=False)
-        except (OSError, ValueError) as error:
-            raise StudyError(f"--model {given.model}: {' '.join(str(error).split())}") from error
-    else:
-        path: Path = given.config / "config.json" if given.config.is_dir() else given.config
-        config = configuration(_read(path), str(path), strict=False)
+    config = _of_the_hub(given.model) if given.model is not None else _of_a_file(given.config)
     if given.attention is not None:
         config._attn_implementation = given.attention
+    if given.no_cache:
+        config.use_cache = False
     return with_positions(config, given.positions, "--positions")
+
+
+def _of_the_hub(name: str) -> Config:
+    set_verbosity_error()  # of huggingface_hub, which tells of each try
+    try:
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise StudyError(f"--model {name}: {' '.join(str(error).split())}") from error
+    check_causal(config.model_type, f"--model {name}")
+    return config
+
+
+def _of_a_file(given: Path) -> Config:
+    path = given / "config.json" if given.is_dir() else given
+    return configuration(_read(path), str(path), strict=False)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -79,6 +103,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _recorder(given: Namespace, config: Config) -> Callable[[int, int], Trace]:
     builder = partial(build, config, getattr(torch, given.dtype))
+    if given.not_reversible:
+        if config.model_type != "reformer":
+            raise StudyError(f"--not-reversible is for Reformers, not for {config.model_type}")
+        builder = partial(stock_reformer, config, False, getattr(torch, given.dtype))
     if not given.training:
         return partial(trace_inference, builder)
     return partial(

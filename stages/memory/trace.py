@@ -214,14 +214,25 @@ def _kernels_of_a_gpu() -> Iterator[None]:
     """Replace what allocates otherwise on a GPU, as long as the block lasts.
 
     A GPU's dropout keeps a mask of bytes (native_dropout), the CPU's one of floats; a GPU's
-    attention keeps no weights, with dropout and a mask neither (memory-efficient attention).
+    attention keeps no weights, with dropout and a mask neither (memory-efficient attention). The
+    product over experts (grouped_mm) works in float32 too, which the meta device refuses.
     """
-    before = F.dropout, F.scaled_dot_product_attention
-    F.dropout, F.scaled_dot_product_attention = _dropout, _attention
+    kernels = {
+        "dropout": _dropout,
+        "scaled_dot_product_attention": _attention,
+        "grouped_mm": _grouped_mm,
+    }
+    before = {name: getattr(F, name) for name in kernels}
+    _replace(kernels)
     try:
         yield
     finally:
-        F.dropout, F.scaled_dot_product_attention = before
+        _replace(before)
+
+
+def _replace(kernels: dict[str, Callable[..., Tensor]]) -> None:
+    for name, kernel in kernels.items():
+        setattr(F, name, kernel)
 
 
 def _dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:  # noqa: A002
@@ -246,6 +257,12 @@ def _attention(
         query, key, value, attn_mask, learns, dropout_p, is_causal, scale=scale
     )[0]
     return attended
+
+
+def _grouped_mm(input: Tensor, weight: Tensor, offs: Tensor) -> Tensor:  # noqa: A002
+    """Each group of rows times its own matrix: transformers' operator, which asks for the same."""
+    product: Tensor = torch.ops.transformers.grouped_mm_fallback(input, weight, offs)
+    return product
 
 
 def _bytes(tensor: Tensor) -> int:

@@ -15,6 +15,8 @@ NOT_THERE = "N/A"
 PREDICTED_ONLY = "predicted only"
 """What the row of a model says that nobody asked to measure: no reason to tell people."""
 ALL_POSITIONS = " ‡"
+LITERALLY = "Nothing larger fits. Not every smaller one does: near the limit, rounding decides."
+"""What the largest that fits is (stages.memory.fit)."""
 
 
 def series_names(memory: Mapping[str, Row]) -> dict[str, str]:
@@ -188,7 +190,7 @@ def _fits(
     shown = ["card", "MiB", "of them context", *headers]
     marked = any(ALL_POSITIONS in cell for row in rows for cell in row)
     notes = [f"{ALL_POSITIONS.strip()} all the positions that the model has."] if marked else []
-    return Table(name, title, shown, rows, notes)
+    return Table(name, title, shown, rows, [LITERALLY, *notes])
 
 
 def _longest(card: Row) -> str:
