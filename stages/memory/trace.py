@@ -7,7 +7,7 @@ time is a request, and a weak reference tells when nothing holds it any more.
 
 import gc
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -230,7 +230,7 @@ def _kernels_of_a_gpu() -> Iterator[None]:
         _replace(before)
 
 
-def _replace(kernels: dict[str, Callable[..., Tensor]]) -> None:
+def _replace(kernels: Mapping[str, Callable[..., Tensor]]) -> None:
     for name, kernel in kernels.items():
         setattr(F, name, kernel)
 
