@@ -7,7 +7,7 @@ time is a request, and a weak reference tells when nothing holds it any more.
 
 import gc
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -217,7 +217,7 @@ def _kernels_of_a_gpu() -> Iterator[None]:
     attention keeps no weights, with dropout and a mask neither (memory-efficient attention). The
     product over experts (grouped_mm) works in float32 too, which the meta device refuses.
     """
-    kernels = {
+    kernels: dict[str, Callable[..., Tensor]] = {
         "dropout": _dropout,
         "scaled_dot_product_attention": _attention,
         "grouped_mm": _grouped_mm,
@@ -230,7 +230,7 @@ def _kernels_of_a_gpu() -> Iterator[None]:
         _replace(before)
 
 
-def _replace(kernels: Mapping[str, Callable[..., Tensor]]) -> None:
+def _replace(kernels: dict[str, Callable[..., Tensor]]) -> None:
     for name, kernel in kernels.items():
         setattr(F, name, kernel)
 
