@@ -6,11 +6,14 @@ import subprocess
 import sys
 import time
 from functools import partial
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from stages.memory import measurement
 from stages.memory.allocator import MIB
 from stages.memory.measurement import Job, Measurement, measure
 from stages.memory.models import build, configuration
@@ -90,6 +93,58 @@ def test_nothing_is_left_running() -> None:
     assert measure(job(end="slow", limit_seconds=2)).why is not None
     assert time.monotonic() - started < 20
     assert Measurement("cpu").mib is None
+
+
+class Driver(SimpleNamespace):
+    """What nvidia-ml-py has, and one process of its own number on the GPU."""
+
+    class NVMLError(Exception):
+        """As there."""
+
+    def __init__(self, used: int | None, pid: int | None = None) -> None:
+        super().__init__()
+        self._process = SimpleNamespace(pid=pid or os.getpid(), usedGpuMemory=used)
+
+    def nvmlInit(self) -> None:  # noqa: N802
+        """Start."""
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:  # noqa: N802
+        """The GPU of that name."""
+        if uuid != "GPU-f00d":
+            raise self.NVMLError
+        return uuid
+
+    def nvmlDeviceGetComputeRunningProcesses(self, gpu: str) -> list[Any]:  # noqa: N802
+        """Another process, and the one."""
+        assert gpu == "GPU-f00d"
+        return [SimpleNamespace(pid=1, usedGpuMemory=5), self._process]
+
+
+@pytest.mark.parametrize(
+    ("driver", "uuid", "held"),
+    [
+        (Driver(700), "f00d", 700),
+        (Driver(None), "f00d", 900),  # it may not tell
+        (Driver(700, pid=2), "f00d", 900),  # a container's processes have other numbers
+        (Driver(700), "beef", 900),  # it knows no such GPU
+        (None, "f00d", 900),  # nvidia-ml-py is not installed
+    ],
+)
+def test_what_a_process_holds_is_the_drivers_word_or_the_gpus(
+    driver: Driver | None, uuid: str, held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", driver)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (100, 1000))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(uuid=uuid))
+    assert measurement._held_on_gpu() == held
+
+
+@on_cpu
+def test_a_new_process_measures_the_same_as_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.version, "cuda", "13.0")  # what a build for GPUs says
+    found = measure(job(mib=100))
+    assert (found.device, found.why) == ("cpu", None)
+    assert found.mib == pytest.approx(150, abs=2)
 
 
 @on_cpu

@@ -1,6 +1,7 @@
 """Rows and studies as they are written, and the command that writes them."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -287,3 +288,20 @@ def test_a_named_model_must_be_a_causal_language_model(command: Any) -> None:
     (folder / "config.json").write_text(json.dumps({"model_type": "t5"}))
     with pytest.raises(StudyError, match=r"--model \./other: model_type must be .* it is `t5`"):
         command("--model", "./other")
+
+
+def test_the_whole_table_is_predicted_within_a_gib() -> None:
+    script = (
+        "import resource\n"
+        "from stages.memory.rows import row_result\n"
+        "from tests.memory_example import PUBLISHED, memory_study, row_name\n"
+        "study = memory_study()\n"
+        "for model, lengths in PUBLISHED.items():\n"
+        "    for length in lengths:\n"
+        "        assert row_result(study, row_name(*model, length))['predicted_mib']\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    kib = int(done.stdout) / (1024 if sys.platform == "darwin" else 1)
+    assert kib < 1024 * 1024

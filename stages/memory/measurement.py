@@ -60,7 +60,7 @@ class Job:
     """A forward pass to be measured.
 
     Attributes:
-        build_model: makes the model; with "spawn" (not on Linux) it must be picklable.
+        build_model: makes the model; picklable, for where a fork is not possible.
         batch_size: sequences.
         sequence_length: tokens of each.
         expected_mib: what is predicted to be in use.
@@ -81,8 +81,10 @@ def measure(job: Job) -> Measurement:
 
     Call it from a process that has run no model itself: its child starts with what it has freed.
     """
-    # A fork has everything imported already; no operator has run, so no thread is lost by it.
-    context: Any = get_context("fork" if sys.platform == "linux" else "spawn")
+    # A fork has everything imported already; no operator has run, so no thread is lost by it. But
+    # CUDA does not outlive a fork, and looking for a GPU can be enough to have started it.
+    may_fork = sys.platform == "linux" and torch.version.cuda is None
+    context: Any = get_context("fork" if may_fork else "spawn")
     receiver, sender = context.Pipe(duplex=False)
     child = context.Process(target=_work, args=(job, sender))
     child.start()
@@ -108,10 +110,13 @@ def _how_it_ended(code: int | None) -> str:
 
 def _work(job: Job, sender: Connection) -> None:
     """The child's whole life: send one Measurement."""
-    on_gpu = torch.cuda.is_available()
-    device = torch.cuda.get_device_name() if on_gpu else "cpu"
+    device = "cpu"
     try:
-        sender.send(_on_cuda(job, device) if on_gpu else _on_cpu(job))
+        if torch.cuda.is_available():
+            device = torch.cuda.get_device_name()
+            sender.send(_on_cuda(job, device))
+        else:
+            sender.send(_on_cpu(job))
     except Exception as error:
         said = " ".join(str(error).split())[:200] or type(error).__name__
         sender.send(Measurement(device, why=said))
@@ -138,6 +143,11 @@ def _on_cpu(job: Job) -> Measurement:
 
 
 def _on_cuda(job: Job, device: str) -> Measurement:
+    """As the study measured: nothing warmed up, and the driver's figure taken after the pass.
+
+    PyTorch's allocator serves cuBLAS's workspace too, 8 MiB or 32 on a Hopper, which no prediction
+    holds.
+    """
     _forward(job.build_model().to("cuda"), job.batch_size, job.sequence_length)
     torch.cuda.synchronize()
     return Measurement(
@@ -207,15 +217,19 @@ def _peak_resident() -> int:
 
 
 def _held_on_gpu() -> int:
-    """The bytes that the driver counts for this process, or for the GPU if it cannot tell."""
+    """The bytes that the driver counts for this process, or for the GPU if it cannot tell.
+
+    It cannot in a container, where processes have other numbers, nor where nvidia-ml-py is missing.
+    """
     free, total = torch.cuda.mem_get_info()
     try:
         import pynvml
     except ImportError:
         return total - free
-    pynvml.nvmlInit()
-    gpu = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(0).uuid}")
-    for process in pynvml.nvmlDeviceGetComputeRunningProcesses(gpu):
-        if process.pid == os.getpid() and process.usedGpuMemory is not None:
-            return int(process.usedGpuMemory)
+    with suppress(pynvml.NVMLError):
+        pynvml.nvmlInit()
+        gpu = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(0).uuid}")
+        for process in pynvml.nvmlDeviceGetComputeRunningProcesses(gpu):
+            if process.pid == os.getpid() and process.usedGpuMemory is not None:
+                return int(process.usedGpuMemory)
     return total - free
