@@ -217,7 +217,7 @@ def _kernels_of_a_gpu() -> Iterator[None]:
     attention keeps no weights, with dropout and a mask neither (memory-efficient attention). The
     product over experts (grouped_mm) works in float32 too, which the meta device refuses.
     """
-    kernels = {
+    kernels: dict[str, Callable[..., Tensor]] = {
         "dropout": _dropout,
         "scaled_dot_product_attention": _attention,
         "grouped_mm": _grouped_mm,
