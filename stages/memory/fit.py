@@ -30,9 +30,9 @@ OFFSETS = (0, 1, -1, 4, -4, 16, -16)
 """Where to look around a guess, before halving what is left: a recorded run costs most."""
 ABOVE = 4
 """How far above a run that fits others are recorded, where nothing is extrapolated."""
-MOST_EVENTS = 100_000
-"""No run with more requests and releases is followed by recording ever longer ones: it takes
-seconds, and a model that loops over its tokens, as Mamba does without its kernels, takes hours."""
+MOST_EVENTS = 25_000
+"""Where requests and releases grow to more than this, ever longer runs are not recorded: a model
+that loops over its tokens, as Mamba does without its kernels, would take hours."""
 LENGTH_UNIT = 64
 """Lengths are searched in steps of this many tokens where a model does not ask for more."""
 
@@ -102,7 +102,8 @@ class Shapes:
         low, high = 0, 1
         while self._within(high) and self.fits(high, capacity):
             low, high = high, 2 * high
-            if len(self._trace(low).events) > MOST_EVENTS:
+            least = len(self._trace(1).events)
+            if len(self._trace(low).events) > max(MOST_EVENTS, 2 * least):
                 raise StudyError(
                     f"{low} x {self.unit} fit; more do too many operations to be searched"
                 )
