@@ -2,11 +2,14 @@
 
 from functools import partial
 
+import pytest
+
 from stages.memory.allocator import MIB, fits
 from stages.memory.fit import Shapes, batches, capacity, length_unit, lengths
 from stages.memory.models import build, configuration, with_positions
 from stages.memory.prediction import trace_inference
 from stages.memory.trace import ACTIVATIONS, WEIGHTS, Trace
+from stages.study.errors import StudyError
 from tests.memory_example import REFORMER_CP, REFORMER_EN8, TINY_GPT2, TINY_REFORMER
 
 
@@ -93,6 +96,21 @@ def test_what_changes_at_a_length_is_not_extrapolated_beyond_it() -> None:
     shapes = Shapes(record, 100_000)
     assert shapes.largest(600 * MIB) == 50
     assert shapes.largest(2000 * MIB) == 500
+
+
+def test_a_run_of_ever_more_operations_is_not_followed_for_hours() -> None:
+    recorded = []
+
+    def record(units: int) -> Trace:
+        recorded.append(units)
+        trace = Trace()
+        for _ in range(10_000 * units):
+            trace.release(trace.request(units * MIB, ACTIVATIONS, ""))
+        return trace
+
+    with pytest.raises(StudyError, match="4 x a sequence fit; more do too many operations"):
+        batches(record).largest(1000 * MIB)
+    assert max(recorded) == 4
 
 
 def test_a_larger_card_fits_no_less() -> None:

@@ -18,6 +18,7 @@ from functools import cached_property
 from stages.memory.allocator import MIB, fits, most_asked_for, replay
 from stages.memory.models import Config, position_limit, positions_of
 from stages.memory.trace import Trace
+from stages.study.errors import StudyError
 
 FIRST = 2
 """The smallest number of units that is extrapolated: one chunk alone takes a shorter way."""
@@ -29,6 +30,9 @@ OFFSETS = (0, 1, -1, 4, -4, 16, -16)
 """Where to look around a guess, before halving what is left: a recorded run costs most."""
 ABOVE = 4
 """How far above a run that fits others are recorded, where nothing is extrapolated."""
+MOST_EVENTS = 25_000
+"""Where requests and releases grow to more than this, ever longer runs are not recorded: a model
+that loops over its tokens, as Mamba does without its kernels, would take hours."""
 LENGTH_UNIT = 64
 """Lengths are searched in steps of this many tokens where a model does not ask for more."""
 
@@ -40,10 +44,12 @@ class Shapes:
     Attributes:
         record: records the run with that many units.
         limit: the largest number of units that there are; None if there is no end.
+        unit: what they are called.
     """
 
     record: Callable[[int], Trace]
     limit: int | None
+    unit: str = "units"
     _recorded: dict[int, Trace] = field(default_factory=dict)
     _proven: int = 0
     _refuted: float = math.inf
@@ -56,6 +62,9 @@ class Shapes:
 
         Args:
             capacity: bytes that the allocator may reserve.
+
+        Raises:
+            StudyError: a run cannot be recorded, or takes too long to be.
         """
         bound = self._bound(capacity)
         if bound is None:
@@ -93,6 +102,11 @@ class Shapes:
         low, high = 0, 1
         while self._within(high) and self.fits(high, capacity):
             low, high = high, 2 * high
+            least = len(self._trace(1).events)
+            if len(self._trace(low).events) > max(MOST_EVENTS, 2 * least):
+                raise StudyError(
+                    f"{low} x {self.unit} fit; more do too many operations to be searched"
+                )
         if self.limit is not None:
             high = min(high, self.limit + 1)
         guess = self._guess(low, high, capacity)
@@ -184,12 +198,13 @@ def lengths(config: Config, record: Callable[[int], Trace]) -> Shapes:
     """
     unit = length_unit(config)
     limit = position_limit(config)
-    return Shapes(lambda units: record(units * unit), None if limit is None else limit // unit)
+    end = None if limit is None else limit // unit
+    return Shapes(lambda units: record(units * unit), end, f"{unit} tokens")
 
 
 def batches(record: Callable[[int], Trace]) -> Shapes:
     """The runs of a model over its batch sizes."""
-    return Shapes(record, None)
+    return Shapes(record, None, "a sequence")
 
 
 def capacity(memory_mib: int, context_mib: int) -> int:

@@ -13,7 +13,7 @@ from tabulate import tabulate
 from transformers import AutoConfig
 
 from stages.memory.allocator import MIB, fits
-from stages.memory.fit import batches, capacity, length_unit, lengths
+from stages.memory.fit import Shapes, batches, capacity, length_unit, lengths
 from stages.memory.models import (
     Config,
     build,
@@ -36,6 +36,7 @@ from stages.study.params import known
 
 SHOWN_FROM = MIB // 10
 """Modules that ask for fewer bytes are left out."""
+NOT_SEARCHED = "not searched"
 
 
 def print_table(given: Namespace, cards: dict[str, Card]) -> None:
@@ -137,10 +138,18 @@ def _fits(
 ) -> str:
     by_length = lengths(config, partial(record, given.batch_size))
     by_batch = batches(lambda count: record(count, given.sequence_length))
-    rows = []
+    rows, reasons = [], dict[str, None]()
+
+    def found(shapes: Shapes, room: int) -> int | None:
+        try:
+            return shapes.largest(room)
+        except StudyError as error:
+            reasons[str(error)] = None
+            return None
+
     for name, card in cards.items():
         room = capacity(card.memory_mib, card.context_mib)
-        units = by_length.largest(room)
+        units, most = found(by_length, room), found(by_batch, room)
         end = " (all its positions)" if units == by_length.limit else ""
         rows.append(
             (
@@ -148,8 +157,8 @@ def _fits(
                 card.memory_mib,
                 card.context_mib,
                 "yes" if fits(trace.sizes, trace.events, room) else "no",
-                f"{units * length_unit(config)}{end}",
-                by_batch.largest(room),
+                NOT_SEARCHED if units is None else f"{units * length_unit(config)}{end}",
+                NOT_SEARCHED if most is None else most,
             )
         )
     headers = [
@@ -160,4 +169,5 @@ def _fits(
         f"longest sequence, batch {given.batch_size}",
         f"largest batch, length {given.sequence_length}",
     ]
-    return tabulate(rows, headers=headers)
+    notes = [f"\n\n{NOT_SEARCHED}: {reason}" for reason in reasons]
+    return tabulate(rows, headers=headers) + "".join(notes)
