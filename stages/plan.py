@@ -84,7 +84,10 @@ def estimate(job: Job, base: ReformerConfig | None, trial: Trial) -> Estimate:
         return Estimate()
     config = job_config(base, job.attention, job.sequence_length)
     parameters = parameter_count(config, job.attention)
-    memory = predicted_memory(config, job).allocated
+    try:
+        memory = predicted_memory(config, job).allocated
+    except StudyError as error:
+        return Estimate(parameters, problem=str(error))
     if memory > memory_bytes():
         problem = (
             f"needs about {memory / GIB:.1f} GiB, and this machine has {memory_bytes() / GIB:.1f}: "
@@ -185,8 +188,8 @@ def _notes(todo: list[Job], found: Mapping[str, Estimate], params: Params) -> li
     if unknown:
         notes.append(f"{UNKNOWN} until downloaded: how much text there is in {', '.join(unknown)}.")
     notes.append(
-        "MiB: the most that updates hold at once, as transformers' Reformer would; the process "
-        "and its libraries come on top."
+        "MiB: the most that updates hold at once, in float32; the process and its libraries come "
+        "on top."
     )
     if short:
         sizes = " or ".join(str(size) for size in sorted(short))
@@ -232,7 +235,7 @@ def plan(profile: str) -> str:
     rows = [_row(job, found[job.name], published) for job in todo]
     align = ["left"] + ["right"] * (len(HEADERS) - 1)
     here = machine.describe()
-    problems = [f"CANNOT RUN HERE: {name} {item.problem}" for name, item in found.items()
+    problems = [f"CANNOT RUN HERE: {name}: {item.problem}" for name, item in found.items()
                 if item.problem]  # fmt: skip
     sections = [
         f"profile {profile}: {len(params.corpora)} corpora, {len(params.models)} models, "

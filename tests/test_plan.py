@@ -204,10 +204,24 @@ def test_what_cannot_fit_is_named_and_not_tried(
     monkeypatch.setattr(Trial, "pace", pace)
     monkeypatch.setattr(plan, "load_profile", lambda name: paper)
     printed = plan.plan("paper")
-    assert "CANNOT RUN HERE: ptb-16384 needs about" in printed
+    assert "CANNOT RUN HERE: ptb-16384: needs about" in printed
     assert "CANNOT RUN HERE: ptb-2048" not in printed
     assert tried
     assert not any(name.endswith("16384") for name in tried)
+
+
+def test_a_model_that_cannot_train_at_a_runs_length_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    values = composed("quick", tmp_path)
+    model = next(iter(values["models"].values()))
+    model |= {"implementation": "transformers", "positions": "axial", "lsh_causality": "published"}
+    params = parse_params(values, "quick")
+    monkeypatch.setattr(plan, "load_profile", lambda name: params)
+    monkeypatch.setattr(Trial, "pace", lambda self, config, job: Pace(0.5, 2))
+    printed = plan.plan("quick")
+    assert "CANNOT RUN HERE: news-512: the model does not run on 4 x 512 tokens" in printed
+    assert "CANNOT RUN HERE: news-2048" not in printed  # as long as its tables
 
 
 def test_what_is_not_known_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -130,8 +130,6 @@ def _on_cpu(job: Job) -> Measurement:
             return Measurement("cpu", why=why)
     _hand_memory_back()
     _limit_address_space(job.limit_mib)
-    # One thread takes the same memory, and does not wait for a core that others use.
-    torch.set_num_threads(1)
     length = min(job.sequence_length, WARM_UP_TOKENS)
     _forward(_filled(job.build_model), WARM_UP_TOKENS // length, length)
     gc.collect()  # a model refers to itself

@@ -9,7 +9,12 @@ import psutil
 import torch
 from transformers import ReformerConfig
 
-from stages.memory.prediction import Prediction, make_optimizer, reformer_training_memory
+from stages.memory.prediction import (
+    Prediction,
+    make_optimizer,
+    reformer_training_memory,
+    stock_reformer,
+)
 from stages.planning.amounts import Job
 from stages.pretrain import PUBLISHED_ARCHITECTURE, architecture
 from stages.reformer.language_model import activation_bytes
@@ -91,24 +96,25 @@ def memory_bytes() -> int:
 
 
 def predicted_memory(config: ReformerConfig, job: Job) -> Prediction:
-    """What a job's updates hold at once, as transformers' Reformer would hold it in float32.
-
-    Ours needs less of it or as much; bfloat16 less again.
-    """
+    """What a job's updates hold at once in float32; bfloat16 needs less."""
     tokens = job.training.batch_size * job.sequence_length
     fits = tokens * activation_bytes(config) <= memory_bytes() / 2
     ours = job.attention.implementation == "reformer-seqlen"
     keeps = ours and (job.attention.reversible == "off" or (config.reversible == "auto" and fits))
-    values = config.to_dict()
-    if config.axial_pos_embds:  # stock trains axial tables at one length only
-        values |= {"axial_pos_embds": False, "max_position_embeddings": job.sequence_length}
     return reformer_training_memory(
-        ReformerConfig.from_dict(values),
+        config,
         job.training.batch_size,
         job.sequence_length,
         reversible=not keeps,
         optimizer=job.training.optimizer,
+        build_reformer=_our_reformer if ours else stock_reformer,
     )
+
+
+def _our_reformer(config: ReformerConfig, reversible: bool) -> Reformer:
+    chosen = type(config).from_dict(config.to_dict())
+    chosen.reversible = "on" if reversible else "off"
+    return Reformer(chosen)
 
 
 class Trial:

@@ -33,6 +33,8 @@ class Dropout:
         threshold = math.floor(256 * self.probability + source.random_raw() / 2**64)
         if device.type == "cpu":
             random = torch.from_numpy(source.random_raw(words))
+        elif device.type == "meta":  # a prediction of memory has no numbers
+            random = torch.empty(words, dtype=torch.int64, device=device)
         else:
             generator = torch.Generator(device).manual_seed(self.seed)
             random = torch.empty(words, dtype=torch.int64, device=device)

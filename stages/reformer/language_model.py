@@ -52,7 +52,7 @@ from stages.reformer.layers import (
     lsh_weight,
     token_parts,
 )
-from stages.reformer.precision import product_dtype
+from stages.reformer.precision import product_dtype, without_autocast
 from stages.reformer.reversible import ReversibleLayer, run_layers
 from stages.reformer.side_by_side import compute_side_by_side, parts_of
 from stages.reformer.stock import save_as_stock
@@ -128,7 +128,7 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
             )
         words = self._embed_words(input_ids, inputs_embeds)
         dtype, cache = product_dtype(words), past_buckets_states
-        with torch.autocast(words.device.type, enabled=False):
+        with without_autocast(words.device):
             if cache is None:
                 run = self._plan(words, attention_mask, dtype, use_cache)
                 embedded = self._embed(run, words, position_ids)

@@ -1,5 +1,6 @@
 """Which type matrix products are computed in."""
 
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
 
@@ -16,7 +17,7 @@ def product_dtype(like: Tensor) -> torch.dtype:
         StudyError: autocast to float16, which can't hold the scores that mask.
     """
     device = like.device.type
-    if not torch.is_autocast_enabled(device):
+    if device == "meta" or not torch.is_autocast_enabled(device):  # meta has no autocast
         return like.dtype
     dtype = torch.get_autocast_dtype(device)
     if dtype == torch.float16:
@@ -24,6 +25,11 @@ def product_dtype(like: Tensor) -> torch.dtype:
     if device == "cpu" and dtype == torch.bfloat16 and not bfloat16_pays():
         return like.dtype
     return dtype
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """No autocast within the block; the meta device, which memory is predicted on, has none."""
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
 @cache
