@@ -72,10 +72,12 @@ def import_without_collecting() -> None:
 
 def write_rows(study: MemoryStudy, names: list[str]) -> None:
     """Write the result of each row; one that fails says why and leaves the others alone."""
+    import torch
+
     from stages.memory.rows import row_result
 
     for name in names:
-        result = row_result(study, name)
+        result = row_result(study, name, torch.get_num_threads())
         write_json(MEMORY / f"{name}.json", result)
         if result["why"] is not None:
             print(f"{name}: {result['why']}", file=sys.stderr)

@@ -48,7 +48,7 @@ class Ballast(nn.Module):
         return self.weight[: self.weight.numel() // 2] + tokens.numel()
 
 
-def job(mib: int = 100, end: str = "", **changes: float) -> Job:
+def job(mib: int = 100, end: str = "", **changes: Any) -> Job:
     limits = {"expected_mib": 1.5 * mib, "limit_mib": 1000.0, "limit_seconds": 30.0}
     return Job(partial(Ballast, mib, end), 2, 128, **(limits | changes))
 

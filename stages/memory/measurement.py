@@ -66,6 +66,8 @@ class Job:
         expected_mib: what is predicted to be in use.
         limit_mib: what may be used on a CPU.
         limit_seconds: how long it may take.
+        threads: of a pass on a CPU. More than one are only for a process that has run no operator
+            before: they do not outlive the fork, and its child would wait for them forever.
     """
 
     build_model: Callable[[], nn.Module]
@@ -74,6 +76,7 @@ class Job:
     expected_mib: float
     limit_mib: float
     limit_seconds: float
+    threads: int = 1
 
 
 def measure(job: Job) -> Measurement:
@@ -130,6 +133,7 @@ def _on_cpu(job: Job) -> Measurement:
             return Measurement("cpu", why=why)
     _hand_memory_back()
     _limit_address_space(job.limit_mib)
+    torch.set_num_threads(job.threads)
     length = min(job.sequence_length, WARM_UP_TOKENS)
     _forward(_filled(job.build_model), WARM_UP_TOKENS // length, length)
     gc.collect()  # a model refers to itself

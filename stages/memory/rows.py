@@ -66,8 +66,14 @@ def model_of(study: MemoryStudy, name: str) -> tuple[Config, Builder]:
     return config, partial(build_as_in_2021, config)
 
 
-def row_result(study: MemoryStudy, name: str) -> dict[str, Any]:
-    """Predict a row, and measure it if it asks for that; what goes wrong is in `why`."""
+def row_result(study: MemoryStudy, name: str, threads: int = 1) -> dict[str, Any]:
+    """Predict a row, and measure it if it asks for that; what goes wrong is in `why`.
+
+    Args:
+        study: the memory section of params.yaml.
+        name: of the row.
+        threads: of what is measured (see `stages.memory.measurement.Job`).
+    """
     row = study.rows[name]
     result: dict[str, Any] = {
         "row": name,
@@ -88,7 +94,7 @@ def row_result(study: MemoryStudy, name: str) -> dict[str, Any]:
     except StudyError as error:
         return result | {"why": str(error)}
     result |= _predicted(prediction, study.cards[study.card].context_mib, row)
-    return result | _measured(study, row, builder, result["predicted_allocated_mib"])
+    return result | _measured(study, row, builder, result["predicted_allocated_mib"], threads)
 
 
 def _predicted(prediction: Prediction, context_mib: int, row: MemoryRow) -> dict[str, Any]:
@@ -106,13 +112,13 @@ def _predicted(prediction: Prediction, context_mib: int, row: MemoryRow) -> dict
 
 
 def _measured(
-    study: MemoryStudy, row: MemoryRow, builder: Builder, allocated_mib: float
+    study: MemoryStudy, row: MemoryRow, builder: Builder, allocated_mib: float, threads: int
 ) -> dict[str, Any]:
     if not row.measure:
         return {"why": "predicted only"}
     limits = study.limits
     shape = row.batch_size, row.sequence_length
-    found = measure(Job(builder, *shape, allocated_mib, limits.mib, limits.seconds))
+    found = measure(Job(builder, *shape, allocated_mib, limits.mib, limits.seconds, threads))
     return {
         "device": found.device,
         "measured_mib": _rounded(found.mib),
