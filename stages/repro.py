@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ DVC_FILE = Path("dvc.yaml")
 TIMINGS = Path("metrics/timings.json")
 STARTUP_SECONDS = 4.0
 """What a stage takes that does not train: mostly to import what it needs."""
+STOP_SECONDS = 30.0
+"""How long an interrupted stage may take to end before it is left alone."""
 
 BEGUN = re.compile(r"^Running stage '(?P<name>.+)':$")
 DONE = re.compile(r"^(?:Stage '.+' didn't change, skipping|Stage '.+' is cached - .*)$")
@@ -99,9 +102,15 @@ def repro(arguments: list[str]) -> Progress:
     command = [sys.executable, "-u", "-m", "dvc", "repro", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
         assert process.stdout is not None
-        for line in process.stdout:
-            for shown in progress.lines(line.rstrip("\n"), time.monotonic()):
-                print(shown, flush=True)
+        try:
+            for line in process.stdout:
+                for shown in progress.lines(line.rstrip("\n"), time.monotonic()):
+                    print(shown, flush=True)
+        except KeyboardInterrupt:
+            # Ctrl-C reached the stage and DVC too; DVC still has its lock to give back.
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_SECONDS)
+            raise
     if process.returncode:
         raise StudyError(
             "the study stopped here, the message above says why; what is finished stays finished, "

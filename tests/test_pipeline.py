@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from stages.study.console import INTERRUPTED
 from stages.study.outputs import read_json
 from tests.conftest import Project, copy_project, environment, stages_run
 
@@ -154,6 +155,28 @@ def test_a_killed_study_does_not_redo_what_is_finished(smoke: Project, tmp_path:
     assert "Stage 'pretrain@tiny' didn't change, skipping" in printed
     finished = digests(tmp_path, "data/models/news-64", "data/histories")
     assert finished.items() <= digests(smoke.root, "data/models", "data/histories").items()
+
+
+def test_an_interrupted_study_ends_with_its_stages(smoke: Project, tmp_path: Path) -> None:
+    """Ctrl-C goes to the whole group; typed again at once, nothing may hold DVC's lock."""
+    copy_project(tmp_path)
+    (tmp_path / "params.yaml").write_bytes((smoke.root / "params.yaml").read_bytes())
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stages.repro", "pretrain@tiny"],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    while process.poll() is None and not (tmp_path / "work/pretrain/tiny").exists():
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGINT)
+    process.wait()
+    assert read_json(tmp_path / ".dvc/tmp/rwlock") == {}
+    assert "interrupted: run the same command again" in process.communicate()[0]
+    assert process.returncode == INTERRUPTED
 
 
 def test_a_wrong_study_is_refused_before_dvc_runs_anything(own_smoke: Project) -> None:
