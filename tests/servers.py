@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.message import Message
@@ -36,7 +37,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class StandIn(ThreadingHTTPServer):
+class StandIn(ThreadingHTTPServer, ABC):
     """A server in a thread of its own that lives as long as a `with` block.
 
     Attributes:
@@ -65,9 +66,9 @@ class StandIn(ThreadingHTTPServer):
         """The requests for `path` so far."""
         return [each for each in self.log if (each.method, each.path) == (method, path)]
 
+    @abstractmethod
     def answer(self, request: Request) -> Answer:
         """Say what `request` gets; each stand-in has its own."""
-        raise NotImplementedError
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing of a client that left early, which some tests make it do."""

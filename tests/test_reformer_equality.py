@@ -20,6 +20,12 @@ from tests.reformer_example import (
     stock_twin,
 )
 
+PUBLISHED_CHUNKS: dict[str, Any] = {
+    "local_attn_chunk_length": 64,
+    "lsh_attn_chunk_length": 64,
+    "max_position_embeddings": 4096,
+}
+
 
 def logits_and_gradients(
     model: Any, ids: Tensor, mask: Tensor | None
@@ -75,12 +81,10 @@ def test_stock_with_published_chunks_and_axial_positions(
         kind,
         num_hashes=rounds,
         lsh_causality="published",
-        local_attn_chunk_length=64,
-        lsh_attn_chunk_length=64,
         num_buckets=[4, 8],
         axial_pos_embds=True,
         axial_pos_shape=(length // 32, 32),
-        max_position_embeddings=4096,
+        **PUBLISHED_CHUNKS,
         **NO_DROPOUT,
     )
     assert_equal_to_stock(model.train(), random_ids(1, length), padding_mask("left", 1, length))
@@ -92,10 +96,8 @@ def test_stock_at_4096_without_axial_positions(kind: str, rounds: int) -> None:
         kind,
         num_hashes=rounds,
         lsh_causality="published",
-        local_attn_chunk_length=64,
-        lsh_attn_chunk_length=64,
         num_buckets=[8, 16],
-        max_position_embeddings=4096,
+        **PUBLISHED_CHUNKS,
         **NO_DROPOUT,
     )
     assert_equal_to_stock(model.train(), random_ids(2, 4096), padding_mask("both", 2, 4096))
