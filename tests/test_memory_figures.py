@@ -161,7 +161,7 @@ def test_cards_mark_what_the_positions_limit_and_leave_out_what_does_not_fit() -
     svg = cards_figure(made, ["m", "n"])
     assert "○ all the positions" in svg
     assert _rings(svg) == 1
-    assert ">largest batch at each row's length (sequences)<" in svg
+    assert ">largest batch at length 256 (n: 512) (sequences)<" in svg
     assert svg.count(">tiny<") == 2
 
 

@@ -4,6 +4,7 @@ The model of a memory row has the same colour in every figure that it is in. The
 and Ito's, which people who see fewer colours can tell apart as well.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 import altair as alt
@@ -197,9 +198,11 @@ def cards_figure(frame: pd.DataFrame, names: Sequence[str]) -> str:
 
 
 def _at(frame: pd.DataFrame, column: str, name: str) -> str:
-    """The shape that the models were searched at: one for all, or each row's own."""
-    values = set(frame[column])
-    return f" at {name} {values.pop()}" if len(values) == 1 else f" at each row's {name}"
+    """The shape that the models were searched at: the commonest, and which models differ."""
+    shapes = dict(zip(frame["series"], frame[column], strict=True))
+    common, _ = Counter(shapes.values()).most_common(1)[0]
+    others = [f"{series}: {value:,}" for series, value in shapes.items() if value != common]
+    return f" at {name} {common:,}" + (f" ({', '.join(others)})" if others else "")
 
 
 def _per_card(
