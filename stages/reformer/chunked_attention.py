@@ -82,8 +82,16 @@ def attend(
     if dropout.probability:
         kept = dropout.mask(probabilities).mul_(probabilities)
         kept.mul_(dropout.scale)
-    torch.bmm(kept, values, out=output)
+    multiply_into(output, kept, values)
     return Attended(probabilities, kept, sums)
+
+
+def multiply_into(output: Tensor, left: Tensor, right: Tensor) -> None:
+    """Fill any view (X, a, c) with the products of (X, a, b) and (X, b, c)."""
+    if torch.compiler.is_compiling():  # which knows no such outputs, and fuses the copy
+        output.copy_(torch.bmm(left, right))
+    else:
+        torch.bmm(left, right, out=output)
 
 
 def score_gradients(
@@ -108,7 +116,7 @@ def add_over_windows(rows: Tensor, weights: Tensor, vectors: Tensor, geometry: G
     chunk, before = geometry.chunk, geometry.before
     chunks = rows.unflatten(0, (-1, chunk))  # X C D
     turned = weights.transpose(1, 2)
-    torch.bmm(turned[:, before * chunk :], vectors, out=chunks)
+    multiply_into(chunks, turned[:, before * chunk :], vectors)
     for back in range(1, min(before, len(chunks) - 1) + 1):
         slot = slice((before - back) * chunk, (before - back + 1) * chunk)
         chunks[:-back].add_(torch.bmm(turned[back:, slot], vectors[back:]))
@@ -165,7 +173,7 @@ class LocalAttention(torch.autograd.Function):
             )
             own = for_projected[geometry.before * geometry.chunk :]
             for_queries, for_keys, for_values = _head_columns(own, head, geometry)
-            torch.bmm(scores, keys, out=for_queries.unflatten(0, (-1, geometry.chunk)))
+            multiply_into(for_queries.unflatten(0, (-1, geometry.chunk)), scores, keys)
             add_over_windows(for_keys, scores, queries, geometry)
             add_over_windows(for_values, attended.kept, head_gradient, geometry)
         return for_projected, None, None, None

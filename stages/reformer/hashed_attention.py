@@ -20,6 +20,7 @@ from stages.reformer.chunked_attention import (
     Geometry,
     add_over_windows,
     attend,
+    multiply_into,
     score_gradients,
     windows,
 )
@@ -155,18 +156,12 @@ class HashedAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, projected: Tensor, rule: HashRule, geometry: Geometry, dropout: Dropout,
-        memory: list[Tensor],
+        ctx: Any, projected: Tensor, buckets: Tensor, rule: HashRule, geometry: Geometry,
+        dropout: Dropout,
     ) -> Tensor:  # fmt: skip
-        """Attend; projected (N, H*2*D) are each head's shared query/keys, then its values.
-
-        `memory` keeps the buckets for a second run in the backward pass, which could round
-        otherwise and hash differently.
-        """
+        """Attend; projected (N, H*2*D) are each head's shared query/keys, then its values."""
         projected = projected.view(-1, 2 * geometry.size)  # N*H 2*D
-        if not memory:
-            memory.append(_buckets(projected, rule, geometry))
-        order = hash_order(memory[0], rule, geometry, projected.dtype)
+        order = hash_order(buckets, rule, geometry, projected.dtype)
         lead, chosen = geometry.before * geometry.chunk, order.rows.flatten()
         gathered = projected.new_zeros(lead + len(chosen), 2 * geometry.size)
         torch.index_select(projected, 0, chosen, out=gathered[lead:])
@@ -205,7 +200,7 @@ class HashedAttention(torch.autograd.Function):
         sorted_gradient = torch.empty_like(gathered[gathered.shape[0] - len(chosen) :])
         for_queries, for_values = sorted_gradient.split(geometry.size, dim=1)
         for_keys = torch.empty_like(for_queries)
-        torch.bmm(scores, key_windows, out=for_queries.view(queries.shape))
+        multiply_into(for_queries.view(queries.shape), scores, key_windows)
         add_over_windows(for_keys, scores, queries, geometry)
         add_over_windows(for_values, attended.kept, gradient, geometry)
         lead = geometry.before * geometry.chunk
@@ -214,8 +209,8 @@ class HashedAttention(torch.autograd.Function):
         return for_projected.view(len(output), -1), None, None, None, None
 
 
-def _buckets(projected: Tensor, rule: HashRule, geometry: Geometry) -> Tensor:
-    """Buckets (B, H, R, L) of the shared query/keys in projected (N*H, 2*D)."""
+def find_buckets(projected: Tensor, rule: HashRule, geometry: Geometry) -> Tensor:
+    """Buckets (B, H, R, L) of the shared query/keys in projected (N, H*2*D)."""
     vectors = projected.view(-1, geometry.heads, 2 * geometry.size)[..., : geometry.size]
     buckets = hash_vectors(vectors.transpose(0, 1), rule.rotations, rule.factors)  # H N R
     rounds = buckets.shape[-1]

@@ -12,20 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from stages.reformer.draws import Seed, mixed_seed, normal_numbers
 from stages.study.errors import StudyError
-
-_MASK_64 = (1 << 64) - 1
-
-
-def mixed_seed(*parts: int) -> int:
-    """One 63-bit seed of several numbers, by splitmix64's finalizer (Steele et al. 2014)."""
-    state = 0
-    for part in parts:
-        state = (state + part + 0x9E3779B97F4A7C15) & _MASK_64
-        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK_64
-        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK_64
-        state ^= state >> 31
-    return state >> 1
 
 
 def bucket_factors(num_buckets: int | Sequence[int]) -> tuple[int, ...]:
@@ -57,14 +45,9 @@ def rotation_seed(seed: int, step: int, layer: int) -> int:
     return mixed_seed(seed, step, layer)
 
 
-def draw_rotations(seed: int, shape: tuple[int, int, int, int], like: Tensor) -> Tensor:
-    """Random rotations (H, D, R, S) of one layer, on `like`'s device and in its type.
-
-    They are drawn on the CPU from a generator of their own, so the global one is not touched and
-    a GPU gets the same rotations.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    rotations = torch.empty(shape).normal_(generator=generator)
+def draw_rotations(seed: Seed, shape: tuple[int, int, int, int], like: Tensor) -> Tensor:
+    """Random rotations (H, D, R, S) of one layer, on `like`'s device and in its type."""
+    rotations = normal_numbers(seed, shape)
     return rotations.to(device=like.device, dtype=like.dtype, non_blocking=True)
 
 

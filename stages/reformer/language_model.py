@@ -29,15 +29,14 @@ from stages.reformer.axial_positions import (
     prefix_embeddings,
 )
 from stages.reformer.chunked_attention import local_bias
+from stages.reformer.draws import Seed, derived_seed, mixed_seed
 from stages.reformer.dropout import dropped_
 from stages.reformer.generation import GenerationCache, local_step, lsh_step
 from stages.reformer.hashed_attention import Causality
 from stages.reformer.hashing import (
     bucket_factors,
     draw_rotations,
-    mixed_seed,
     recommended_buckets,
-    rotation_seed,
 )
 from stages.reformer.layers import (
     HEAD,
@@ -78,8 +77,7 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
         self.reversible: Reversible = _option(config, "reversible", get_args(Reversible), "auto")
         _check(config, self.causality)
         super().__init__(config)
-        self._draw: tuple[int, int] | None = None
-        self._forwards = 0
+        self._draw: Tensor | None = None  # seed, step and training passes since
 
     def set_hash_draw(self, seed: int, step: int = 0) -> None:
         """Choose rotations and dropout masks from here on: pure functions of both numbers.
@@ -87,7 +85,7 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
         Every training pass after this has dropout masks of its own. Without a call the rotations
         are those of (hash_seed or 0, 0), and dropout obeys torch's global generator.
         """
-        self._draw, self._forwards = (seed, step), 0
+        self._draw = torch.tensor([seed, step, 0], device="cpu")
 
     def forward(
         self,
@@ -212,12 +210,12 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
             cache=cache,
         )
 
-    def _dropout_seed(self) -> int:
+    def _dropout_seed(self) -> Seed:
         """The seed of the next training pass's masks."""
-        self._forwards += 1
         if self._draw is None:
-            return int(torch.randint(2**62, ()).item())
-        return mixed_seed(*self._draw, self._forwards)
+            return _seed(torch.randint(2**62, (1,), device="cpu"))
+        self._draw[2] += 1
+        return _seed(self._draw)
 
     def _bucket_factors(self, length: int) -> tuple[int, ...]:
         config = self.config
@@ -230,7 +228,9 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
 
     def _draw_rotations(self, factors: tuple[int, ...], like: Tensor) -> dict[int, Tensor]:
         config = self.config
-        seed, step = self._draw or (config.hash_seed or 0, 0)
+        draw = self._draw
+        if draw is None:
+            draw = torch.tensor([config.hash_seed or 0, 0], device="cpu")
         shape = (
             config.num_attention_heads,
             config.attention_head_size,
@@ -238,7 +238,7 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
             sum(factors) // 2,
         )
         return {
-            index: draw_rotations(rotation_seed(seed, step, index), shape, like)
+            index: draw_rotations(_seed(draw[:2], index), shape, like)
             for index, kind in enumerate(config.attn_layers)
             if kind == "lsh"
         }
@@ -393,6 +393,14 @@ def activation_bytes(config: ReformerConfig) -> int:
     return int(4 * (layer + 8 * config.hidden_size + 3 * config.vocab_size))
 
 
+def _seed(parts: Tensor, *more: int) -> Seed:
+    """The seed of all these numbers: a tensor for the compiler, else a number."""
+    if torch.compiler.is_compiling():
+        return derived_seed(parts, *more)
+    return mixed_seed(*parts.tolist(), *more)
+
+
+@torch.compiler.assume_constant_result
 def memory_bytes(device: torch.device) -> int:
     """All memory that there is, free or not: what is free would make results depend on others."""
     if device.type == "cuda":

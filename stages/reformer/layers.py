@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from stages.reformer.chunked_attention import Geometry, LocalAttention
 from stages.reformer.dense import DenseAdd, NormedDense, relu_dropped_
+from stages.reformer.draws import Seed, derived_seed
 from stages.reformer.dropout import Dropout
 from stages.reformer.generation import GenerationCache
-from stages.reformer.hashed_attention import Causality, HashedAttention, HashRule
-from stages.reformer.hashing import mixed_seed
+from stages.reformer.hashed_attention import Causality, HashedAttention, HashRule, find_buckets
 from stages.reformer.side_by_side import compute_side_by_side, parts_of
 
 TOKENS_AT_A_TIME = 8192
@@ -35,14 +35,14 @@ class Pass(NamedTuple):
     factors: tuple[int, ...]  # of the number of buckets
     causality: Causality
     unhashed: bool  # stock attends to everything before in a text of one chunk
-    dropout_seed: int | None  # of all masks, None in evaluation
+    dropout_seed: Seed | None  # of all masks, None in evaluation
     cache: GenerationCache | None  # to be filled for generation
 
     def dropout(self, probability: float, *site: int) -> Dropout:
         """The dropout at a site: numbers that no other site has."""
         if self.dropout_seed is None:
             return Dropout(0.0, 0)
-        return Dropout(probability, mixed_seed(self.dropout_seed, *site))
+        return Dropout(probability, derived_seed(self.dropout_seed, *site))
 
     def part(self, number: int, texts: slice) -> "Pass":
         """The pass of some of the batch's texts alone, with dropout masks of their own."""
@@ -50,7 +50,7 @@ class Pass(NamedTuple):
         return self._replace(
             real=None if self.real is None else self.real[texts],
             local_bias=bias if bias is None or len(bias) == 1 else bias[texts],
-            dropout_seed=None if seed is None else mixed_seed(seed, number),
+            dropout_seed=None if seed is None else derived_seed(seed, number),
         )
 
 
@@ -115,8 +115,10 @@ def add_lsh_attention(
         shape = (geometry.batch, geometry.heads, 1, geometry.length)
         memory[:] = [torch.zeros(shape, dtype=torch.long, device=inputs.device)]
         geometry = geometry._replace(chunk=geometry.length, before=0)
+    if not memory:
+        memory.append(find_buckets(projected.detach(), rule, geometry))
     dropout = run.dropout(attention.dropout, index, PROBABILITIES)
-    outputs = HashedAttention.apply(projected, rule, geometry, dropout, memory)
+    outputs = HashedAttention.apply(projected, memory[0], rule, geometry, dropout)
     if run.cache is not None:
         run.cache.fill_lsh(projected, memory[0], geometry)
     return _add_attention(module, index, run, stream, outputs)

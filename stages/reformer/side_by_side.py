@@ -28,11 +28,10 @@ TOKENS_FOR_A_THREAD = 1024
 
 def parts_of(rows: int, tokens: int, device: torch.device) -> list[slice]:
     """As many parts as torch has threads, on the CPU, of enough rows of so many tokens each."""
-    threads = torch.get_num_threads()
-    least = -(-TOKENS_FOR_A_THREAD // tokens)
     if device.type != "cpu" or torch.compiler.is_compiling():
-        threads = 1
-    count = max(1, min(threads, rows // least))
+        return [slice(0, rows)]
+    least = -(-TOKENS_FOR_A_THREAD // tokens)
+    count = max(1, min(torch.get_num_threads(), rows // least))
     return [slice(*pair) for pair in pairwise(rows * part // count for part in range(count + 1))]
 
 

@@ -9,7 +9,8 @@ from torch import nn
 from transformers import ReformerConfig
 from transformers.models.reformer.modeling_reformer import ReformerModelWithLMHead
 
-from stages.reformer.hashing import mixed_seed, rotation_seed
+from stages.reformer.draws import mixed_seed
+from stages.reformer.hashing import rotation_seed
 from stages.study.errors import StudyError
 
 
