@@ -44,13 +44,12 @@ class Attended(NamedTuple):
     sums: Tensor  # X C, log-sum-exp of the scores; empty unless asked for
 
 
-def windows(rows: Tensor, chunks: int, geometry: Geometry) -> Tensor:
+def windows(rows: Tensor, geometry: Geometry) -> Tensor:
     """Overlapping views (X, W, D) of rows (before x C + X x C, D): every chunk and those before it.
 
     A window of a text's first chunk reaches into another text, and has to be masked there.
     """
-    shape = (chunks, geometry.window, rows.shape[-1])
-    return rows.as_strided(shape, (geometry.chunk * rows.stride(0), *rows.stride()))
+    return rows.unfold(0, geometry.window, geometry.chunk).transpose(1, 2)
 
 
 def attend(
@@ -193,4 +192,4 @@ def _head_chunks(rows: Tensor, head: int, geometry: Geometry) -> Tensor:
 def _local_views(projected: Tensor, head: int, geometry: Geometry) -> tuple[Tensor, ...]:
     queries, keys, values = _head_columns(projected, head, geometry)
     own = queries[geometry.before * geometry.chunk :].unflatten(0, (-1, geometry.chunk))
-    return own, windows(keys, len(own), geometry), windows(values, len(own), geometry)
+    return own, windows(keys, geometry), windows(values, geometry)

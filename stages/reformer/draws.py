@@ -51,7 +51,8 @@ def normal_numbers(seed: Seed, shape: Sequence[int]) -> Tensor:
     They come from a generator of their own, so that the global one is not touched.
     """
     if isinstance(seed, Tensor):
-        return _normal_numbers(seed, shape)
+        numbers: Tensor = _normal_numbers(seed, shape)
+        return numbers
     return torch.empty(shape, device="cpu").normal_(generator=torch.Generator().manual_seed(seed))
 
 
@@ -74,7 +75,8 @@ def kept_bits(seed: Seed, probability: float, shape: Sequence[int], device: torc
     to change; elsewhere they are the device's own.
     """
     if isinstance(seed, Tensor):
-        return _kept_bits(seed, probability, shape, device)
+        bits: Tensor = _kept_bits(seed, probability, shape, device)
+        return bits
     count = math.prod(shape)
     words = -(-count // 8)
     source = np.random.SFC64(seed)

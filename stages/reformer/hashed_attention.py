@@ -126,7 +126,7 @@ def published_scores(
         hidden = ~real[:, None].expand(-1, order.shape[1], -1).gather(-1, order)
         position = position + hidden * 2.0**23
     rows = F.pad(position.flatten(), (lead, 0), value=2.0**23)
-    key = windows(rows.unsqueeze(-1), len(query), geometry).transpose(1, 2)  # X 1 W
+    key = windows(rows.unsqueeze(-1), geometry).transpose(1, 2)  # X 1 W
     # 0 for an earlier key, -1 for itself, less for a later one
     scores = (query - 1 - key).clamp_(max=0).mul_(-ONLY_ITSELF)
     return scores.to(dtype), query == key
@@ -225,8 +225,7 @@ def _sorted_views(gathered: Tensor, keys: Tensor, geometry: Geometry) -> tuple[T
     """Queries (X, C, D), and windows (X, W, D) of keys and values, in sorted order."""
     shared, values = gathered.split(geometry.size, dim=1)
     queries = shared[geometry.before * geometry.chunk :].unflatten(0, (-1, geometry.chunk))
-    chunks = len(queries)
-    return queries, windows(keys, chunks, geometry), windows(values, chunks, geometry)
+    return queries, windows(keys, geometry), windows(values, geometry)
 
 
 def combine_rounds(rows: Tensor, sums: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:

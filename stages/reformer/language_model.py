@@ -77,6 +77,7 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
         self.reversible: Reversible = _option(config, "reversible", get_args(Reversible), "auto")
         _check(config, self.causality)
         super().__init__(config)
+        self.loss_type = "ForCausalLM"  # stock leaves it out, and a warning follows
         self._draw: Tensor | None = None  # seed, step and training passes since
 
     def set_hash_draw(self, seed: int, step: int = 0) -> None:
@@ -308,7 +309,8 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
                 )
             )
         if recompute:
-            return run_layers(layers, embedded)
+            streams: tuple[Tensor, Tensor] = run_layers(layers, embedded)
+            return streams
         first = second = embedded
         for reversible in layers:
             first = reversible.add_attention(first, second)
@@ -321,7 +323,8 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
             return self.reversible == "on"
         tokens = embedded.shape[0] * embedded.shape[1]
         kept = tokens * activation_bytes(self.config)
-        return kept > memory_bytes(embedded.device) / 2
+        limit: int = memory_bytes(embedded.device)
+        return kept > limit / 2
 
     def _step(
         self, cache: GenerationCache, words: Tensor, dtype: torch.dtype
@@ -400,7 +403,7 @@ def _seed(parts: Tensor, *more: int) -> Seed:
     return mixed_seed(*parts.tolist(), *more)
 
 
-@torch.compiler.assume_constant_result
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def memory_bytes(device: torch.device) -> int:
     """All memory that there is, free or not: what is free would make results depend on others."""
     if device.type == "cuda":
