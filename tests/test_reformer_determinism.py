@@ -1,6 +1,8 @@
 """The same seed gives the same bytes, with or without a stop; another seed gives others."""
 
+import textwrap
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -173,6 +175,31 @@ def test_bfloat16_products_stay_close(monkeypatch: pytest.MonkeyPatch) -> None:
         assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
     assert losses[0] != losses[1]
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+
+
+def test_training_in_bfloat16_ends_where_float32_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "bfloat16_pays", lambda: True)
+    text = Path(textwrap.__file__).read_bytes()[: 140 * 128]  # one of Python's own modules
+    texts = torch.frombuffer(bytearray(text), dtype=torch.uint8).long().view(140, 128)
+    perplexities = []
+    for enabled in (False, True):
+        torch.manual_seed(0)
+        model = Reformer(small_config("local", vocab_size=128, **DROPOUT))
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+        for step in range(120):
+            model.train().set_hash_draw(0, step)
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+                batch = texts[step % 30 :: 35]
+                model(batch, labels=batch).loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        held_out = torch.cat([texts[rest::35] for rest in range(30, 35)])
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            loss = model.eval()(held_out, labels=held_out, use_cache=False).loss
+        perplexities.append(loss.exp().item())
+    assert perplexities[0] < 20  # it has learnt something
+    assert perplexities[1] != perplexities[0]
+    assert perplexities[1] == pytest.approx(perplexities[0], rel=0.005)
 
 
 @pytest.mark.parametrize("reversible", ["off", "on"])
