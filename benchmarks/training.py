@@ -66,6 +66,8 @@ What was tried and did not pay, in the same place:
 - Words and positions embedded by the threads of the parts: 1.005 times as fast.
 - Dropped places drawn as gaps instead of masks: 0.48 ms against 0.77 ms for 2,048 x 512 numbers,
   no difference for fewer; together 1 % of a step.
+- These shorter windows, relu with dropout on 256 tokens at a time, and scales inside products, all
+  at once: 1.01 to 1.02 times.
 - oneDNN with weights packed beforehand: 153 to 166 GFLOP/s on one core, against 155 to 166.
 - Normalising again in the backward pass instead of keeping the result: 350 against 335 ms.
 - Masks of 16 random bits an element instead of 8: 5 % of the step, with no better probability,
