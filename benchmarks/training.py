@@ -100,6 +100,7 @@ from transformers import ReformerConfig, logging
 from stages.reformer.model import Reformer, StockReformer, rows_at_a_time
 
 VOCABULARY = 320
+CHUNK = 64  # of the published architecture
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -277,7 +278,12 @@ def generation_rates(prompt: int, pieces: int, lsh_causality: str) -> tuple[floa
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure every case and print a table and the JSON line."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if any(length < 1 or length % CHUNK for length in options.lengths):
+        parser.error(f"--lengths must be multiples of {CHUNK}")
+    if min(*options.batch_sizes, options.repeats) < 1:
+        parser.error("--batch-sizes and --repeats must be at least 1")
     logging.set_verbosity_error()
     results = []
     for length in options.lengths:

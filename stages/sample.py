@@ -9,7 +9,7 @@ from stages.study import machine
 from stages.study.console import run
 from stages.study.errors import StudyError
 from stages.study.layout import MODELS
-from stages.study.params import Params, known, load_params
+from stages.study.params import SEED_LIMIT, Params, known, load_params
 from stages.text.tokens import load_tokenizer
 
 
@@ -17,8 +17,13 @@ def continuation(name: str, params: Params, prompt: str, pieces: int, seed: int)
     """The prompt and `pieces` more, drawn from a run's model.
 
     Raises:
-        StudyError: the run has not been trained yet, or the prompt is empty.
+        StudyError: the run has not been trained yet, the prompt is empty, or a number is out of
+            range.
     """
+    if pieces < 1:
+        raise StudyError(f"--pieces is {pieces}: give a number of at least 1")
+    if not 0 <= seed < SEED_LIMIT:
+        raise StudyError(f"--seed is {seed}: give a number from 0 to {SEED_LIMIT - 1}")
     folder = MODELS / name
     if not (folder / "model.safetensors").exists():
         raise StudyError(f"runs.{name}: {folder} holds no model yet; run `make repro` first")

@@ -32,6 +32,22 @@ def test_prints_a_table_and_json(capsys: pytest.CaptureFixture[str]) -> None:
         assert expected in text
 
 
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--lengths", "100"], "--lengths must be multiples of 64"),
+        (["--repeats", "0"], "--batch-sizes and --repeats must be at least 1"),
+        (["--batch-sizes", "0"], "--batch-sizes and --repeats must be at least 1"),
+    ],
+)
+def test_what_can_not_be_measured_is_refused(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str
+) -> None:
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert complaint in capsys.readouterr().err
+
+
 def test_operations_are_those_of_the_published_architecture() -> None:
     _, ours = contestants(Case(1, 64, "float32", "strict"))
     local, lsh, feed_forward, head = 4 * 128 * 256, 3 * 128 * 256, 2 * 256 * 512, 512 * 320

@@ -72,6 +72,8 @@ def _set(path: str, value: Any) -> Any:
         (_set("train/epochs", "three"), r"train\.epochs: .*valid integer, but it is 'three'"),
         (_set("train/batch_size", 1.5), r"train\.batch_size: .*integer.*1\.5"),
         (_set("train/learning_rate", -0.1), r"train\.learning_rate: .*greater than 0.*-0\.1"),
+        (_set("train/seed", -1), r"train\.seed: .*greater than or equal to 0, but it is -1"),
+        (_set("train/seed", 2**32), r"train\.seed: .*less than 4294967296, but it is 4294967296"),
         (_set("train/speed", 3), r"train: unknown key `speed`; known are optimizer, "),
         (_set("runz", {}), r"params: unknown key `runz`; known are profile, "),
         (

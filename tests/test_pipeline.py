@@ -196,3 +196,19 @@ def test_a_text_is_continued_from_the_prompt(smoke: Project) -> None:
     assert len(text.strip()) > len("The ")
     assert smoke.stage("sample", "news-64", "The ", "--pieces", "20") == text
     assert smoke.stage("sample", "news-64", "The ", "--pieces", "20", "--seed", "1") != text
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "allowed"),
+    [
+        ("--pieces", "0", "at least 1"),
+        ("--seed", "-1", "from 0"),
+        ("--seed", "4294967296", "to 4"),
+    ],
+)
+def test_a_number_out_of_range_is_refused(
+    smoke: Project, option: str, value: str, allowed: str
+) -> None:
+    printed = smoke.stage("sample", "news-64", "The ", option, value, succeed=False)
+    assert printed.startswith(f"error: {option} is {value}: give a number")
+    assert allowed in printed

@@ -27,6 +27,9 @@ Policy = Literal["contiguous", "published"]
 Encoding = Literal["sentencepiece", "transformers"]
 RowShape = Literal["whole", "blank_empty", "unended", "stripped"]
 Precision = Literal["float32", "bfloat16"]
+SEED_LIMIT = 2**32
+"""Seeds are below it: numpy takes no others."""
+Seed = Annotated[int, Field(ge=0, lt=SEED_LIMIT)]
 T = TypeVar("T")
 AnySection = TypeVar("AnySection", bound=Section)
 
@@ -89,7 +92,7 @@ class Training(Section):
     epochs: Annotated[int, Field(gt=0)] = 30
     policy: Policy = "contiguous"
     precision: Precision = "float32"
-    seed: Annotated[int, Field(ge=0)] = 42
+    seed: Seed = 42
     threads: Annotated[int, Field(gt=0)] = 2
     checkpoint_every_updates: Annotated[int, Field(gt=0)] = 500
     diverged_above_best_nats: Annotated[float, Field(gt=0)] = 0.1
@@ -102,7 +105,7 @@ class Evaluation(Section):
     precision: Precision = "float32"
     threads: Annotated[int, Field(gt=0)] = 2
     hash_draws: Annotated[int, Field(gt=0)] = 1
-    seed: Annotated[int, Field(ge=0)] = 42
+    seed: Seed = 42
 
 
 class Attention(Section):
