@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from stages.fetching.fetch import MIRROR_VARIABLE, fetch
+from stages.fetching.access import MIRROR_VARIABLE
+from stages.fetching.fetch import fetch
 from stages.study.errors import StudyError
 from stages.study.sources import CheckpointSource, FileSource, Source, licence_line
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.fetching.fetch import MIRROR_VARIABLE, STORE, fetch
+from stages.fetching.access import MIRROR_VARIABLE, STORE
+from stages.fetching.fetch import fetch
 from stages.fetching.http_download import Patience
 from stages.study.errors import StudyError
 from stages.study.sources import Fetched, UrlSource

@@ -18,7 +18,8 @@ import torch
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
-from stages.fetching.fetch import MIRROR_VARIABLE, fetch
+from stages.fetching.access import MIRROR_VARIABLE
+from stages.fetching.fetch import fetch
 from stages.fetching.http_download import Patience
 from stages.study.errors import StudyError
 from stages.study.sources import Fetched, HubCheckpoint, HubSource, PathSource

@@ -9,17 +9,14 @@ import importlib.metadata
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
-from urllib.parse import quote
 
+from stages.fetching.access import MIRROR_VARIABLE, Access, check_size, check_sum
 from stages.fetching.checkpoint_files import take_checkpoint
-from stages.fetching.http_download import Patience, UnavailableError, Wanted, download, sha256_of
+from stages.fetching.http_download import Patience, UnavailableError, Wanted, sha256_of
 from stages.fetching.unpacking import unpack
 from stages.study.errors import StudyError
-from stages.study.layout import WORK
 from stages.study.outputs import whole_file, whole_folder
 from stages.study.sources import (
     Fetched,
@@ -31,12 +28,6 @@ from stages.study.sources import (
     UrlSource,
     describe,
 )
-
-MIRROR_VARIABLE = "REFORMER_SEQLEN_MIRROR"
-STORE = WORK / "downloads"
-TRUE = {"1", "ON", "YES", "TRUE"}
-"""What the hub's client takes for yes in the environment."""
-T = TypeVar("T")
 
 
 def fetch(
@@ -62,7 +53,7 @@ def fetch(
     Raises:
         StudyError: it could not be had, or is not what is declared; nothing is at `target`.
     """
-    access = _Access(os.environ.get(MIRROR_VARIABLE) or mirror, progress, patience or Patience())
+    access = Access(os.environ.get(MIRROR_VARIABLE) or mirror, progress, patience or Patience())
     try:
         match source:
             case HubCheckpoint():
@@ -77,112 +68,12 @@ def fetch(
         raise StudyError(f"cannot fetch {describe(source)}: {error}") from error
 
 
-@dataclass(frozen=True)
-class _Access:
-    """How to get at things: a mirror, bars or none, how long to try."""
-
-    mirror: str | None
-    progress: bool | None
-    patience: Patience
-
-    def first(
-        self, source: Source, name: str, mirrored: Callable[[], T], origin: Callable[[], T]
-    ) -> T:
-        """What the mirror gives, if there is one and it gives anything, else what the origin gives.
-
-        Args:
-            source: for the message, if neither does.
-            name: what a mirror would have to hold.
-            mirrored: how to get it from the mirror.
-            origin: how to get it from where it is declared to be.
-        """
-        places = [("origin", origin)]
-        if self.mirror is not None:
-            places.insert(0, (f"mirror {self.mirror}", mirrored))
-        reasons = []
-        for place, attempt in places:
-            try:
-                return attempt()
-            except UnavailableError as error:
-                reasons.append(f"  {place}: {error}")
-        raise StudyError(_advice(source, name, reasons))
-
-    def mirrored(self, where: str, wanted: Wanted) -> Path:
-        """The mirror's file at `where`, verified.
-
-        Raises:
-            UnavailableError: the mirror does not have it or cannot be reached.
-            StudyError: it has another checksum, or there is no such mirror.
-        """
-        folder = self.mirror_folder()
-        if folder is None:
-            return self.downloaded(f"{str(self.mirror).rstrip('/')}/{quote(where)}", wanted)
-        if not (folder / where).is_file():
-            raise UnavailableError(f"has no {where}")
-        _check(sha256_of(folder / where), wanted.sha256, f"{where} of the mirror {self.mirror}")
-        return folder / where
-
-    def mirror_folder(self) -> Path | None:
-        """The mirror if it is a folder of this machine, None if it is an address.
-
-        Raises:
-            StudyError: it is neither.
-        """
-        assert self.mirror is not None
-        if self.mirror.startswith(("http://", "https://")):
-            return None
-        folder = Path(self.mirror).expanduser()
-        if not folder.is_dir():
-            raise StudyError(f"the mirror `{self.mirror}` is neither a folder nor an http(s) URL")
-        return folder
-
-    def downloaded(self, url: str, wanted: Wanted) -> Path:
-        """The file at `url`, verified, in the folder of downloads."""
-        return download(url, wanted, STORE, patience=self.patience, progress=self.progress)
-
-
-def _advice(source: Source, name: str, reasons: list[str]) -> str:
-    unchecked = isinstance(source, HubCheckpoint) and source.files is None
-    place = "a folder of this machine" if unchecked else "a folder or base URL"
-    hints = [
-        "check the network, and HTTPS_PROXY and NO_PROXY if there is a proxy",
-        f"name a mirror that holds {name}: {place}, as `sources.mirror` in "
-        f"params.yaml or as {MIRROR_VARIABLE}",
-        "declare a copy on this machine with `kind: path`",
-    ]
-    if isinstance(source, HubSource | HubCheckpoint):
-        hints[1:1] = [
-            "set HF_TOKEN if the hub asks who you are, HF_ENDPOINT if you have a hub of your own",
-            "unset HF_HUB_OFFLINE, which keeps from asking the hub"
-            if os.environ.get("HF_HUB_OFFLINE", "").upper() in TRUE
-            else "set HF_HUB_OFFLINE=1 if the hub's cache on this machine (HF_HOME) has it",
-        ]
-    shown = "\n".join([*reasons, "what to do, whichever fits:", *(f"  - {hint}" for hint in hints)])
-    return f"cannot fetch {describe(source)}:\n{shown}"
-
-
-def _check(actual: str, declared: str | None, what: str) -> None:
-    if declared is not None and actual != declared:
-        raise StudyError(
-            f"{what} has another checksum than declared, nothing of it was kept:\n"
-            f"  declared sha256 {declared}\n  found    sha256 {actual}"
-        )
-
-
-def _check_size(raw: Path, declared: int | None, what: str) -> None:
-    size = raw.stat().st_size
-    if declared is not None and size != declared:
-        raise StudyError(
-            f"{what} has {size} bytes, but {declared} are declared; nothing of it was kept"
-        )
-
-
 def _local(source: PathSource) -> Path:
     return Path(source.path).expanduser()
 
 
 def _fetch_file(
-    source: PackageSource | PathSource | UrlSource, target: Path, access: _Access
+    source: PackageSource | PathSource | UrlSource, target: Path, access: Access
 ) -> Fetched:
     match source:
         case PackageSource():
@@ -193,8 +84,8 @@ def _fetch_file(
             stored, name = _from_web(source, access), source.file_name
     with whole_file(target) as raw:
         unpack(stored, name, raw, member=source.member, compression=source.compression)
-        _check(sha256_of(raw), source.unpacked_sha256, f"what is unpacked of {describe(source)}")
-        _check_size(raw, source.unpacked_size, f"what is unpacked of {describe(source)}")
+        check_sum(sha256_of(raw), source.unpacked_sha256, f"what is unpacked of {describe(source)}")
+        check_size(raw, source.unpacked_size, f"what is unpacked of {describe(source)}")
         return _file_record(source, raw)
 
 
@@ -214,7 +105,7 @@ def _packaged(source: PackageSource) -> Path:
             f"the package {source.package} {package.version} has no file `{source.file}`; "
             "run `make install` for the pinned version"
         )
-    _check(sha256_of(path), source.sha256, f"{describe(source)} {package.version}")
+    check_sum(sha256_of(path), source.sha256, f"{describe(source)} {package.version}")
     return path
 
 
@@ -222,11 +113,11 @@ def _on_disk(source: PathSource) -> Path:
     path = _local(source)
     if not path.is_file():
         raise StudyError(f"there is no file or folder `{source.path}` (in {Path.cwd()})")
-    _check(sha256_of(path), source.sha256, source.path)
+    check_sum(sha256_of(path), source.sha256, source.path)
     return path
 
 
-def _from_web(source: UrlSource, access: _Access) -> Path:
+def _from_web(source: UrlSource, access: Access) -> Path:
     wanted = Wanted(source.file_name, source.sha256, source.size)
     return access.first(
         source,
@@ -236,7 +127,7 @@ def _from_web(source: UrlSource, access: _Access) -> Path:
     )
 
 
-def _fetch_rows(source: HubSource, target: Path, access: _Access) -> Fetched:
+def _fetch_rows(source: HubSource, target: Path, access: Access) -> Fetched:
     # It imports the hub's clients, which no other kind needs.
     from stages.fetching.hub_sources import write_rows
 
@@ -249,18 +140,18 @@ def _fetch_rows(source: HubSource, target: Path, access: _Access) -> Fetched:
                 source, raw, patience=access.patience, progress=access.progress
             ),
         )
-        _check(sha256_of(raw), source.sha256, f"the text of {describe(source)}")
-        _check_size(raw, source.size, f"the text of {describe(source)}")
+        check_sum(sha256_of(raw), source.sha256, f"the text of {describe(source)}")
+        check_size(raw, source.size, f"the text of {describe(source)}")
         return _file_record(source, raw, source.revision)
 
 
-def _mirrored_rows(source: HubSource, raw: Path, access: _Access) -> None:
+def _mirrored_rows(source: HubSource, raw: Path, access: Access) -> None:
     if source.sha256 is None:
         raise UnavailableError("not used, as no `sha256` is declared to check it with")
     shutil.copyfile(access.mirrored(source.file_name, Wanted(source.file_name, source.sha256)), raw)
 
 
-def _fetch_checkpoint(source: HubCheckpoint, target: Path, access: _Access) -> Fetched:
+def _fetch_checkpoint(source: HubCheckpoint, target: Path, access: Access) -> Fetched:
     # It imports the hub's clients, which no other kind needs.
     from stages.fetching.hub_sources import snapshot
 
@@ -274,13 +165,13 @@ def _fetch_checkpoint(source: HubCheckpoint, target: Path, access: _Access) -> F
         for name, declared in (source.files or {}).items():
             if name not in files:
                 raise StudyError(f"{describe(source)} has no {name}, which `files` declares")
-            _check(sha256_of(files[name]), declared, f"{name} of {describe(source)}")
+            check_sum(sha256_of(files[name]), declared, f"{name} of {describe(source)}")
         take_checkpoint(files, folder, describe(source))
         return _folder_record(source, folder, commit)
 
 
 def _mirrored_checkpoint(
-    source: HubCheckpoint, access: _Access
+    source: HubCheckpoint, access: Access
 ) -> tuple[dict[str, Path], str | None]:
     """A mirror's files of a checkpoint, and the commit where it and its files are declared."""
     if source.files is None:
@@ -293,7 +184,7 @@ def _mirrored_checkpoint(
     return files, commit
 
 
-def _trusted_folder(source: HubCheckpoint, access: _Access) -> dict[str, Path]:
+def _trusted_folder(source: HubCheckpoint, access: Access) -> dict[str, Path]:
     """The files of a mirror on this machine, trusted as `kind: path` is; not those of an address.
 
     Raises:
@@ -311,7 +202,7 @@ def _trusted_folder(source: HubCheckpoint, access: _Access) -> dict[str, Path]:
 def _copy_folder(source: PathSource, target: Path) -> Fetched:
     """Copy a folder of this machine: what git and the hub's client hide in it is left out."""
     origin = _local(source)
-    _check(_sum(listing(origin)), source.sha256, f"the folder {source.path}")
+    check_sum(_sum(listing(origin)), source.sha256, f"the folder {source.path}")
     with whole_folder(target) as folder:
         if (origin / "config.json").is_file():
             files = {path.name: path for path in origin.iterdir() if path.is_file()}
