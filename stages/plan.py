@@ -23,7 +23,6 @@ from stages.planning.trial import (
     Trial,
     base_config,
     job_config,
-    memory_bytes,
     parameter_count,
     predicted_memory,
 )
@@ -88,9 +87,10 @@ def estimate(job: Job, base: ReformerConfig | None, trial: Trial) -> Estimate:
         memory = predicted_memory(config, job).allocated
     except StudyError as error:
         return Estimate(parameters, problem=str(error))
-    if memory > memory_bytes():
+    available = machine.memory_bytes(machine.device())
+    if memory > available:
         problem = (
-            f"needs about {memory / GIB:.1f} GiB, and this machine has {memory_bytes() / GIB:.1f}: "
+            f"needs about {memory / GIB:.1f} GiB, and this machine has {available / GIB:.1f}: "
             "a smaller batch_size, or `reversible: on`, or a larger machine"
         )
         return Estimate(parameters, memory, problem=problem)
@@ -234,13 +234,13 @@ def plan(profile: str) -> str:
     published = load_published()
     rows = [_row(job, found[job.name], published) for job in todo]
     align = ["left"] + ["right"] * (len(HEADERS) - 1)
-    here = machine.describe()
+    here, memory = machine.describe(), machine.memory_bytes(machine.device())
     problems = [f"CANNOT RUN HERE: {name}: {item.problem}" for name, item in found.items()
                 if item.problem]  # fmt: skip
     sections = [
         f"profile {profile}: {len(params.corpora)} corpora, {len(params.models)} models, "
         f"{len(params.runs)} runs, {len(params.memory.rows)} memory rows",
-        f"here: {here['processor']}, {memory_bytes() / GIB:.1f} GiB of memory",
+        f"here: {here['processor']}, {memory / GIB:.1f} GiB of memory",
         "",
         tabulate(rows, HEADERS, disable_numparse=True, colalign=align),
         *(f"  {note}" for note in _notes(todo, found, params)),

@@ -12,8 +12,9 @@ import torch
 from stages import plan
 from stages.planning import amounts, trial
 from stages.planning.amounts import Amount, Job, count_windows, disk_bytes, jobs, raw_bytes
-from stages.planning.trial import Pace, Trial, job_config, memory_bytes, predicted_memory
+from stages.planning.trial import Pace, Trial, job_config, predicted_memory
 from stages.reporting.published import load_published
+from stages.study import machine
 from stages.study.errors import StudyError
 from stages.study.layout import TOKENS
 from stages.study.params import Attention, Params, Training, parse_params
@@ -193,8 +194,7 @@ def test_the_papers_model_is_the_published_one(paper: Params) -> None:
 def test_what_cannot_fit_is_named_and_not_tried(
     monkeypatch: pytest.MonkeyPatch, paper: Params
 ) -> None:
-    monkeypatch.setattr(plan, "memory_bytes", lambda: 4 << 30)
-    monkeypatch.setattr(trial, "memory_bytes", lambda: 4 << 30)
+    monkeypatch.setattr(machine, "memory_bytes", lambda _: 4 << 30)
     tried: list[str] = []
 
     def pace(self: Trial, config: object, job: Job) -> Pace:
@@ -250,7 +250,7 @@ def test_it_prints_for_every_profile_and_leaves_nothing_behind(
         assert any(line.startswith(f"{run} ") for line in printed.splitlines())
     assert f"{len(params.runs)} runs" in printed
     assert "disk: up to" in printed
-    assert "CANNOT RUN HERE" not in printed or memory_bytes() < 16 << 30
+    assert "CANNOT RUN HERE" not in printed or machine.memory_bytes(machine.device()) < 16 << 30
     assert sorted(path.name for path in ROOT.iterdir()) == before
 
 

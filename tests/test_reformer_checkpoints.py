@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 from transformers.models.reformer.modeling_reformer import ReformerModelWithLMHead
 
+from stages.reformer.activations import activation_bytes, recomputes
 from stages.reformer.hashing import rotation_seed
-from stages.reformer.language_model import activation_bytes, memory_bytes
 from stages.reformer.model import (
     Reformer,
     StockReformer,
@@ -21,6 +21,7 @@ from stages.reformer.model import (
     parameter_counts,
 )
 from stages.reformer.reversible import run_layers
+from stages.study import machine
 from stages.study.errors import StudyError
 from tests.reformer_example import random_ids, small_config, small_reformer
 
@@ -205,16 +206,16 @@ def test_number_of_buckets_is_chosen_by_rule_or_hand(checkpoint: Path) -> None:
 def test_activations_are_recomputed_where_memory_asks_for_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    model = small_reformer()
-    embedded = torch.empty(2, 64, 32)
-    needed = 128 * activation_bytes(model.config)
-    assert memory_bytes(embedded.device) > needed
-    assert not model._recompute(embedded)
-    target = "stages.reformer.language_model.memory_bytes"
-    monkeypatch.setattr(target, lambda _: 2 * needed - 1)
-    assert model._recompute(embedded)
-    monkeypatch.setattr(target, lambda _: 2 * needed)
-    assert not model._recompute(embedded)
+    config, cpu = small_config(), torch.device("cpu")
+    needed = 128 * activation_bytes(config)
+    assert machine.memory_bytes(cpu) > needed
+    assert not recomputes("auto", config, 128, cpu)
+    assert recomputes("on", config, 128, cpu)
+    monkeypatch.setattr(machine, "memory_bytes", lambda _: 2 * needed - 1)
+    assert recomputes("auto", config, 128, cpu)
+    assert not recomputes("off", config, 128, cpu)
+    monkeypatch.setattr(machine, "memory_bytes", lambda _: 2 * needed)
+    assert not recomputes("auto", config, 128, cpu)
 
 
 @pytest.mark.parametrize(("tokens", "recomputed"), [(128, False), (127, True)])
@@ -234,7 +235,7 @@ def test_all_texts_of_a_batch_count_towards_its_memory(
 
     monkeypatch.setattr("stages.reformer.language_model.run_layers", watched)
     enough = 2 * tokens * activation_bytes(model.config)
-    monkeypatch.setattr("stages.reformer.language_model.memory_bytes", lambda _: enough)
+    monkeypatch.setattr(machine, "memory_bytes", lambda _: enough)
     model(random_ids(2, 64))
     assert bool(seen) is recomputed
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from transformers import ReformerConfig
 
@@ -17,7 +16,7 @@ from stages.memory.prediction import (
 )
 from stages.planning.amounts import Job
 from stages.pretrain import PUBLISHED_ARCHITECTURE, architecture
-from stages.reformer.language_model import activation_bytes
+from stages.reformer.activations import recomputes
 from stages.reformer.model import Reformer, StockReformer
 from stages.study import machine
 from stages.study.layout import BASES
@@ -72,7 +71,6 @@ def job_config(base: ReformerConfig, attention: Attention, length: int) -> Refor
     config.num_hashes = attention.num_hashes or config.num_hashes
     config.lsh_causality, config.reversible = attention.lsh_causality, attention.reversible
     config.lsh_num_buckets = attention.num_buckets
-    config.loss_type = "ForCausalLM"
     return config
 
 
@@ -88,24 +86,16 @@ def parameter_count(config: ReformerConfig, attention: Attention) -> int:
         return sum(parameter.numel() for parameter in make_model(config, attention).parameters())
 
 
-def memory_bytes() -> int:
-    """All memory of the device that models run on."""
-    if machine.device().type == "cuda":
-        return int(torch.cuda.get_device_properties(0).total_memory)
-    return int(psutil.virtual_memory().total)
-
-
 def predicted_memory(config: ReformerConfig, job: Job) -> Prediction:
     """What a job's updates hold at once in float32; bfloat16 needs less."""
     tokens = job.training.batch_size * job.sequence_length
-    fits = tokens * activation_bytes(config) <= memory_bytes() / 2
     ours = job.attention.implementation == "reformer-seqlen"
-    keeps = ours and (job.attention.reversible == "off" or (config.reversible == "auto" and fits))
+    recomputed = recomputes(job.attention.reversible, config, tokens, machine.device())
     return reformer_training_memory(
         config,
         job.training.batch_size,
         job.sequence_length,
-        reversible=not keeps,
+        reversible=recomputed or not ours,
         optimizer=job.training.optimizer,
         build_reformer=_our_reformer if ours else stock_reformer,
     )

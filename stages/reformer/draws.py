@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, library
 
 Seed: TypeAlias = int | Tensor
 """A number, or an int64 tensor (parts,) on the CPU that stands for `mixed_seed(*parts)`."""
@@ -30,12 +30,19 @@ def mixed_seed(*parts: int) -> int:
     return state >> 1
 
 
+def seed_of(parts: Tensor, *more: int) -> Seed:
+    """mixed_seed(*parts, *more), as a tensor if it is for the compiler and else as a number."""
+    if torch.compiler.is_compiling():
+        return derived_seed(parts, *more)
+    return mixed_seed(*parts.tolist(), *more)
+
+
 def derived_seed(seed: Seed, *parts: int) -> Seed:
     """mixed_seed(seed, *parts), of the same kind as `seed`."""
     return mixed_seed(seed, *parts) if isinstance(seed, int) else _derived_seed(seed, parts)
 
 
-@torch.library.custom_op("reformer_seqlen::derived_seed", mutates_args=())
+@library.custom_op("reformer_seqlen::derived_seed", mutates_args=())
 def _derived_seed(seed: Tensor, parts: Sequence[int]) -> Tensor:
     return torch.tensor([mixed_seed(*seed.tolist(), *parts)], device="cpu")
 
@@ -56,7 +63,7 @@ def normal_numbers(seed: Seed, shape: Sequence[int]) -> Tensor:
     return torch.empty(shape, device="cpu").normal_(generator=torch.Generator().manual_seed(seed))
 
 
-@torch.library.custom_op("reformer_seqlen::normal_numbers", mutates_args=())
+@library.custom_op("reformer_seqlen::normal_numbers", mutates_args=())
 def _normal_numbers(seed: Tensor, shape: Sequence[int]) -> Tensor:
     return normal_numbers(int(seed.item()), shape)
 
@@ -93,7 +100,7 @@ def kept_bits(seed: Seed, probability: float, shape: Sequence[int], device: torc
     return random.view(torch.uint8)[:count].ge_(threshold).view(*shape)
 
 
-@torch.library.custom_op("reformer_seqlen::kept_bits", mutates_args=())
+@library.custom_op("reformer_seqlen::kept_bits", mutates_args=())
 def _kept_bits(
     seed: Tensor, probability: float, shape: Sequence[int], device: torch.device
 ) -> Tensor:

@@ -7,11 +7,10 @@ hold the weights, so checkpoints go both ways. Read `Reformer.forward` first, th
 Shapes: B batch, L length, L' length padded to whole chunks, M hidden size, V vocabulary.
 """
 
-import os
 from collections.abc import Iterator
 from functools import partial
 from math import lcm
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -22,6 +21,7 @@ from transformers.models.reformer.modeling_reformer import (
     ReformerModelWithLMHeadOutput,
 )
 
+from stages.reformer.activations import Reversible, recomputes
 from stages.reformer.axial_positions import (
     check_length,
     drop_positions,
@@ -29,7 +29,7 @@ from stages.reformer.axial_positions import (
     prefix_embeddings,
 )
 from stages.reformer.chunked_attention import local_bias
-from stages.reformer.draws import Seed, derived_seed, mixed_seed
+from stages.reformer.draws import Seed, seed_of
 from stages.reformer.dropout import dropped_
 from stages.reformer.generation import GenerationCache, local_step, lsh_step
 from stages.reformer.hashed_attention import Causality
@@ -57,8 +57,6 @@ from stages.reformer.side_by_side import compute_side_by_side, parts_of
 from stages.reformer.stock import save_as_stock
 from stages.study.errors import StudyError
 
-Reversible = Literal["auto", "on", "off"]
-
 
 class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
     """transformers' Reformer: reproducible, at any length, causal if asked, and much faster.
@@ -77,7 +75,7 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
         self.reversible: Reversible = _option(config, "reversible", get_args(Reversible), "auto")
         _check(config, self.causality)
         super().__init__(config)
-        self.loss_type = "ForCausalLM"  # stock leaves it out, and a warning follows
+        self.loss_type = "ForCausalLM"  # transformers leaves it out, and a warning follows
         self._draw: Tensor | None = None  # seed, step and training passes since
 
     def set_hash_draw(self, seed: int, step: int = 0) -> None:
@@ -214,9 +212,9 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
     def _dropout_seed(self) -> Seed:
         """The seed of the next training pass's masks."""
         if self._draw is None:
-            return _seed(torch.randint(2**62, (1,), device="cpu"))
+            return seed_of(torch.randint(2**62, (1,), device="cpu"))
         self._draw[2] += 1
-        return _seed(self._draw)
+        return seed_of(self._draw)
 
     def _bucket_factors(self, length: int) -> tuple[int, ...]:
         config = self.config
@@ -239,7 +237,7 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
             sum(factors) // 2,
         )
         return {
-            index: draw_rotations(_seed(draw[:2], index), shape, like)
+            index: draw_rotations(seed_of(draw[:2], index), shape, like)
             for index, kind in enumerate(config.attn_layers)
             if kind == "lsh"
         }
@@ -277,7 +275,10 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
         self, run: Pass, embedded: Tensor, length: int, logits_to_keep: int | Tensor
     ) -> Tensor:
         """Logits (B, L, V) of embedded (B, L', M), with a thread for each part of the batch."""
-        recompute = torch.is_grad_enabled() and self._recompute(embedded)
+        batch, tokens, _ = embedded.shape
+        recompute = torch.is_grad_enabled() and recomputes(
+            self.reversible, self.config, batch * tokens, embedded.device
+        )
 
         def part_logits(number: int, texts: slice, part: Tensor) -> Tensor:
             part_run = run.part(number, texts)
@@ -286,7 +287,6 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
 
         parts = [slice(None)]  # a cache is of the whole batch
         if run.cache is None:
-            batch, tokens, _ = embedded.shape
             parts = parts_of(batch, tokens, embedded.device)
         used = [*self.reformer.encoder.parameters(), *self.lm_head.parameters()]
         return compute_side_by_side(part_logits, parts, [embedded], used)
@@ -316,15 +316,6 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
             first = reversible.add_attention(first, second)
             second = reversible.add_feed_forward(second, first)
         return first, second
-
-    def _recompute(self, embedded: Tensor) -> bool:
-        """Whether activations are computed again in the backward pass."""
-        if self.reversible != "auto":
-            return self.reversible == "on"
-        tokens = embedded.shape[0] * embedded.shape[1]
-        kept = tokens * activation_bytes(self.config)
-        limit: int = memory_bytes(embedded.device)
-        return kept > limit / 2
 
     def _step(
         self, cache: GenerationCache, words: Tensor, dtype: torch.dtype
@@ -380,35 +371,6 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
         flat_logits = torch.cat(parts) if len(parts) > 1 else parts[0]
         result: Tensor = flat_logits.unflatten(0, (-1, kept))
         return result
-
-
-def activation_bytes(config: ReformerConfig) -> int:
-    """Roughly what a training pass keeps of each token, if nothing is computed again."""
-    heads: int = config.num_attention_heads * config.attention_head_size
-    layer = 0
-    for kind in config.attn_layers:
-        rounds = config.num_hashes if kind == "lsh" else 1
-        before = getattr(config, f"{kind}_num_chunks_before")
-        window = (1 + before) * getattr(config, f"{kind}_attn_chunk_length")
-        # streams and their norms; projections, sorted copies, outputs; twice the probabilities
-        layer += 4 * config.hidden_size + config.feed_forward_size
-        layer += heads * (4 + 3 * rounds) + 2 * rounds * config.num_attention_heads * window
-    return int(4 * (layer + 8 * config.hidden_size + 3 * config.vocab_size))
-
-
-def _seed(parts: Tensor, *more: int) -> Seed:
-    """The seed of all these numbers: a tensor for the compiler, else a number."""
-    if torch.compiler.is_compiling():
-        return derived_seed(parts, *more)
-    return mixed_seed(*parts.tolist(), *more)
-
-
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def memory_bytes(device: torch.device) -> int:
-    """All memory that there is, free or not: what is free would make results depend on others."""
-    if device.type == "cuda":
-        return int(torch.cuda.get_device_properties(device).total_memory)
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _chunk_lengths(config: ReformerConfig) -> list[int]:

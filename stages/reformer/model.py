@@ -9,9 +9,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import ReformerConfig
 
+from stages.reformer.activations import Reversible
 from stages.reformer.hashed_attention import Causality
 from stages.reformer.hashing import bucket_factors, recommended_buckets
-from stages.reformer.language_model import Reformer, Reversible
+from stages.reformer.language_model import Reformer
 from stages.reformer.layers import TOKENS_AT_A_TIME
 from stages.reformer.stock import StockReformer
 from stages.study.errors import StudyError

@@ -22,6 +22,7 @@ class StockReformer(ReformerModelWithLMHead):  # type: ignore[misc]
 
     def __init__(self, config: ReformerConfig) -> None:
         super().__init__(config)
+        self.loss_type = "ForCausalLM"  # transformers leaves it out, and a warning follows
         self._draw: tuple[int, int] | None = None
         self._forwards = 0
         for layer in self.reformer.encoder.layers:

@@ -4,6 +4,7 @@ import os
 import platform
 from pathlib import Path
 
+import psutil
 import torch
 import transformers
 
@@ -49,6 +50,14 @@ def make_deterministic(threads: int) -> None:
 def device() -> torch.device:
     """Where models run: the GPU, if there is one, as transformers' Trainer chooses too."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def memory_bytes(device: torch.device) -> int:
+    """All memory that there is, free or not: what is free would make results depend on others."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return int(psutil.virtual_memory().total)
 
 
 def seed(value: int) -> None:
