@@ -145,6 +145,8 @@ def test_what_peeking_is_worth() -> None:
     study = runs(("news",), (256,))
     metrics = _metrics(study)
     assert _table("peeking", metrics, study).rows == [["256", "11.00 → 10.00 (-9.1 %)"]]
+    metrics["quality"]["news-256"]["test_perplexity_published_lsh"] = 10.9999
+    assert _table("peeking", metrics, study).rows == [["256", "11.00 → 11.00 (+0.0 %)"]]
     metrics["quality"]["news-256"]["test_perplexity_published_lsh"] = None
     table = _table("peeking", metrics, study)
     assert (table.rows, table.markdown()) == ([], "No run was scored under both rules.")

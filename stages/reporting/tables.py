@@ -120,7 +120,7 @@ def _peeking_table(quality: Mapping[str, Any], runs: Runs) -> Table:
         if published is None or strict is None:
             return NOTHING
         change = 100 * (published - strict) / strict
-        return f"{number(strict)} → {number(published)} ({change:+.1f} %)"
+        return f"{number(strict)} → {number(published)} ({change:+z.1f} %)"
 
     some = any(quality[name]["test_perplexity_published_lsh"] is not None for name in runs)
     title = "What peeking is worth: test perplexity of the same weights, strict → published rule"
