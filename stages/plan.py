@@ -31,6 +31,7 @@ from stages.study import machine
 from stages.study.console import run
 from stages.study.errors import StudyError
 from stages.study.params import PARAMS, Params, load_params, parse_params
+from stages.study.sources import HubCheckpoint
 
 UNKNOWN = "unknown"
 MIB, GIB = 1 << 20, 1 << 30
@@ -211,6 +212,7 @@ def _totals(todo: list[Job], found: Mapping[str, Estimate], params: Params) -> l
     known = [time for time in times if time is not None]
     parameters = {name: item.parameters or 0 for name, item in found.items()}
     disk, free = disk_bytes(todo, parameters, params), shutil.disk_usage(Path()).free
+    downloaded = any(isinstance(m.checkpoint, HubCheckpoint) for m in params.models.values())
     lines = [
         f"updates in all: {sum(job.updates() or 0 for job in todo):,}; "
         f"tokens read: {sum(job.tokens_read() or 0 for job in todo):,}",
@@ -218,7 +220,8 @@ def _totals(todo: list[Job], found: Mapping[str, Estimate], params: Params) -> l
         + (
             f" for the {len(known)} of {len(todo)} that are known" if len(known) < len(todo) else ""
         ),
-        f"to download: {download_bytes(params) / MIB:,.0f} MiB of corpora, and the checkpoints",
+        f"to download: {download_bytes(params) / MIB:,.0f} MiB of corpora"
+        + (", and the checkpoints" if downloaded else ""),
         f"disk: up to {disk / GIB:.1f} GiB, DVC's cache included; {free / GIB:.1f} GiB are free",
     ]
     if disk > free:

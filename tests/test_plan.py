@@ -220,6 +220,7 @@ def test_a_model_that_cannot_train_at_a_runs_length_is_named(
     monkeypatch.setattr(plan, "load_profile", lambda name: params)
     monkeypatch.setattr(Trial, "pace", lambda self, config, job: Pace(0.5, 2))
     printed = plan.plan("quick")
+    assert "to download: 0 MiB of corpora\n" in printed  # and no checkpoint
     assert "CANNOT RUN HERE: news-512: the model does not run on 4 x 512 tokens" in printed
     assert "CANNOT RUN HERE: news-2048" not in printed  # as long as its tables
 
@@ -233,6 +234,7 @@ def test_what_is_not_known_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setattr(plan, "load_profile", lambda name: params)
     printed = plan.plan("paper")
     assert "unknown until downloaded: how much text there is in wikitext-2." in printed
+    assert "MiB of corpora, and the checkpoints\n" in printed
     [row] = [line for line in printed.splitlines() if line.startswith("wikitext-2-256")]
     assert row.split()[1:] == ["unknown"] * 3 + ["~", "43,191"] + ["unknown"] * 4
 
