@@ -4,7 +4,6 @@ Each measurement has a process of its own, so that one that runs out of memory o
 that says so, and so that nothing of an earlier one is counted.
 """
 
-import ctypes
 import gc
 import os
 import resource
@@ -23,12 +22,10 @@ import torch
 from torch import nn
 
 from stages.memory.allocator import MIB
+from stages.study.heap import return_freed_memory, trim_heap
 
-MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
-"""glibc's names for mallopt (malloc.h)."""
-HANDED_BACK_FROM = 65536
-"""Blocks of this many bytes go back to the system when freed, so that resident memory is what is
-in use: with glibc's defaults, freed tensors stay resident."""
+RETURNED_FROM = 65536
+"""Blocks of this many bytes go back to the system when freed."""
 WARM_UP_TOKENS = 1024
 """A first small pass loads kernels and makes the matrix library's buffers, before the baseline."""
 SLACK_MIB = 1024
@@ -131,13 +128,13 @@ def _on_cpu(job: Job) -> Measurement:
         if job.expected_mib > limit:
             why = f"needs {job.expected_mib:.0f} MiB, {limit:.0f} MiB are {name}"
             return Measurement("cpu", why=why)
-    _hand_memory_back()
+    return_freed_memory(RETURNED_FROM)
     _limit_address_space(job.limit_mib)
     torch.set_num_threads(job.threads)
     length = min(job.sequence_length, WARM_UP_TOKENS)
     _forward(_filled(job.build_model), WARM_UP_TOKENS // length, length)
     gc.collect()  # a model refers to itself
-    _trim()
+    trim_heap()  # of the parent, too; it would be used unseen
     baseline = psutil.Process().memory_info().rss
     _forget_peak()
     _forward(_filled(job.build_model), job.batch_size, job.sequence_length)
@@ -179,20 +176,6 @@ def _filled(build_model: Callable[[], nn.Module]) -> nn.Module:
         for parameter in model.parameters():
             parameter.fill_(0.01)
     return model
-
-
-def _hand_memory_back() -> None:
-    library = ctypes.CDLL(None)
-    if hasattr(library, "mallopt"):
-        library.mallopt(MMAP_THRESHOLD, HANDED_BACK_FROM)
-        library.mallopt(TRIM_THRESHOLD, HANDED_BACK_FROM)
-
-
-def _trim() -> None:
-    """Give back what is free within the heap, the parent's too; it would be used unseen."""
-    library = ctypes.CDLL(None)
-    if hasattr(library, "malloc_trim"):
-        library.malloc_trim(0)
 
 
 def _limit_address_space(mib: float) -> None:

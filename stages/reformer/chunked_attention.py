@@ -114,11 +114,10 @@ def add_over_windows(rows: Tensor, weights: Tensor, vectors: Tensor, geometry: G
     """
     chunk, before = geometry.chunk, geometry.before
     chunks = rows.unflatten(0, (-1, chunk))  # X C D
-    turned = weights.transpose(1, 2)
-    multiply_into(chunks, turned[:, before * chunk :], vectors)
+    products = torch.bmm(weights.transpose(1, 2), vectors).unflatten(1, (-1, chunk))
+    chunks.copy_(products[:, before])
     for back in range(1, min(before, len(chunks) - 1) + 1):
-        slot = slice((before - back) * chunk, (before - back + 1) * chunk)
-        chunks[:-back].add_(torch.bmm(turned[back:, slot], vectors[back:]))
+        chunks[:-back].add_(products[back:, before - back])
 
 
 def local_bias(geometry: Geometry, real: Tensor | None, like: Tensor) -> Tensor:

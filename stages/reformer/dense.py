@@ -88,13 +88,13 @@ class DenseAdd(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, stream: Tensor, values: Tensor, weight: Tensor, bias: Tensor | None,
-        dropout: Dropout,
+        dropout: Dropout, factor: float = 1.0,
     ) -> Tensor:  # fmt: skip
-        """The type of values and `weight` (M, K) is that of the product."""
+        """The type of values and `weight` (M, K) is that of the product, values x `factor`."""
         if bias is None:
-            added = torch.mm(values, weight.t())
+            added = _scaled_product(values, weight.t(), factor)
         else:
-            added = torch.addmm(bias, values, weight.t())
+            added = torch.addmm(bias, values, weight.t(), alpha=factor)
         bits = None
         if dropout.probability:
             bits = dropout.bits(added.shape, added.device)
@@ -102,7 +102,7 @@ class DenseAdd(torch.autograd.Function):
             result = torch.addcmul(stream, added.to(stream.dtype), mask, value=dropout.scale)
         else:
             result = stream + added
-        ctx.scale = dropout.scale
+        ctx.scale, ctx.factor = dropout.scale, factor
         ctx.save_for_backward(values, weight, bias, bits)
         return result
 
@@ -110,9 +110,14 @@ class DenseAdd(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of stream, values, weight and bias."""
         values, weight, bias, bits = ctx.saved_tensors
-        scale = ctx.scale
         kept = gradient if bits is None else bits.to(gradient.dtype).mul_(gradient)
         kept = kept.to(weight.dtype)
-        for_bias = None if bias is None else kept.sum(0) * scale
-        for_weight = torch.mm(kept.t(), values).mul_(scale)
-        return gradient, torch.mm(kept, weight * scale), for_weight, for_bias, None
+        for_bias = None if bias is None else kept.sum(0) * ctx.scale
+        factor = ctx.scale * ctx.factor
+        for_weight = _scaled_product(kept.t(), values, factor)
+        return gradient, _scaled_product(kept, weight, factor), for_weight, for_bias, None, None
+
+
+def _scaled_product(left: Tensor, right: Tensor, factor: float) -> Tensor:
+    """Factor x left (N, K) x right (K, M), without a pass for the factor."""
+    return torch.addmm(left.new_empty(()), left, right, beta=0, alpha=factor)

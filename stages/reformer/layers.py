@@ -130,15 +130,18 @@ def add_feed_forward(module: Any, index: int, run: Pass, stream: Tensor, inputs:
 
     def add(number: int, _: slice, stream: Tensor, inputs: Tensor) -> Tensor:
         weight, bias = inner.dense.weight.to(run.dtype), inner.dense.bias.to(run.dtype)
-        outer_bias = outer.dense.bias.to(run.dtype)
+        outer_weight, outer_bias = outer.dense.weight.to(run.dtype), outer.dense.bias.to(run.dtype)
         results = []
         for block, (stream_part, part) in enumerate(token_parts(stream, inputs)):
             dropout = run.dropout(inner.dropout, index, HIDDEN, number, block)
             hidden = _normed_dense(module.layer_norm, weight, part, bias)
             hidden = relu_dropped_(hidden, dropout)
-            outer_weight = (outer.dense.weight * dropout.scale).to(run.dtype)
-            dropout = run.dropout(outer.dropout, index, FEED_FORWARD, number, block)
-            results.append(DenseAdd.apply(stream_part, hidden, outer_weight, outer_bias, dropout))
+            outer_dropout = run.dropout(outer.dropout, index, FEED_FORWARD, number, block)
+            results.append(
+                DenseAdd.apply(
+                    stream_part, hidden, outer_weight, outer_bias, outer_dropout, dropout.scale
+                )
+            )
         return torch.cat(results) if len(results) > 1 else results[0]
 
     rows = [stream.flatten(0, 1), inputs.flatten(0, 1)]
@@ -164,5 +167,5 @@ def _add_attention(module: Any, index: int, run: Pass, stream: Tensor, outputs: 
     """The stream plus the projected outputs (N, H*D) of attention."""
     weight = module.output.dense.weight.to(run.dtype)
     dropout = run.dropout(module.output.dropout, index, ATTENTION)
-    result: Tensor = DenseAdd.apply(stream.flatten(0, 1), outputs, weight, None, dropout)
+    result: Tensor = DenseAdd.apply(stream.flatten(0, 1), outputs, weight, None, dropout, 1.0)
     return result.view(stream.shape)
