@@ -14,7 +14,7 @@ from stages.study.params import Training
 from stages.text.splits import Split
 from stages.text.tokens import Tokens
 from stages.text.windows import contiguous
-from stages.training.trainer import Trained, summarise, train
+from stages.training.trainer import Trained, WindowTrainer, summarise, train
 
 SETTINGS = Training(epochs=2, batch_size=4, learning_rate=0.01, threads=1)
 
@@ -69,6 +69,29 @@ def test_the_same_seed_gives_the_same_history_and_weights(once: Trained, tmp_pat
 def test_another_seed_gives_another_history(once: Trained, tmp_path: Path) -> None:
     other = trained(tmp_path, SETTINGS.model_copy(update={"seed": 43}))
     assert other.history["steps"] != once.history["steps"]
+
+
+@pytest.mark.parametrize(("epochs", "killed_at"), [(1, 1), (2, 1), (2, 2)])
+def test_what_was_killed_in_an_evaluation_evaluates_when_it_goes_on(
+    epochs: int, killed_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = SETTINGS.model_copy(update={"epochs": epochs, "checkpoint_every_updates": 6})
+    whole = trained(tmp_path / "whole", settings)
+    evaluate, evaluations = WindowTrainer.evaluate, iter(range(1, epochs + 1))
+
+    def killed(trainer: WindowTrainer) -> dict[str, float]:
+        if next(evaluations) == killed_at:
+            raise KeyboardInterrupt
+        return evaluate(trainer)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(WindowTrainer, "evaluate", lambda trainer, *_, **__: killed(trainer))
+        trained(tmp_path / "killed", settings)
+    resumed = trained(tmp_path / "killed", settings)
+    assert resumed.history == whole.history
+    weights = dict(whole.model.named_parameters())
+    for name, parameter in resumed.model.named_parameters():
+        assert torch.equal(parameter, weights[name]), name
 
 
 def test_updates_epochs_tokens_and_learning_rate_are_what_was_asked_for(once: Trained) -> None:

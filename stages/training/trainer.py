@@ -91,11 +91,14 @@ class WindowTrainer(Trainer):  # type: ignore[misc]
 class Pacemaker(TrainerCallback):  # type: ignore[misc]
     """Draws each update's hashes from (seed, update), and marks whole checkpoints with the time.
 
-    A draw that depends on nothing else is the same after a stop and resume.
+    A draw that depends on nothing else is the same after a stop and resume. A checkpoint of an
+    epoch's last update is written after the epoch's evaluation: what was stopped in between would
+    go on without it.
     """
 
     def __init__(self, settings: Training, elapsed_seconds: float) -> None:
         self.settings, self.began = settings, time.monotonic() - elapsed_seconds
+        self.save_after_evaluation = False
 
     @property
     def elapsed_seconds(self) -> float:
@@ -112,6 +115,19 @@ class Pacemaker(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         """Draw the hashes of the update that begins."""
         model.set_hash_draw(self.settings.seed, state.global_step)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Put off a checkpoint at an epoch's end."""
+        if state.global_step % (state.max_steps // self.settings.epochs) == 0:
+            self.save_after_evaluation, control.should_save = control.should_save, False
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Write the checkpoint that was put off; the Trainer evaluates first."""
+        control.should_save = self.save_after_evaluation
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
