@@ -37,6 +37,29 @@ def test_the_future_changes_nothing_with_wider_windows() -> None:
             torch.testing.assert_close(model(ids[:, :cut]).logits, logits[:, :cut])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("chunk", "before"), [(256, 1), (128, 2), (64, 5), (64, 1)])
+def test_the_future_changes_exactly_nothing_in_windows_of_hundreds_of_keys(
+    chunk: int, before: int, dtype: torch.dtype
+) -> None:
+    """The published enwik8 model hashes into chunks of 256."""
+    length = 1024
+    model = small_reformer(
+        "lsh",
+        lsh_attn_chunk_length=chunk,
+        lsh_num_chunks_before=before,
+        max_position_embeddings=length,
+        axial_pos_shape=[16, 64],
+        lsh_num_buckets=4,
+    ).to(dtype)
+    ids = random_ids(1, length)
+    with torch.no_grad():
+        logits = model(ids).logits
+        for cut in (340, 700, 1000):
+            changed = torch.cat([ids[:, :cut], random_ids(1, length - cut, seed=cut)], dim=1)
+            assert torch.equal(model(changed).logits[:, :cut], logits[:, :cut])
+
+
 def test_published_attention_peeks() -> None:
     model = small_reformer("lsh", lsh_causality="published")
     ids = random_ids(1, 192)

@@ -28,6 +28,7 @@ from stages.reformer.dropout import Dropout
 from stages.reformer.hashing import hash_vectors
 
 Causality = Literal["strict", "published"]
+EXACT_WINDOW = 384  # keys that MKL's products add up in order
 
 
 class HashRule(NamedTuple):
@@ -72,6 +73,20 @@ def hash_order(
     return HashOrder(rows, ranks, scores, itself if rounds > 1 else None)
 
 
+def strict_geometry(geometry: Geometry) -> Geometry:
+    """Shorter chunks of queries that look back as far, where a window would be too wide.
+
+    Where in a window a key is depends on the future, and so must not matter. Products add up
+    `EXACT_WINDOW` keys in order and then the next ones apart, which would show in the last digit.
+    What reaches back further than that by itself stays as it is.
+    """
+    lead = geometry.before * geometry.chunk
+    lengths = [c for c in range(1, geometry.chunk + 1) if geometry.chunk % c == 0]
+    fitting = [c for c in lengths if lead + c <= EXACT_WINDOW]
+    chunk = max(fitting, default=geometry.chunk)
+    return geometry._replace(chunk=chunk, before=lead // chunk)
+
+
 def strict_scores(sorted_buckets: Tensor, geometry: Geometry, dtype: torch.dtype) -> Tensor:
     """A query sees the last `before` x C items before it in its own bucket: only the past.
 
@@ -93,13 +108,14 @@ def strict_scores(sorted_buckets: Tensor, geometry: Geometry, dtype: torch.dtype
     begins = F.pad(sorted_buckets.diff(dim=-1) != 0, (1, 0))  # B H R L
     bucket_start = torch.cummax(rank * begins, dim=-1).values
     lowest = torch.maximum(bucket_start, rank - lead) - (rank // chunk * chunk - lead)
-    lowest = (lowest * -MASKED).to(dtype).view(-1, chunk, 1)  # X C 1
+    lowest = (lowest * -MASKED).to(torch.float32).view(-1, chunk, 1)  # X C 1
     key = torch.arange(geometry.window, device=device)
     own = torch.arange(chunk, device=device).unsqueeze(-1) + lead
-    past = torch.zeros(chunk, geometry.window, device=device, dtype=dtype)
+    past = torch.zeros(chunk, geometry.window, device=device)
     past.masked_fill_(key > own, MASKED).masked_fill_(key == own, ONLY_ITSELF)
-    scores = (key * -MASKED).to(dtype) - lowest  # 0 or more from `lowest` on
-    return torch.minimum(scores, past, out=scores)
+    # 0 or more from `lowest` on; bfloat16 can't tell keys beyond 256 apart
+    scores = (key * -MASKED).to(torch.float32) - lowest
+    return torch.minimum(scores, past, out=scores).to(dtype)
 
 
 def published_scores(

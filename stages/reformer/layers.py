@@ -14,7 +14,13 @@ from stages.reformer.dense import DenseAdd, NormedDense, relu_dropped_
 from stages.reformer.draws import Seed, derived_seed
 from stages.reformer.dropout import Dropout
 from stages.reformer.generation import GenerationCache
-from stages.reformer.hashed_attention import Causality, HashedAttention, HashRule, find_buckets
+from stages.reformer.hashed_attention import (
+    Causality,
+    HashedAttention,
+    HashRule,
+    find_buckets,
+    strict_geometry,
+)
 from stages.reformer.side_by_side import compute_side_by_side, parts_of
 
 TOKENS_AT_A_TIME = 8192
@@ -118,6 +124,8 @@ def add_lsh_attention(
     if not memory:
         memory.append(find_buckets(projected.detach(), rule, geometry))
     dropout = run.dropout(attention.dropout, index, PROBABILITIES)
+    if run.causality == "strict":
+        geometry = strict_geometry(geometry)
     outputs = HashedAttention.apply(projected, memory[0], rule, geometry, dropout)
     if run.cache is not None:
         run.cache.fill_lsh(projected, memory[0], geometry)
