@@ -7,6 +7,7 @@ weights score when lsh attention may peek as the published one does.
 
 from argparse import ArgumentParser
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from transformers import PreTrainedModel
@@ -19,16 +20,15 @@ from stages.study.outputs import finite, write_json
 from stages.study.params import Evaluation, Params, known, load_params
 from stages.text.splits import Split, load_split
 from stages.text.tokens import load_tokenizer
-from stages.training.scoring import bits_per_byte, describe_targets, perplexity, total_nats
+from stages.training.scoring import bits_per_byte, describe_targets, mean_nats, perplexity
 
 
 def score(
-    model: PreTrainedModel, split: Split, settings: Evaluation, draws: int, description: str
+    model: PreTrainedModel, split: Split, settings: Evaluation, description: str
 ) -> list[float]:
     """Mean nats per scored token, once for each draw of the hashes."""
-    scored = describe_targets(split, unknown_id=0).tokens
     return [
-        total_nats(
+        mean_nats(
             model,
             split,
             batch_size=settings.batch_size,
@@ -36,23 +36,23 @@ def score(
             hash_seed=settings.seed + draw,
             description=description,
         )
-        / scored
-        for draw in range(draws)
+        for draw in range(settings.hash_draws)
     ]
 
 
-def describe(split: Split, losses: list[float], peeking: float | None, unknown_id: int) -> Any:
+def describe(
+    split: Split, losses: list[float], peeking: list[float] | None, unknown_id: int
+) -> dict[str, float | int | None]:
     """What is written of one split.
 
     Args:
         split: what was scored.
         losses: nats per token for each draw of the hashes.
-        peeking: nats per token under the published lsh rule, None if that is the run's own.
+        peeking: the same under the published lsh rule, None if that is the run's own.
         unknown_id: the tokenizer's unknown piece.
     """
     target = describe_targets(split, unknown_id)
-    loss = sum(losses) / len(losses)
-    perplexities = [value for value in map(perplexity, losses) if value is not None]
+    loss = fmean(losses)
     return {
         "loss_nats": finite(loss),
         "perplexity": perplexity(loss),
@@ -61,10 +61,29 @@ def describe(split: Split, losses: list[float], peeking: float | None, unknown_i
         "bits_per_byte": finite(bits_per_byte(loss * target.tokens, target.bytes)),
         "unknown_rate": target.unknown / target.tokens,
         "unigram_perplexity": perplexity(target.unigram_nats),
-        "perplexity_published_lsh": None if peeking is None else perplexity(peeking),
         "hash_draws": len(losses),
-        "perplexity_spread": max(perplexities, default=0.0) - min(perplexities, default=0.0),
+        "perplexity_spread": spread(losses),
+        **({} if peeking is None else describe_peeking(losses, peeking)),
     }
+
+
+def describe_peeking(strict: list[float], published: list[float]) -> dict[str, float | None]:
+    """What the same weights score under the published rule, and how much that changes with draws.
+
+    Both rules hash alike in a draw, so its change says what peeking is worth; the changes' spread
+    over the draws, in percent of the perplexity, says how well that is known.
+    """
+    changes = [there - here for here, there in zip(strict, published, strict=True)]
+    return {
+        "perplexity_published_lsh": perplexity(fmean(published)),
+        "published_lsh_percent_spread": 100 * spread(changes),
+    }
+
+
+def spread(losses: list[float]) -> float:
+    """Between the highest and the lowest perplexity of losses in nats, of those that are finite."""
+    perplexities = [value for value in map(perplexity, losses) if value is not None]
+    return max(perplexities, default=0.0) - min(perplexities, default=0.0)
 
 
 def evaluate(name: str, params: Params, target: Path) -> None:
@@ -74,18 +93,16 @@ def evaluate(name: str, params: Params, target: Path) -> None:
     folder = MODELS / name
     unknown_id = load_tokenizer(folder).unk_id()
     load = {"sequence_length": item.sequence_length, **options.options()}
-    models = {"": load_reformer(folder, **load)}
+    model, peeking_model = load_reformer(folder, **load).to(machine.device()), None
     if options.implementation == "reformer-seqlen" and options.lsh_causality == "strict":
-        models["published"] = load_reformer(folder, **{**load, "lsh_causality": "published"})
-    for model in models.values():
-        model.to(machine.device())
+        peeking_model = load_reformer(folder, **{**load, "lsh_causality": "published"})
+        peeking_model.to(machine.device())
     result: dict[str, Any] = {"run": name, "sequence_length": item.sequence_length}
     for split_name in ("validation", "test"):
         split = load_split(name, params, split_name)
-        losses = score(models[""], split, settings, settings.hash_draws, split_name)
-        peeking = None
-        if "published" in models:
-            [peeking] = score(models["published"], split, settings, 1, f"{split_name}, peeking")
+        losses, peeking = score(model, split, settings, split_name), None
+        if peeking_model is not None:
+            peeking = score(peeking_model, split, settings, f"{split_name}, peeking")
         result[split_name] = describe(split, losses, peeking, unknown_id)
     write_json(target, result)
 

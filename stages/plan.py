@@ -82,8 +82,11 @@ def estimate(job: Job, base: ReformerConfig | None, trial: Trial) -> Estimate:
     """Predict a training's memory and, where it fits, time a few of its updates."""
     if base is None:
         return Estimate()
-    config = job_config(base, job.attention, job.sequence_length)
-    parameters = parameter_count(config, job.attention)
+    try:
+        config = job_config(base, job)
+        parameters = parameter_count(config, job.attention)
+    except StudyError as error:
+        return Estimate(problem=str(error))
     try:
         memory = predicted_memory(config, job).allocated
     except StudyError as error:

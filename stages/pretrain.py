@@ -18,7 +18,12 @@ import torch
 from transformers import PreTrainedModel, ReformerConfig
 
 from stages.fetching.fetch import fetch
-from stages.reformer.model import create_reformer, load_reformer, parameter_counts
+from stages.reformer.model import (
+    configured,
+    create_reformer,
+    load_reformer,
+    parameter_counts,
+)
 from stages.study import machine
 from stages.study.console import run
 from stages.study.errors import StudyError
@@ -131,17 +136,19 @@ def architecture(name: str, model: Model, recipe: Pretraining) -> ReformerConfig
             f" published is {', '.join(PUBLISHED_ARCHITECTURE)}"
         )
     try:
-        config = ReformerConfig(
-            **{**PUBLISHED_ARCHITECTURE, **recipe.architecture},
-            vocab_size=recipe.pieces,
-            axial_pos_embds=model.positions == "axial",
-            positions=model.positions,
-            lsh_causality=model.lsh_causality,
-            lsh_num_buckets=model.num_buckets,
-            reversible=model.reversible,
+        published = {**PUBLISHED_ARCHITECTURE, **recipe.architecture}
+        config = configured(
+            ReformerConfig(
+                **published,
+                vocab_size=recipe.pieces,
+                axial_pos_embds=model.positions == "axial",
+            ),
+            key,
+            sequence_length=recipe.sequence_length,
+            **model.options(),
         )
         with torch.device("meta"):  # only to see whether it builds
-            create_reformer(config)
+            create_reformer(config, model.implementation)
     except Exception as error:  # transformers' checks raise many kinds
         raise StudyError(f"{key} makes no Reformer: {' '.join(str(error).split())}") from error
     return config
@@ -158,7 +165,7 @@ def pretrain(
         text.mkdir()
         splits = prepare_text(recipe, text, mirror)
         machine.seed(recipe.train.seed)
-        fresh = create_reformer(architecture(name, model, recipe))
+        fresh = create_reformer(architecture(name, model, recipe), model.implementation)
         trained = train(fresh, splits["train"], splits["validation"], recipe.train, work)
         with whole_folder(target) as folder:
             trained.model.save_pretrained(folder)

@@ -174,7 +174,7 @@ def test_a_pace_goes_on_in_a_straight_line(
     asked = next(each for each in jobs(paper, None) if each.sequence_length == length)
     base = trial.base_config(asked.model, paper.models[asked.model])
     assert base is not None
-    config = job_config(base, asked.attention, length)
+    config = job_config(base, asked)
     pace = a_trial(lambda tokens: 1.5 + tokens / 4000, monkeypatch).pace(config, asked)
     assert pace.seconds == pytest.approx(1.5 + 16 * length / 4000)
     assert pace.batch_size == timed
@@ -184,10 +184,10 @@ def test_the_papers_model_is_the_published_one(paper: Params) -> None:
     model = paper.models["reformer-crime-and-punishment"]
     base = trial.base_config("reformer-crime-and-punishment", model)
     assert base is not None
-    config = job_config(base, Attention(**model.options()), 256)
-    parameters = trial.parameter_count(config, Attention(**model.options()))
-    assert parameters == pytest.approx(136.7e6, rel=1e-3)
     asked = jobs(paper, None)[0]
+    config = job_config(base, asked)
+    parameters = trial.parameter_count(config, asked.attention)
+    assert parameters == pytest.approx(136.7e6, rel=1e-3)
     assert predicted_memory(config, asked).weights == pytest.approx(4 * parameters, rel=0.01)
 
 

@@ -315,7 +315,7 @@ def test_perplexity_is_exp_of_the_trainers_eval_loss(trainings: Trainings) -> No
         assert ours["validation_loss"] == pytest.approx(theirs["eval_loss"], rel=1e-5)
     settings = Evaluation(**PROFILE["evaluate"])
     split = trainings.data.splits["validation"]
-    losses = score(trainings.ours.model, split, settings, settings.hash_draws, "validation")
+    losses = score(trainings.ours.model, split, settings, "validation")
     said = describe(split, losses, None, unknown_id=0)
     assert said["perplexity"] == pytest.approx(math.exp(evaluations[-1]["eval_loss"]), rel=1e-4)
     assert said["tokens"] == len(split.windows) * (split.length - 1)

@@ -241,6 +241,21 @@ def test_all_texts_of_a_batch_count_towards_its_memory(
 
 
 @pytest.mark.parametrize(
+    ("name", "bias"), [(None, 0.0), ("lm_head.bias", 0.5), ("lm_head.decoder.bias", 0.5)]
+)
+def test_from_pretrained_knows_old_names_of_the_output_bias_and_does_without(
+    checkpoint: Path, name: str | None, bias: float
+) -> None:
+    state = load_file(checkpoint / "model.safetensors")
+    table = torch.full_like(state.pop("lm_head.bias"), 0.5)
+    if name is not None:
+        state[name] = table
+    save_file(state, checkpoint / "model.safetensors", metadata={"format": "pt"})
+    model = Reformer.from_pretrained(checkpoint)
+    assert torch.equal(model.lm_head.bias, torch.full_like(table, bias))
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"sequence_length": 65536}, "sequence_length is 65536.*hold 32768"),
@@ -273,6 +288,22 @@ def test_wrong_folders_are_explained(checkpoint: Path, tmp_path: Path) -> None:
         load_reformer(checkpoint, sequence_length=64)
     (checkpoint / "model.safetensors").unlink()
     with pytest.raises(StudyError, match=r"no model\.safetensors"):
+        load_reformer(checkpoint, sequence_length=64)
+
+
+def test_unreadable_folders_are_explained(checkpoint: Path) -> None:
+    (checkpoint / "model.safetensors").write_bytes(b"cut off")
+    with pytest.raises(StudyError, match="no readable checkpoint"):
+        load_reformer(checkpoint, sequence_length=64)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [("{", "no readable checkpoint"), ('{"model_type": "gpt2"}', "is of a gpt2")],
+)
+def test_other_configurations_are_explained(checkpoint: Path, config: str, message: str) -> None:
+    (checkpoint / "config.json").write_text(config)
+    with pytest.raises(StudyError, match=message):
         load_reformer(checkpoint, sequence_length=64)
 
 

@@ -14,9 +14,9 @@ from stages.text.windows import NO_TARGET, contiguous, published
 from stages.training.scoring import (
     bits_per_byte,
     describe_targets,
+    mean_nats,
     nats,
     perplexity,
-    total_nats,
     unigram_nats,
 )
 
@@ -85,10 +85,10 @@ def test_a_published_block_scores_all_but_its_first_token(split: Split) -> None:
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
-def test_the_sum_equals_a_plain_loop_for_every_batch_size(
+def test_the_mean_equals_a_plain_loop_for_every_batch_size(
     model: Reformer, split: Split, batch_size: int
 ) -> None:
-    total = total_nats(model, split, batch_size=batch_size, precision="float32", hash_seed=5)
+    found = mean_nats(model, split, batch_size=batch_size, precision="float32", hash_seed=5)
     model.eval().set_hash_draw(5)
     by_hand = 0.0
     for window in range(len(split.windows)):
@@ -98,7 +98,7 @@ def test_the_sum_equals_a_plain_loop_for_every_batch_size(
         for position, target in enumerate(targets[0].tolist()):
             if target != NO_TARGET:
                 by_hand -= shares[0, position, target].item()
-    assert total == pytest.approx(by_hand, rel=1e-5)
+    assert found == pytest.approx(by_hand / len(split.scored_positions()), rel=1e-5)
 
 
 def test_scoring_leaves_the_random_state_and_the_mode_as_they_were(
@@ -106,7 +106,7 @@ def test_scoring_leaves_the_random_state_and_the_mode_as_they_were(
 ) -> None:
     model.train()
     before = torch.get_rng_state()
-    total_nats(model, split, batch_size=4, precision="float32", hash_seed=5)
+    mean_nats(model, split, batch_size=4, precision="float32", hash_seed=5)
     assert model.training
     assert torch.equal(torch.get_rng_state(), before)
 

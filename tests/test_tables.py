@@ -20,6 +20,7 @@ def _quality(perplexity: float, *, diverged: bool = False) -> dict[str, Any]:
         "validation_bits_per_byte": 1.5,
         "test_bits_per_byte": 1.625,
         "test_perplexity_published_lsh": perplexity,
+        "test_published_lsh_percent_spread": 0.4,
         "unknown_rate": 0.0403,
         "test_unknown_rate": 0.041,
         "diverged": diverged,
@@ -144,9 +145,9 @@ def test_unigram_shows_a_range_where_runs_were_scored_on_different_text() -> Non
 def test_what_peeking_is_worth() -> None:
     study = runs(("news",), (256,))
     metrics = _metrics(study)
-    assert _table("peeking", metrics, study).rows == [["256", "11.00 → 10.00 (-9.1 %)"]]
+    assert _table("peeking", metrics, study).rows == [["256", "11.00 → 10.00 (-9.1 ± 0.2 %)"]]
     metrics["quality"]["news-256"]["test_perplexity_published_lsh"] = 10.9999
-    assert _table("peeking", metrics, study).rows == [["256", "11.00 → 11.00 (+0.0 %)"]]
+    assert _table("peeking", metrics, study).rows == [["256", "11.00 → 11.00 (+0.0 ± 0.2 %)"]]
     metrics["quality"]["news-256"]["test_perplexity_published_lsh"] = None
     table = _table("peeking", metrics, study)
     assert (table.rows, table.markdown()) == ([], "No run was scored under both rules.")

@@ -162,7 +162,7 @@ def _run_job(name: str, params: Params, known: Params | None) -> Job:
     run, training, attention = params.runs[name], params.training(name), params.attention(name)
     ours = attention.implementation == "reformer-seqlen"
     peeking = ours and attention.lsh_causality == "strict"
-    final = params.evaluation(name).hash_draws + peeking
+    final = params.evaluation(name).hash_draws * (1 + peeking)
     return Job(
         name=name,
         model=run.model,

@@ -17,7 +17,7 @@ from stages.memory.prediction import (
 from stages.planning.amounts import Job
 from stages.pretrain import PUBLISHED_ARCHITECTURE, architecture
 from stages.reformer.activations import recomputes
-from stages.reformer.model import Reformer, StockReformer
+from stages.reformer.model import Reformer, configured, create_reformer
 from stages.study import machine
 from stages.study.layout import BASES
 from stages.study.params import LENGTH_MULTIPLE, Attention, Model
@@ -62,28 +62,21 @@ def base_config(name: str, model: Model) -> ReformerConfig | None:
     return None
 
 
-def job_config(base: ReformerConfig, attention: Attention, length: int) -> ReformerConfig:
-    """The configuration that a job's model is made with, as `load_reformer` chooses it."""
-    config: ReformerConfig = type(base).from_dict(base.to_dict())
-    config.axial_pos_embds = attention.positions == "axial"
-    if attention.positions == "learned":
-        config.max_position_embeddings = length
-    config.num_hashes = attention.num_hashes or config.num_hashes
-    config.lsh_causality, config.reversible = attention.lsh_causality, attention.reversible
-    config.lsh_num_buckets = attention.num_buckets
-    return config
+def job_config(base: ReformerConfig, job: Job) -> ReformerConfig:
+    """The configuration that a job's model is made with.
 
-
-def make_model(config: ReformerConfig, attention: Attention) -> Reformer | StockReformer:
-    """A fresh model of the implementation that was chosen."""
-    stock = attention.implementation == "transformers"
-    return StockReformer(config) if stock else Reformer(config)
+    Raises:
+        StudyError: the base model can't be what the job asks for.
+    """
+    options = job.attention.options()
+    return configured(base, job.model, sequence_length=job.sequence_length, **options)
 
 
 def parameter_count(config: ReformerConfig, attention: Attention) -> int:
     """How many parameters a model has, counted without making them."""
     with torch.device("meta"):
-        return sum(parameter.numel() for parameter in make_model(config, attention).parameters())
+        model = create_reformer(config, attention.implementation)
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def predicted_memory(config: ReformerConfig, job: Job) -> Prediction:
@@ -163,7 +156,8 @@ class Trial:
         if self._made is None or self._made[0] != key:
             self._made = None  # the last model goes before the next one comes
             torch.manual_seed(0)
-            model = make_model(config, job.attention).to(machine.device()).train()
+            model = create_reformer(config, job.attention.implementation)
+            model.to(machine.device()).train()
             self._made = (key, model, make_optimizer(job.training.optimizer, model))
         return self._made[1:]
 

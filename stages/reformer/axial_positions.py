@@ -42,6 +42,15 @@ def check_length(embeddings: Positions, length: int) -> None:
         )
 
 
+def check_positions(embeddings: Positions, positions: Tensor) -> None:
+    """Refuse positions (B, L) outside the position tables."""
+    if torch.compiler.is_compiling() or not positions.numel():
+        return
+    check_length(embeddings, int(positions.max()) + 1)
+    if positions.min() < 0:
+        raise StudyError(f"position_ids holds {int(positions.min())}: positions count from 0.")
+
+
 def prefix_embeddings(embeddings: Positions, length: int) -> Tensor:
     """Embeddings (L, M) of the first positions, as views and copies that are cheap to train."""
     if isinstance(embeddings, PositionEmbeddings):
@@ -78,10 +87,18 @@ def drop_positions(embeddings: Positions, vectors: Tensor, batch: int, dropout: 
     """
     if not dropout.probability:
         return vectors.unsqueeze(0)
-    length = vectors.shape[0]
+    positions = torch.arange(len(vectors), device=vectors.device).expand(batch, -1)
+    return drop_positions_at(embeddings, vectors.expand(batch, -1, -1), positions, dropout)
+
+
+def drop_positions_at(
+    embeddings: Positions, vectors: Tensor, positions: Tensor, dropout: Dropout
+) -> Tensor:
+    """The same dropout of vectors (B, L, M) at any positions (B, L)."""
+    if not dropout.probability:
+        return vectors
     if isinstance(embeddings, PositionEmbeddings):
-        return dropped_(vectors.expand(batch, -1, -1).clone(), dropout)
+        return dropped_(vectors.clone(), dropout)
     columns = embeddings.axial_pos_shape[1]
-    mask = dropout.mask(vectors.new_empty(batch, columns)).mul_(dropout.scale)
-    mask = mask.repeat(1, -(-length // columns))[:, :length]
-    return vectors * mask.unsqueeze(-1)
+    mask = dropout.mask(vectors.new_empty(len(positions), columns)).mul_(dropout.scale)
+    return vectors * mask.gather(1, positions % columns).unsqueeze(-1)

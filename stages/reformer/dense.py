@@ -1,7 +1,7 @@
 """The dense layers around attention, with what surrounds them, and with gradients by hand.
 
 A third of their time goes into reading and writing memory, so that what one pass can do is not
-done in two: the factor that makes up for dropped numbers is moved into the weights, biases and
+done in two: the factor that makes up for dropped numbers is part of the next product, biases and
 relu work in place, and masks stay bytes.
 
 Shapes: N tokens, M hidden size, K outputs.
@@ -74,7 +74,7 @@ class _ReluDropped(torch.autograd.Function):
 
 
 def relu_dropped_(values: Tensor, dropout: Dropout) -> Tensor:
-    """dropout(relu(values)) / dropout.scale, in place; the same as relu(dropout(values))."""
+    """relu(values), 0 where dropped, in place. What multiplies it next has to scale it."""
     if torch.compiler.is_compiling():  # which works in place where that pays
         dropped = torch.relu(values)
         return dropped * dropout.mask(values) if dropout.probability else dropped
@@ -83,14 +83,14 @@ def relu_dropped_(values: Tensor, dropout: Dropout) -> Tensor:
 
 
 class DenseAdd(torch.autograd.Function):
-    """stream + dropout(linear(values)): (N, M) and (N, K) to (N, M)."""
+    """stream (N, M) + dropout(factor x values (N, K) x weight^T (K, M) + bias)."""
 
     @staticmethod
     def forward(
         ctx: Any, stream: Tensor, values: Tensor, weight: Tensor, bias: Tensor | None,
-        dropout: Dropout, factor: float = 1.0,
+        dropout: Dropout, factor: float,
     ) -> Tensor:  # fmt: skip
-        """The type of values and `weight` (M, K) is that of the product, values x `factor`."""
+        """The type of values and `weight` is that of the product."""
         if bias is None:
             added = _scaled_product(values, weight.t(), factor)
         else:

@@ -13,22 +13,27 @@ from math import lcm
 from typing import Any, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import ReformerConfig
+from transformers import initialization as init
 from transformers.models.reformer.modeling_reformer import (
     ReformerModelWithLMHead,
     ReformerModelWithLMHeadOutput,
+    ReformerOnlyLMHead,
 )
 
 from stages.reformer.activations import Reversible, recomputes
 from stages.reformer.axial_positions import (
     check_length,
+    check_positions,
     drop_positions,
+    drop_positions_at,
     embeddings_at,
     prefix_embeddings,
 )
 from stages.reformer.chunked_attention import local_bias
+from stages.reformer.configuration import check_configuration, option, refuse_wrapping
 from stages.reformer.draws import Seed, seed_of
 from stages.reformer.dropout import dropped_
 from stages.reformer.generation import GenerationCache, local_step, lsh_step
@@ -57,6 +62,9 @@ from stages.reformer.side_by_side import compute_side_by_side, parts_of
 from stages.reformer.stock import save_as_stock
 from stages.study.errors import StudyError
 
+LOSS_OPTIONS = {"num_items_in_batch", "ignore_index", "shift_labels"}
+OLD_NAMES = {r"^lm_head\.decoder\.bias$": "lm_head.bias"}
+
 
 class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
     """transformers' Reformer: reproducible, at any length, causal if asked, and much faster.
@@ -65,15 +73,16 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
 
     - lsh_causality: strict (the default) or published, see `hashed_attention`;
     - lsh_num_buckets: a number or its factors; without it stock's num_buckets under `published`,
-      and those that the text's length recommends under `strict`;
+      and those that each text's length recommends under `strict`, so that a prefix alone may hash
+      otherwise than in a longer text (`load_reformer` always sets it);
     - reversible: on computes activations again in the backward pass, off keeps them, auto (the
       default) keeps them if they fit into half of the memory.
     """
 
     def __init__(self, config: ReformerConfig) -> None:
-        self.causality: Causality = _option(config, "lsh_causality", get_args(Causality), "strict")
-        self.reversible: Reversible = _option(config, "reversible", get_args(Reversible), "auto")
-        _check(config, self.causality)
+        self.causality: Causality = option(config, "lsh_causality", get_args(Causality), "strict")
+        self.reversible: Reversible = option(config, "reversible", get_args(Reversible), "auto")
+        check_configuration(config, self.causality)
         super().__init__(config)
         self.loss_type = "ForCausalLM"  # transformers leaves it out, and a warning follows
         self._draw: Tensor | None = None  # seed, step and training passes since
@@ -81,7 +90,8 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
     def set_hash_draw(self, seed: int, step: int = 0) -> None:
         """Choose rotations and dropout masks from here on: pure functions of both numbers.
 
-        Every training pass after this has dropout masks of its own. Without a call the rotations
+        Every training pass after this has dropout masks of its own, which depend on torch's number
+        of threads, too. Without a call the rotations
         are those of (hash_seed or 0, 0), and dropout obeys torch's global generator.
         """
         self._draw = torch.tensor([seed, step, 0], device="cpu")
@@ -99,7 +109,7 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
         return_dict: bool | None = None,
         labels: Tensor | None = None,
         logits_to_keep: int | Tensor = 0,
-        **kwargs: Any,
+        **loss_options: Any,
     ) -> Any:
         """Logits (B, L, V) in float32 of input_ids (B, L), as stock's output type.
 
@@ -116,15 +126,29 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
             return_dict: False for a tuple.
             labels: (B, L) as input_ids, shifted here; -100 where nothing is scored.
             logits_to_keep: how many of the last positions are wanted, or which; 0 for all.
-            kwargs: for the loss.
+            loss_options: num_items_in_batch, ignore_index or shift_labels, for the loss.
+
+        Raises:
+            StudyError: an argument that can't be obeyed, of stock's or an unknown one.
         """
         if output_hidden_states or output_attentions:
             raise StudyError(
                 "hidden states and attentions are not kept by the fast implementation: choose "
                 "implementation: transformers to look at them."
             )
+        unknown = sorted(loss_options.keys() - LOSS_OPTIONS)
+        if unknown:
+            raise StudyError(
+                f"the fast implementation knows no argument {', '.join(unknown)}; stock's "
+                "num_hashes is set in the configuration here."
+            )
         words = self._embed_words(input_ids, inputs_embeds)
         dtype, cache = product_dtype(words), past_buckets_states
+        if cache is not None and (position_ids is not None or attention_mask is not None):
+            raise StudyError(
+                "a cache keeps the positions and the padding of its first pass: pass no "
+                "position_ids and no attention_mask with it."
+            )
         with without_autocast(words.device):
             if cache is None:
                 run = self._plan(words, attention_mask, dtype, use_cache)
@@ -137,10 +161,28 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
         loss = None
         if labels is not None:
             loss = self.loss_function(
-                logits=logits, labels=labels, vocab_size=self.config.vocab_size, **kwargs
+                logits=logits, labels=labels, vocab_size=self.config.vocab_size, **loss_options
             )
         output = ReformerModelWithLMHeadOutput(loss=loss, logits=logits, past_buckets_states=cache)
         return output.to_tuple() if return_dict is False else output
+
+    @classmethod
+    def from_pretrained(cls, *folder: Any, **options: Any) -> Any:
+        """Load what stock transformers or this class saved, old names of the output bias, too."""
+        return super().from_pretrained(*folder, **{"key_mapping": OLD_NAMES, **options})
+
+    def set_output_embeddings(self, new_embeddings: nn.Linear) -> None:
+        """Take another vocabulary's output layer; the biases of the pieces that stay are kept."""
+        bias = self.lm_head.bias
+        super().set_output_embeddings(new_embeddings)
+        kept = bias.new_zeros(len(new_embeddings.weight))
+        kept[: len(bias)] = bias.detach()[: len(kept)]
+        self.lm_head.bias = nn.Parameter(kept)
+
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, ReformerOnlyLMHead):  # stock never reads it
+            init.zeros_(module.bias)
 
     def save_pretrained(self, save_directory: Any, **kwargs: Any) -> None:
         """Save such that stock transformers loads the folder, too."""
@@ -179,11 +221,13 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
         chunks = _chunk_lengths(config)
         padded = length + -length % lcm(*chunks)
         if padded != length and self.training:
+            shorter = f" or {padded - lcm(*chunks)}" if length > lcm(*chunks) else ""
             raise StudyError(
                 f"the text has {length} tokens, and training needs a multiple of {lcm(*chunks)}, "
-                f"the chunk lengths' least common multiple: choose {padded} or "
-                f"{padded - lcm(*chunks)}."
+                f"the chunk lengths' least common multiple: choose {padded}{shorter}."
             )
+        if self.causality == "published":
+            refuse_wrapping(config, padded)
         real = given = None if attention_mask is None else attention_mask.to(torch.bool)
         if padded != length:
             if real is None:
@@ -265,7 +309,10 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
             dropout = run.dropout(tables.dropout, POSITIONS)
             positions = drop_positions(tables, positions, batch, dropout)
         else:
+            check_positions(tables, position_ids)
             positions = embeddings_at(tables, position_ids)
+            dropout = run.dropout(tables.dropout, POSITIONS)
+            positions = drop_positions_at(tables, positions, position_ids, dropout)
         dropout = run.dropout(embeddings.dropout, WORDS)
         embedded = dropped_(words, dropout) + positions
         missing = 0 if run.real is None else run.real.shape[1] - length
@@ -276,8 +323,10 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
     ) -> Tensor:
         """Logits (B, L, V) of embedded (B, L', M), with a thread for each part of the batch."""
         batch, tokens, _ = embedded.shape
-        recompute = torch.is_grad_enabled() and recomputes(
-            self.reversible, self.config, batch * tokens, embedded.device
+        recompute = (
+            torch.is_grad_enabled()
+            and run.cache is None  # it would be filled twice
+            and recomputes(self.reversible, self.config, batch * tokens, embedded.device)
         )
 
         def part_logits(number: int, texts: slice, part: Tensor) -> Tensor:
@@ -376,30 +425,3 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
 def _chunk_lengths(config: ReformerConfig) -> list[int]:
     kinds = sorted(set(config.attn_layers))
     return [getattr(config, f"{kind}_attn_chunk_length") for kind in kinds]
-
-
-def _option(config: ReformerConfig, name: str, allowed: tuple[str, ...], default: str) -> Any:
-    value = getattr(config, name, None) or default
-    if value not in allowed:
-        raise StudyError(
-            f"{name} is {value!r} in the model's configuration: choose one of {', '.join(allowed)}."
-        )
-    return value
-
-
-def _check(config: ReformerConfig, causality: Causality) -> None:
-    """Refuse what this implementation can't do."""
-    if config.hidden_act != "relu":
-        raise StudyError(
-            f"hidden_act is {config.hidden_act} in the model's configuration, and only relu is "
-            "implemented: choose implementation: transformers."
-        )
-    if causality == "strict" and "lsh" in config.attn_layers and config.lsh_num_chunks_before < 1:
-        raise StudyError(
-            "lsh_num_chunks_before is 0 in the model's configuration, and lsh_causality: strict "
-            "looks back at least one chunk: set it to 1 or more, or choose lsh_causality: "
-            "published."
-        )
-    chosen = getattr(config, "lsh_num_buckets", None)
-    if chosen is not None:
-        bucket_factors(chosen)

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import ReformerConfig
@@ -20,6 +21,7 @@ from stages.study.errors import StudyError
 __all__ = [
     "Reformer",
     "StockReformer",
+    "configured",
     "create_reformer",
     "hash_buckets",
     "load_reformer",
@@ -31,12 +33,14 @@ PositionKind = Literal["axial", "learned", "published"]
 Implementation = Literal["reformer-seqlen", "transformers"]
 
 _TABLES = "reformer.embeddings.position_embeddings."
-_LEARNED = _TABLES + "embedding.weight"
+_AXIAL, _LEARNED = _TABLES + "weights.", _TABLES + "embedding.weight"
 
 
-def create_reformer(config: ReformerConfig) -> Reformer:
+def create_reformer(
+    config: ReformerConfig, implementation: Implementation = "reformer-seqlen"
+) -> Reformer | StockReformer:
     """A model with fresh weights, drawn from torch's global generator."""
-    return Reformer(config)
+    return StockReformer(config) if implementation == "transformers" else Reformer(config)
 
 
 def rows_at_a_time(batch_size: int, sequence_length: int) -> int:
@@ -50,30 +54,14 @@ def rows_at_a_time(batch_size: int, sequence_length: int) -> int:
 
 
 def load_reformer(
-    folder: Path,
-    *,
-    implementation: Implementation = "reformer-seqlen",
-    lsh_causality: Causality = "strict",
-    positions: PositionKind = "axial",
-    sequence_length: int,
-    reversible: Reversible = "auto",
-    num_hashes: int | None = None,
-    num_buckets: int | Sequence[int] | None = None,
+    folder: Path, *, implementation: Implementation = "reformer-seqlen", **options: Any
 ) -> Reformer | StockReformer:
-    """A checkpoint's model, made ready for texts of `sequence_length`.
+    """A checkpoint's model, made ready for texts of one length.
 
     Args:
         folder: holds config.json and model.safetensors, as stock transformers writes them.
         implementation: our forward pass, or stock transformers'.
-        lsh_causality: strict attends by what the past decides, published as stock does.
-        positions: axial uses a prefix of the checkpoint's tables; learned has a table of
-            `sequence_length` rows, of which those that the checkpoint lacks are fresh; published
-            one of as many rows as the checkpoint's limit, fresh unless the checkpoint has it.
-        sequence_length: of the texts to come.
-        reversible: see `Reformer`.
-        num_hashes: hash rounds; None for the checkpoint's.
-        num_buckets: a number or its factors; None for those that `sequence_length` recommends
-            under `strict`, and for the checkpoint's under `published`.
+        options: see `configured`.
 
     Raises:
         StudyError: the folder holds no such checkpoint, or the options contradict it or each other.
@@ -83,20 +71,71 @@ def load_reformer(
             raise StudyError(
                 f"{folder} holds no {name}, so it is no checkpoint: run the stage that writes it."
             )
-    config = ReformerConfig.from_pretrained(folder)
-    _check_options(config, folder, implementation, lsh_causality, reversible)
-    state = _known_names(load_file(folder / "model.safetensors"))
-    config.lsh_causality, config.reversible, config.positions = lsh_causality, reversible, positions
-    config.num_hashes = config.num_hashes if num_hashes is None else num_hashes
-    _choose_buckets(config, num_buckets, sequence_length)
-    _choose_positions(config, folder, state, positions, sequence_length)
-    model = Reformer(config) if implementation == "reformer-seqlen" else StockReformer(config)
+    config, state = _read_checkpoint(folder)
+    config = configured(config, str(folder), implementation=implementation, **options)
+    if config.positions != "axial":  # a table of another kind
+        state = {name: table for name, table in state.items() if _AXIAL not in name}
+    model = create_reformer(config, implementation)
     _fill(model, state, folder)
     return model
 
 
+def configured(
+    config: ReformerConfig,
+    where: str,
+    *,
+    implementation: Implementation = "reformer-seqlen",
+    lsh_causality: Causality = "strict",
+    positions: PositionKind = "axial",
+    sequence_length: int,
+    reversible: Reversible = "auto",
+    num_hashes: int | None = None,
+    num_buckets: int | Sequence[int] | None = None,
+) -> ReformerConfig:
+    """A model's configuration with what a run chooses.
+
+    Args:
+        config: left as it is.
+        where: it is from, for messages.
+        implementation: our forward pass, or stock transformers'.
+        lsh_causality: strict attends by what the past decides, published as stock does.
+        positions: axial uses a prefix of the checkpoint's tables; learned has a table of
+            `sequence_length` rows, of which those that the checkpoint lacks are fresh; published
+            one of as many rows as the checkpoint's limit, fresh unless the checkpoint has it.
+        sequence_length: of the texts to come.
+        reversible: see `Reformer`.
+        num_hashes: hash rounds; None for the configuration's.
+        num_buckets: a number or its factors; None for those that `sequence_length` recommends
+            under `strict`, and for the configuration's under `published`.
+
+    Raises:
+        StudyError: the options contradict the configuration or each other.
+    """
+    config = ReformerConfig.from_dict(config.to_dict())
+    _check_options(config, where, implementation, lsh_causality, reversible)
+    config.lsh_causality, config.reversible, config.positions = lsh_causality, reversible, positions
+    config.num_hashes = config.num_hashes if num_hashes is None else num_hashes
+    _choose_buckets(config, num_buckets, sequence_length)
+    _choose_positions(config, where, positions, sequence_length)
+    return config
+
+
+def _read_checkpoint(folder: Path) -> tuple[ReformerConfig, dict[str, Tensor]]:
+    try:
+        settings, _ = ReformerConfig.get_config_dict(folder)
+        state = _known_names(load_file(folder / "model.safetensors"))
+    except (OSError, SafetensorError) as error:
+        raise StudyError(f"{folder} holds no readable checkpoint: {error}") from error
+    if settings.get("model_type") != ReformerConfig.model_type:
+        raise StudyError(
+            f"{folder}/config.json is of a {settings.get('model_type')}, and a "
+            f"{ReformerConfig.model_type} is needed here."
+        )
+    return ReformerConfig.from_dict(settings), state
+
+
 def _check_options(
-    config: ReformerConfig, folder: Path, implementation: str, lsh_causality: str, reversible: str
+    config: ReformerConfig, where: str, implementation: str, lsh_causality: str, reversible: str
 ) -> None:
     if implementation not in ("reformer-seqlen", "transformers"):
         raise StudyError(
@@ -107,7 +146,7 @@ def _check_options(
     if lsh_causality == "strict" and "lsh" in config.attn_layers:
         raise StudyError(
             f"lsh_causality is strict, but stock transformers knows the published rule only, and "
-            f"{folder} has lsh layers: choose lsh_causality: published, or implementation: "
+            f"{where} has lsh layers: choose lsh_causality: published, or implementation: "
             "reformer-seqlen."
         )
     if reversible == "off":
@@ -139,29 +178,25 @@ def _choose_buckets(
         config.num_buckets = recommended
 
 
-def _choose_positions(
-    config: ReformerConfig, folder: Path, state: dict[str, Tensor], positions: str, length: int
-) -> None:
-    """Set the configuration's position table, and drop the checkpoint's where it is another."""
+def _choose_positions(config: ReformerConfig, where: str, positions: str, length: int) -> None:
+    """Set the configuration's position table."""
     if positions not in ("axial", "learned", "published"):
         raise StudyError(f"positions is {positions!r}: choose axial, learned or published.")
     if positions == "axial":
         if not config.axial_pos_embds:
             raise StudyError(
-                f"positions is axial, but {folder} has no axial tables: choose positions: learned."
+                f"positions is axial, but {where} has no axial tables: choose positions: learned."
             )
         limit = prod(config.axial_pos_shape)
         if length > limit:
             raise StudyError(
-                f"sequence_length is {length}, but the axial tables of {folder} hold {limit} "
+                f"sequence_length is {length}, but the axial tables of {where} hold {limit} "
                 "positions: choose a shorter one, or positions: learned."
             )
         return
     config.axial_pos_embds = False
     if positions == "learned":
         config.max_position_embeddings = length
-    for name in [name for name in state if name.startswith(_TABLES + "weights.")]:
-        del state[name]
 
 
 def _fill(model: nn.Module, state: dict[str, Tensor], folder: Path) -> None:
@@ -186,11 +221,14 @@ def _fill(model: nn.Module, state: dict[str, Tensor], folder: Path) -> None:
 
 
 def hash_buckets(model: Reformer | StockReformer) -> int | None:
-    """How many buckets lsh layers hash into; None without such layers."""
+    """How many buckets lsh layers hash into; None without such layers or if each text chooses."""
     config = model.config
-    if "lsh" not in config.attn_layers:
+    chosen = getattr(config, "lsh_num_buckets", None)
+    if isinstance(model, StockReformer) or model.causality == "published":
+        chosen = chosen or config.num_buckets
+    if chosen is None or "lsh" not in config.attn_layers:
         return None
-    return prod(bucket_factors(getattr(config, "lsh_num_buckets", None) or config.num_buckets))
+    return prod(bucket_factors(chosen))
 
 
 def parameter_counts(model: nn.Module) -> dict[str, int]:

@@ -14,15 +14,14 @@ def product_dtype(like: Tensor) -> torch.dtype:
     """The type of products under the current autocast; outside of it that of `like`.
 
     Raises:
-        StudyError: autocast to float16, which can't hold the scores that mask.
+        StudyError: autocast to float16 or weights of it, which can't hold the scores that mask.
     """
-    device = like.device.type
-    if device == "meta" or not torch.is_autocast_enabled(device):  # meta has no autocast
-        return like.dtype
-    dtype = torch.get_autocast_dtype(device)
+    device, dtype = like.device.type, like.dtype
+    if device != "meta" and torch.is_autocast_enabled(device):  # meta has no autocast
+        dtype = torch.get_autocast_dtype(device)
     if dtype == torch.float16:
         raise StudyError("float16 can't hold the scores that mask: choose bfloat16 or float32.")
-    if device == "cpu" and dtype == torch.bfloat16 and not bfloat16_pays():
+    if device == "cpu" and dtype == torch.bfloat16 != like.dtype and not bfloat16_pays():
         return like.dtype
     return dtype
 

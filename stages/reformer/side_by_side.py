@@ -18,6 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stages.study.errors import StudyError
+
 Compute = Callable[..., Tensor]
 """From a part's number, its slice and its rows of each input to its rows of the outputs."""
 
@@ -83,6 +85,11 @@ class _SideBySide(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         graphs, ctx.graphs = ctx.graphs, None
+        if graphs is None:
+            raise StudyError(
+                "this loss was gone back through before, and the parts of a batch keep what that "
+                "needs only once: call backward once, or torch.set_num_threads(1)."
+            )
 
         def part_gradients(number: int) -> tuple[list[Tensor | None], list[Tensor]]:
             begin, outputs = graphs[number]
@@ -96,7 +103,7 @@ class _SideBySide(torch.autograd.Function):
             for gradients in zip(*by_input, strict=True)
         ]
         total = by_parameter[0]
-        for others in by_parameter[1:]:
+        for others in by_parameter[1:] if total else ():
             torch._foreach_add_(total, others)
         rest = iter(total)
         for_parameters = [next(rest) if p.requires_grad else None for p in ctx.parameters]

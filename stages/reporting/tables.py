@@ -120,12 +120,14 @@ def _peeking_table(quality: Mapping[str, Any], runs: Runs) -> Table:
         if published is None or strict is None:
             return NOTHING
         change = 100 * (published - strict) / strict
-        return f"{number(strict)} → {number(published)} ({change:+z.1f} %)"
+        spread = quality[name]["test_published_lsh_percent_spread"]
+        return f"{number(strict)} → {number(published)} ({change:+z.1f} ± {spread / 2:.1f} %)"
 
     some = any(quality[name]["test_perplexity_published_lsh"] is not None for name in runs)
     title = "What peeking is worth: test perplexity of the same weights, strict → published rule"
     if some:
-        return grid("peeking", title, runs, cell)
+        note = "± is half of the range over the hash draws, in each of which both rules hash alike."
+        return grid("peeking", title, runs, cell, [note])
     return Table("peeking", title, [], [], ["No run was scored under both rules."])
 
 

@@ -55,7 +55,7 @@ def nats(logits: torch.Tensor, targets: torch.Tensor, reduction: str = "mean") -
 
 
 @torch.no_grad()
-def total_nats(
+def mean_nats(
     model: "Reformer | StockReformer",
     split: Split,
     *,
@@ -64,7 +64,7 @@ def total_nats(
     hash_seed: int,
     description: str = "scoring",
 ) -> float:
-    """Sum of nats over every scored target of a split, under one draw of the hashes.
+    """Nats per scored target of a split, under one draw of the hashes.
 
     The model is put into evaluation mode and back; the global random state is left as it was.
     """
@@ -80,7 +80,7 @@ def total_nats(
             logits = model(inputs.to(device), use_cache=False).logits
             total += nats(logits, targets.to(device), reduction="sum").item()
     model.train(was_training)
-    return total
+    return total / len(split.scored_positions())
 
 
 def describe_targets(split: Split, unknown_id: int) -> Target:

@@ -23,7 +23,7 @@ from stages.study.outputs import finite
 from stages.study.params import Training
 from stages.text.splits import Split
 from stages.training.checkpoints import last_complete, mark_complete
-from stages.training.scoring import describe_targets, nats, total_nats
+from stages.training.scoring import mean_nats, nats
 
 CHECKPOINTS_KEPT = 2
 """One more than needed: the newest may be cut off while it is being written."""
@@ -55,11 +55,9 @@ class WindowData(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
 class WindowTrainer(Trainer):  # type: ignore[misc]
     """Trainer over windows: targets are already shifted, evaluation weighs every token alike."""
 
-    def __init__(
-        self, *, validation: Split, settings: Training, scored: int, **options: Any
-    ) -> None:
+    def __init__(self, *, validation: Split, settings: Training, **options: Any) -> None:
         super().__init__(**options)
-        self.validation, self.settings, self.scored = validation, settings, scored
+        self.validation, self.settings = validation, settings
 
     def compute_loss(
         self,
@@ -75,7 +73,7 @@ class WindowTrainer(Trainer):  # type: ignore[misc]
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Nats per token over the whole validation split, under a fixed draw of the hashes."""
-        total = total_nats(
+        loss = mean_nats(
             self.model,
             self.validation,
             batch_size=self.settings.batch_size,
@@ -83,7 +81,7 @@ class WindowTrainer(Trainer):  # type: ignore[misc]
             hash_seed=self.settings.seed,
             description="validation",
         )
-        metrics = {"eval_loss": total / self.scored}
+        metrics = {"eval_loss": loss}
         self.log(metrics)
         return metrics
 
@@ -170,7 +168,6 @@ def train(
         eval_dataset=WindowData(validation),
         validation=validation,
         settings=settings,
-        scored=describe_targets(validation, unknown_id=0).tokens,
         callbacks=[pacemaker],
     )
     trainer.remove_callback(PrinterCallback)
