@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,19 @@ def test_the_papers_model_is_the_published_one(paper: Params) -> None:
     parameters = trial.parameter_count(config, asked.attention)
     assert parameters == pytest.approx(136.7e6, rel=1e-3)
     assert predicted_memory(config, asked).weights == pytest.approx(4 * parameters, rel=0.01)
+
+
+def test_a_job_is_planned_with_the_buckets_that_it_trains_with(paper: Params) -> None:
+    asked = jobs(paper, None)[0]
+    base = trial.base_config(asked.model, paper.models[asked.model])
+    assert base is not None
+    attention = Attention(
+        implementation="transformers",
+        lsh_causality="published",
+        positions="published",
+        num_buckets=4,
+    )
+    assert job_config(base, replace(asked, attention=attention)).num_buckets == [4]
 
 
 def test_what_cannot_fit_is_named_and_not_tried(

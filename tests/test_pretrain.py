@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from stages.pretrain import architecture, train_tokenizer
+from stages.reformer.model import StockReformer, create_reformer, parameter_counts
 from stages.study.errors import StudyError
 from stages.study.params import Model, Pretraining
 
@@ -33,6 +34,29 @@ def test_the_architecture_is_the_published_one_unless_the_recipe_says_otherwise(
     recipe = _recipe(attn_layers=["lsh"], axial_pos_shape=[8, 8])
     config = architecture("tiny", Model(pretraining=recipe), recipe)
     assert (config.attn_layers, config.hidden_size, config.vocab_size) == (["lsh"], 256, 320)
+
+
+def test_the_models_options_are_those_of_its_base() -> None:
+    recipe = _recipe(attn_layers=["lsh"], max_position_embeddings=4096)
+    chosen = Model(
+        pretraining=recipe,
+        implementation="transformers",
+        lsh_causality="published",
+        positions="learned",
+        num_hashes=3,
+        num_buckets=4,
+    )
+    config = architecture("tiny", chosen, recipe)
+    assert (config.num_hashes, config.num_buckets) == (3, [4])
+    model = create_reformer(config, chosen.implementation)
+    assert isinstance(model, StockReformer)
+    assert parameter_counts(model)["position_table"] == 64 * 256
+
+
+def test_options_that_contradict_each_other_are_refused() -> None:
+    recipe = _recipe()
+    with pytest.raises(StudyError, match="stock transformers knows the published rule only"):
+        architecture("tiny", Model(pretraining=recipe, implementation="transformers"), recipe)
 
 
 def test_an_unknown_name_in_the_architecture_is_refused() -> None:
