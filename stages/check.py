@@ -143,8 +143,18 @@ def _compare_file(
 
 
 def _git(*arguments: str) -> str | None:
+    """What git prints, None if it fails.
+
+    Raises:
+        StudyError: there is no git.
+    """
     command = ["git", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, encoding="utf-8")
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, encoding="utf-8"
+        )
+    except FileNotFoundError:
+        raise StudyError("git is not installed, or not on PATH") from None
     return done.stdout if done.returncode == 0 else None
 
 

@@ -212,6 +212,12 @@ def test_outside_git_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         check.main()
 
 
+def test_without_git_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(StudyError, match="git is not installed, or not on PATH"):
+        check.main()
+
+
 def test_nested_differences_are_named_by_their_keys() -> None:
     old = {"a": [1.0, {"b": "x"}], "c": True, "d": 1}
     new = {"a": [1.04, {"b": "y"}], "c": 1.0, "e": 1}

@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
-TEXTS = Path("data/texts")
-BASES = Path("data/bases")
-TOKENS = Path("data/tokens")
-WINDOWS = Path("data/windows")
-MODELS = Path("data/models")
-HISTORIES = Path("data/histories")
-TIMINGS = Path("data/timings")
-EVALUATIONS = Path("data/evaluations")
-MEMORY = Path("data/memory")
+DATA = Path("data")
+TEXTS = DATA / "texts"
+BASES = DATA / "bases"
+TOKENS = DATA / "tokens"
+WINDOWS = DATA / "windows"
+MODELS = DATA / "models"
+HISTORIES = DATA / "histories"
+TIMINGS = DATA / "timings"
+EVALUATIONS = DATA / "evaluations"
+MEMORY = DATA / "memory"
 WORK = Path("work")
 """What an interrupted attempt leaves for the next one; ignored by git and DVC."""
