@@ -11,13 +11,11 @@ import io
 import json
 import re
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dvc.utils.hydra import compose_and_dump
 from ruamel.yaml import YAML
 
 from stages.report import PLOTS, readme_sections
@@ -25,9 +23,10 @@ from stages.reporting import readme
 from stages.reporting.metrics import METRICS, read_metrics
 from stages.study import console
 from stages.study.errors import StudyError
+from stages.study.layout import CONF
 from stages.study.params import PARAMS, load_params
+from stages.study.profiles import compose
 
-CONF = Path("conf")
 TOLERANCE = 0.05
 """Relative. Other processors round otherwise, and training carries that on; counts stay exact."""
 SHOWN = 20
@@ -260,20 +259,14 @@ def _lines(path: Path, name: str, shown: str, made: str) -> Iterator[Difference]
         yield _difference(str(path), f"section `{name}`", first, ("shows", "the metrics give"))
 
 
-def compose(profile: str, conf: Path = CONF) -> Any:
-    """What `dvc exp run -S profile=...` would make params.yaml of."""
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "params.yaml"
-        compose_and_dump(target, str(conf.resolve()), None, "config", "", [f"profile={profile}"])
-        return YAML(typ="safe").load(target)
-
-
 def compare_profile(root: Path = Path()) -> list[Difference]:
-    """params.yaml against the profile that it names."""
+    """params.yaml against the profile that it names.
+
+    Raises:
+        StudyError: there is no such profile.
+    """
     values = YAML(typ="safe").load(root / PARAMS)
     profile = values["profile"]
-    if not (root / CONF / "profile" / f"{profile}.yaml").exists():
-        raise StudyError(f"{PARAMS}: profile `{profile}` has no {CONF}/profile/{profile}.yaml")
     labels = (f"{PARAMS} has", f"profile {profile} has")
     return list(differences(str(PARAMS), values, compose(profile, root / CONF), 0.0, labels))
 

@@ -204,7 +204,7 @@ def test_params_that_are_not_their_profile_are_found(committed: Path) -> None:
 
 def test_a_profile_that_is_not_there_is_named(committed: Path) -> None:
     Path("params.yaml").write_text("profile: huge\n")
-    with pytest.raises(StudyError, match=r"profile `huge` has no conf/profile/huge.yaml"):
+    with pytest.raises(StudyError, match="there is no profile `huge`: choose one of tiny"):
         compare_profile()
 
 

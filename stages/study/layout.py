@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+CONF = Path("conf")
 DATA = Path("data")
 TEXTS = DATA / "texts"
 BASES = DATA / "bases"
