@@ -18,13 +18,13 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from stages.report import PLOTS, readme_sections
+from stages.report import readme_sections
 from stages.reporting import readme
-from stages.reporting.metrics import METRICS, read_metrics
+from stages.reporting.metrics import read_metrics
 from stages.study import console
 from stages.study.errors import StudyError
-from stages.study.layout import CONF
-from stages.study.params import PARAMS, load_params
+from stages.study.layout import CONF, METRICS, PARAMS, PLOTS, README
+from stages.study.params import load_params
 from stages.study.profiles import compose
 
 TOLERANCE = 0.05
@@ -240,7 +240,7 @@ def compare_with_head(tolerance: float) -> list[Difference]:
 
 def compare_readme(root: Path = Path()) -> list[Difference]:
     """The README's sections against those made again from the metrics beside it."""
-    path = root / readme.README
+    path = root / README
     params = load_params(root / PARAMS)
     shown = readme.sections(path.read_text(encoding="utf-8"), str(path))
     made = readme_sections(read_metrics(root / METRICS), params.runs)

@@ -29,8 +29,8 @@ from stages.reporting.published import load_published, published_updates
 from stages.study import machine
 from stages.study.console import run
 from stages.study.errors import StudyError
-from stages.study.layout import CONF
-from stages.study.params import PARAMS, Params, load_params, parse_params
+from stages.study.layout import CONF, PARAMS
+from stages.study.params import Params, load_params, parse_params
 from stages.study.profiles import compose
 from stages.study.sources import HubCheckpoint
 

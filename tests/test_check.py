@@ -230,8 +230,8 @@ def test_nested_differences_are_named_by_their_keys() -> None:
 
 def test_a_spread_may_differ_as_much_as_what_it_is_a_spread_of() -> None:
     def found(spread: float, tolerance: float) -> list[str]:
-        pair = ({"loss": 10.0, "loss_spread": value} for value in (0.01, spread))
-        return [each.key for each in differences("f", *pair, tolerance)]
+        old, new = ({"loss": 10.0, "loss_spread": value} for value in (0.01, spread))
+        return [each.key for each in differences("f", old, new, tolerance)]
 
     assert found(0.49, 0.05) == []
     assert found(0.52, 0.05) == ["loss_spread"]

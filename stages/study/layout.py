@@ -1,8 +1,13 @@
-"""Where each stage's artefacts live; all but what git keeps are in DVC's cache."""
+"""Where everything lives: a person's files, each stage's artefacts, what git keeps of results."""
 
 from pathlib import Path
 
+PARAMS = Path("params.yaml")
 CONF = Path("conf")
+DVC_FILE = Path("dvc.yaml")
+README = Path("README.md")
+
+# What stages write and DVC keeps.
 DATA = Path("data")
 TEXTS = DATA / "texts"
 BASES = DATA / "bases"
@@ -13,5 +18,12 @@ HISTORIES = DATA / "histories"
 TIMINGS = DATA / "timings"
 EVALUATIONS = DATA / "evaluations"
 MEMORY = DATA / "memory"
+MEMORY_STUDY = DATA / "memory_study"
+
+# What the report writes and git keeps.
+METRICS = Path("metrics")
+PLOTS = Path("plots")
+FIGURES = PLOTS / "figures"
+
 WORK = Path("work")
 """What an interrupted attempt leaves for the next one; ignored by git and DVC."""

@@ -9,11 +9,11 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from stages.study.errors import StudyError
+from stages.study.layout import PARAMS
 from stages.study.memory import MemoryStudy
 from stages.study.schema import Section
 from stages.study.sources import CheckpointSource, FileSource
 
-PARAMS = Path("params.yaml")
 SPLITS = ("train", "validation", "test")
 LENGTH_MULTIPLE = 64
 """Every length is a multiple of the published chunk length, so that no stage has to pad."""
