@@ -47,11 +47,6 @@ def load_tokenizer(folder: Path) -> sentencepiece.SentencePieceProcessor:
     return sentencepiece.SentencePieceProcessor(model_proto=(folder / "spiece.model").read_bytes())
 
 
-def smallest_unsigned(largest: int) -> np.dtype[np.unsignedinteger]:
-    """The smallest unsigned type that holds `largest`."""
-    return np.dtype(np.min_scalar_type(largest))
-
-
 def encode(
     tokenizer: sentencepiece.SentencePieceProcessor,
     rows: Iterable[bytes],
@@ -190,9 +185,8 @@ def _compact(raw: Path, target: Path, largest: int, add_to_last: int = 0) -> Non
     """Rewrite a raw uint32 file as .npy of the smallest type, without reading it whole."""
     count = raw.stat().st_size // 4
     wide = np.memmap(raw, dtype=np.uint32, mode="r", shape=(count,)) if count else np.empty(0)
-    array = np.lib.format.open_memmap(
-        target, mode="w+", dtype=smallest_unsigned(largest), shape=(count,)
-    )
+    smallest = np.min_scalar_type(largest)
+    array = np.lib.format.open_memmap(target, mode="w+", dtype=smallest, shape=(count,))
     for begin in range(0, count, 1 << 20):
         array[begin : begin + (1 << 20)] = wide[begin : begin + (1 << 20)]
     if count and add_to_last:
