@@ -1,9 +1,9 @@
-"""Does what was just computed equal what is committed? `python -m stages.check`, or `make check`.
+"""Compare what was computed with what is committed: `python -m stages.check`, or `make check`.
 
-Compared with git's HEAD are the metrics that do not depend on the clock and the numbers of every
-figure: byte for byte where both were computed on the same processor, threads and torch, else within
-TOLERANCE. Predicted memory is the same everywhere. Timings and measured memory are not compared.
-Then the README's tables are made again from the metrics, and params.yaml from its profile.
+Metrics and the numbers of every figure are compared with git's HEAD. They must be the same bytes if
+both were computed on the same processor, with the same threads and torch. Else they must be within
+TOLERANCE. Predicted memory must be the same everywhere. Timings and measured memory are not
+compared. The README's tables must be what the metrics give, params.yaml what its profile gives.
 """
 
 import csv

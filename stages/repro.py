@@ -1,6 +1,6 @@
 """Run the study with `dvc repro`, saying what runs, how far it is and how long it still takes.
 
-`python -m stages.repro` is what `make repro` calls; what it is given more goes to `dvc repro`.
+`make repro` calls `python -m stages.repro`. Arguments are passed on to `dvc repro`.
 """
 
 import re

@@ -171,10 +171,10 @@ class TokenSet(CorpusAndModel):
     """A corpus under a model's tokenizer.
 
     Attributes:
-        encoding: whose rules make pieces of a row. SentencePiece's own drop a blank at the end and
-            spell a `<unk>` that stands in the text; transformers' fast tokenizer, which the
-            published study called, makes a piece of such a blank (at the row's end, or before a
-            special token), and takes a spelt `<unk>` or `</s>` for that token.
+        encoding: whose rules make pieces of a row. `sentencepiece` drops a blank at the row's end
+            and spells out a `<unk>` that stands in the text. `transformers` is the fast tokenizer
+            that the published study called. It makes a piece of a blank at the row's end, or
+            before a special token. It reads `<unk>` and `</s>` in the text as those tokens.
         row_shape: what of a line is the row: the `whole` line; the line, or nothing where it is
             blank (`blank_empty`, the hub's WikiText); the line without its newline (`unended`,
             as `datasets` reads text files); without blanks at both ends (`stripped`, the hub's

@@ -55,10 +55,10 @@ def encode(
 ) -> Iterator[tuple[list[int], list[int]]]:
     """Encode rows one by one into piece ids and the bytes of text that each piece stands for.
 
-    A piece stands for the bytes from the end of the piece before it to its own end, across rows
-    too: an unknown piece stands for what it replaced, and what the tokenizer's normalisation drops
-    (a newline, repeated blanks) counts for the piece that follows. So the bytes add up to the text,
-    but for what follows the last piece, which `write_tokens` adds to that piece.
+    A piece stands for all bytes from the end of the piece before it to its own end, across rows
+    too. An unknown piece stands for what it replaced. What the tokenizer drops (a newline, repeated
+    blanks) counts for the piece after it. What follows the last piece counts for none here:
+    `write_tokens` adds it to the last one, so that the bytes add up to the text.
 
     Args:
         tokenizer: the pieces.
