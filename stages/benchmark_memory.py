@@ -16,12 +16,10 @@ from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
 
 from stages.study.console import run
-from stages.study.layout import MEMORY
+from stages.study.layout import MEMORY, MEMORY_STUDY
 from stages.study.memory import MemoryStudy
 from stages.study.outputs import write_json
 from stages.study.params import known, load_params
-
-STUDIES = Path("data/memory_study")
 
 
 def arguments() -> Namespace:
@@ -95,11 +93,11 @@ def main() -> None:
     elif given.cards_study:
         from stages.memory.rows import cards_result
 
-        write_json(STUDIES / "cards.json", cards_result(study))
+        write_json(MEMORY_STUDY / "cards.json", cards_result(study))
     elif given.training_study:
         from stages.memory.rows import training_result
 
-        write_json(STUDIES / "training.json", training_result(study))
+        write_json(MEMORY_STUDY / "training.json", training_result(study))
     else:
         from stages.memory.table import print_table
 

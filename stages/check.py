@@ -1,9 +1,9 @@
-"""Does what was just computed equal what is committed? `python -m stages.check`, or `make check`.
+"""Compare what was computed with what is committed: `python -m stages.check`, or `make check`.
 
-Compared with git's HEAD are the metrics that do not depend on the clock and the numbers of every
-figure: byte for byte where both were computed on the same processor, threads and torch, else within
-TOLERANCE. Predicted memory is the same everywhere. Timings and measured memory are not compared.
-Then the README's tables are made again from the metrics, and params.yaml from its profile.
+Metrics and the numbers of every figure are compared with git's HEAD. They must be the same bytes if
+both were computed on the same processor, with the same threads and torch. Else they must be within
+TOLERANCE. Predicted memory must be the same everywhere. Timings and measured memory are not
+compared. The README's tables must be what the metrics give, params.yaml what its profile gives.
 """
 
 import csv
@@ -11,87 +11,116 @@ import io
 import json
 import re
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dvc.utils.hydra import compose_and_dump
 from ruamel.yaml import YAML
 
-from stages.report import PLOTS, readme_sections
+from stages.report import readme_sections
 from stages.reporting import readme
-from stages.reporting.metrics import METRICS, read_metrics
+from stages.reporting.metrics import read_metrics
 from stages.study import console
 from stages.study.errors import StudyError
-from stages.study.params import PARAMS, load_params
+from stages.study.layout import CONF, METRICS, PARAMS, PLOTS, README
+from stages.study.params import load_params
+from stages.study.profiles import compose
 
-CONF = Path("conf")
 TOLERANCE = 0.05
 """Relative. Other processors round otherwise, and training carries that on; counts stay exact."""
 SHOWN = 20
 COMPARED = ("quality", "training", "data", "models", "memory", "memory_cards", "memory_training")
 NOT_COMPARED = re.compile(r"measured|^device$|^why$")
 """Keys of a memory row that depend on the machine."""
-NOISE = re.compile(r"_spread$")
-"""Differences of nearly equal numbers: of the same size on another processor, no more."""
+SPREAD = "_spread"
+"""How the key of a spread ends; what it is a spread of has the key before that."""
+Labels = tuple[str, str]
+"""How to call the two values of a difference."""
+OF_HEAD: Labels = ("committed", "computed")
+
+
+class _Words(str):
+    """Words in the place of a value, said without quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+MISSING = _Words("nothing")
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One value that is not what it should be."""
+    """One value that is not what it should be, and what is known of it in words."""
 
     file: str
     key: str
-    committed: Any
-    computed: Any
+    what: str
 
     def __str__(self) -> str:
-        return (
-            f"{self.file}: {self.key or 'all of it'}: "
-            f"committed {self.committed!r}, computed {self.computed!r}"
-        )
+        return f"{self.file}: {self.key or 'all of it'}: {self.what}"
 
 
-MISSING = "nothing"
+def _difference(file: str, key: str, pair: tuple[Any, Any], labels: Labels = OF_HEAD) -> Difference:
+    what = (f"{label} {value!r}" for label, value in zip(labels, pair, strict=True))
+    return Difference(file, key, ", ".join(what))
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _equal(key: str, committed: Any, computed: Any, tolerance: float) -> bool:
+def _equal(pair: tuple[Any, Any], tolerance: float, of: tuple[Any, Any]) -> bool:
+    """Whether two values are equal; `of` is what numbers with a fraction are a spread of."""
+    committed, computed = pair
     if committed == computed:
         return True
     if not tolerance or not (_is_number(committed) and _is_number(computed)):
         return False
     if isinstance(committed, int) and isinstance(computed, int):
         return False
-    largest = max(abs(committed), abs(computed))
-    return bool(NOISE.search(key)) or abs(committed - computed) <= tolerance * largest
+    largest = max(abs(value) for value in (*pair, *of) if _is_number(value))
+    return bool(abs(committed - computed) <= tolerance * largest)
 
 
 def differences(
-    file: str, committed: Any, computed: Any, tolerance: float, key: str = ""
+    file: str,
+    committed: Any,
+    computed: Any,
+    tolerance: float,
+    labels: Labels = OF_HEAD,
 ) -> Iterator[Difference]:
     """Every leaf of two nested objects that differs by more than `tolerance` (relative).
 
-    Only numbers with a fraction have a tolerance: names, counts and yes or no must be equal.
+    Only numbers with a fraction have a tolerance: names, counts and yes or no must be equal. A
+    spread is a small difference of what it is a spread of, so its tolerance is relative to that.
     """
-    if isinstance(committed, Mapping) and isinstance(computed, Mapping):
-        for name in dict.fromkeys([*committed, *computed]):
-            pair = (committed.get(name, MISSING), computed.get(name, MISSING))
-            yield from differences(file, *pair, tolerance, f"{key}.{name}" if key else str(name))
-    elif (
-        isinstance(committed, list)
-        and isinstance(computed, list)
-        and len(committed) == len(computed)
-    ):
-        for i, pair in enumerate(zip(committed, computed, strict=True)):
-            yield from differences(file, *pair, tolerance, f"{key}[{i}]")
-    elif not _equal(key, committed, computed, tolerance):
-        yield Difference(file, key, committed, computed)
+    for key, pair, of in _leaves((committed, computed), (None, None)):
+        if not _equal(pair, tolerance, of):
+            yield _difference(file, key, pair, labels)
+
+
+def _leaves(
+    pair: tuple[Any, Any], of: tuple[Any, Any], key: str = ""
+) -> Iterator[tuple[str, tuple[Any, Any], tuple[Any, Any]]]:
+    """The leaves of two nested objects: key, both values, and what both are a spread of."""
+    left, right = pair
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        for name in dict.fromkeys([*left, *right]):
+            whole = str(name).removesuffix(SPREAD) if str(name).endswith(SPREAD) else None
+            yield from _leaves(
+                (left.get(name, MISSING), right.get(name, MISSING)),
+                (left.get(whole), right.get(whole)),
+                f"{key}.{name}" if key else str(name),
+            )
+    elif isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+        for i, items in enumerate(zip(left, right, strict=True)):
+            yield from _leaves(items, (None, None), f"{key}[{i}]")
+    else:
+        yield key, pair, of
 
 
 def _metric(text: str, name: str) -> Any:
@@ -131,20 +160,31 @@ def _compare_file(
 ) -> list[Difference]:
     committed, computed = texts
     if committed is None or computed is None:
-        there = [MISSING if text is None else "a file" for text in texts]
-        return [Difference(str(path), "", *there)]
+        there = [MISSING if text is None else _Words("a file") for text in texts]
+        return [_difference(str(path), "", (there[0], there[1]))]
     if committed == computed:
         return []
     values = [parse(text, path.stem) for text in (committed, computed)]
     found = list(differences(str(path), values[0], values[1], tolerance))
     if not found and not tolerance and path.stem != "memory":
-        return [Difference(str(path), "layout", "other bytes", "the same values")]
+        mend = "write it with `python -m stages.report`"
+        return [Difference(str(path), "layout", f"same values, other bytes: {mend}")]
     return found
 
 
 def _git(*arguments: str) -> str | None:
+    """What git prints, None if it fails.
+
+    Raises:
+        StudyError: there is no git.
+    """
     command = ["git", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, encoding="utf-8")
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, encoding="utf-8"
+        )
+    except FileNotFoundError:
+        raise StudyError("git is not installed, or not on PATH") from None
     return done.stdout if done.returncode == 0 else None
 
 
@@ -200,7 +240,7 @@ def compare_with_head(tolerance: float) -> list[Difference]:
 
 def compare_readme(root: Path = Path()) -> list[Difference]:
     """The README's sections against those made again from the metrics beside it."""
-    path = root / readme.README
+    path = root / README
     params = load_params(root / PARAMS)
     shown = readme.sections(path.read_text(encoding="utf-8"), str(path))
     made = readme_sections(read_metrics(root / METRICS), params.runs)
@@ -216,25 +256,19 @@ def _lines(path: Path, name: str, shown: str, made: str) -> Iterator[Difference]
     if shown != made:
         pairs = zip(shown.splitlines(), made.splitlines(), strict=False)
         first = next((pair for pair in pairs if pair[0] != pair[1]), (shown[-80:], made[-80:]))
-        yield Difference(str(path), f"section `{name}`", *first)
-
-
-def compose(profile: str, conf: Path = CONF) -> Any:
-    """What `dvc exp run -S profile=...` would make params.yaml of."""
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "params.yaml"
-        compose_and_dump(target, str(conf.resolve()), None, "config", "", [f"profile={profile}"])
-        return YAML(typ="safe").load(target)
+        yield _difference(str(path), f"section `{name}`", first, ("shows", "the metrics give"))
 
 
 def compare_profile(root: Path = Path()) -> list[Difference]:
-    """params.yaml against the profile that it names."""
+    """params.yaml against the profile that it names.
+
+    Raises:
+        StudyError: there is no such profile.
+    """
     values = YAML(typ="safe").load(root / PARAMS)
     profile = values["profile"]
-    if not (root / CONF / "profile" / f"{profile}.yaml").exists():
-        raise StudyError(f"{PARAMS}: profile `{profile}` has no {CONF}/profile/{profile}.yaml")
-    composed = compose(profile, root / CONF)
-    return list(differences(f"{PARAMS} and profile `{profile}`", values, composed, 0.0))
+    labels = (f"{PARAMS} has", f"profile {profile} has")
+    return list(differences(str(PARAMS), values, compose(profile, root / CONF), 0.0, labels))
 
 
 def main() -> None:

@@ -15,7 +15,6 @@ from tabulate import tabulate
 from tqdm import tqdm
 from transformers import ReformerConfig
 
-from stages.check import CONF, compose
 from stages.planning.amounts import Job, disk_bytes, download_bytes, jobs
 from stages.planning.trial import (
     FORWARD_SHARE,
@@ -30,7 +29,9 @@ from stages.reporting.published import load_published, published_updates
 from stages.study import machine
 from stages.study.console import run
 from stages.study.errors import StudyError
-from stages.study.params import PARAMS, Params, load_params, parse_params
+from stages.study.layout import CONF, PARAMS
+from stages.study.params import Params, load_params, parse_params
+from stages.study.profiles import compose
 from stages.study.sources import HubCheckpoint
 
 UNKNOWN = "unknown"
@@ -64,9 +65,6 @@ def load_profile(name: str) -> Params:
     Raises:
         StudyError: there is no such profile, or it is no valid study.
     """
-    known = sorted(path.stem for path in (CONF / "profile").glob("*.yaml"))
-    if name not in known:
-        raise StudyError(f"there is no profile `{name}`: choose one of {', '.join(known)}")
     return parse_params(compose(name), f"{CONF}/profile/{name}.yaml")
 
 

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.reporting import readme
-from stages.reporting.metrics import METRICS, metrics, read_metrics
+from stages.reporting.metrics import metrics, read_metrics
 from stages.reporting.published import load_published, published_tables, side_by_side
 from stages.reporting.results import Results, read_results
 from stages.reporting.table import Table
 from stages.reporting.tables import corpora_of, lengths_of, result_tables
 from stages.study import console
 from stages.study.errors import StudyError
+from stages.study.layout import FIGURES, METRICS, PARAMS, PLOTS, README
 from stages.study.outputs import whole_folder, write_json
 from stages.study.params import Params, load_params
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from stages.reporting.tables import Runs
 
-PLOTS = Path("plots")
 MEMORY_FIGURES = {
     "figure-memory": "memory",
     "figure-composition": "memory_composition",
@@ -45,7 +45,7 @@ def _tables(values: Mapping[str, Any], runs: "Runs") -> list[Table]:
 
 
 def _figure(name: str) -> str:
-    return f"![{name.replace('-', ' ').replace('_', ' ')}](plots/figures/{name}.svg)"
+    return f"![{name.replace('-', ' ').replace('_', ' ')}]({FIGURES.as_posix()}/{name}.svg)"
 
 
 def _loss_figures(runs: "Runs") -> str:
@@ -56,8 +56,8 @@ def _loss_figures(runs: "Runs") -> str:
     return "\n".join(["| training loss | validation loss |", "|:--|:--|", *rows])
 
 
-def _memory_figures(values: Mapping[str, Any]) -> dict[str, str]:
-    """The memory sections; that of a figure that has nothing to show is empty."""
+def _memory_figures(values: Mapping[str, Any]) -> set[str]:
+    """The memory figures that have something to show."""
     rows = values["memory"].values()
     predicted = any(row["predicted_mib"] is not None for row in rows)
     numbers = ("published_mib", "measured_mib")
@@ -67,16 +67,18 @@ def _memory_figures(values: Mapping[str, Any]) -> dict[str, str]:
         "memory_cards": any(study["cards"] for study in values["memory_cards"].values()),
         "memory_training": bool(values["memory_training"]),
     }
-    return {
-        section: _figure(figure) if something[figure] else ""
-        for section, figure in MEMORY_FIGURES.items()
-    }
+    return {figure for figure in MEMORY_FIGURES.values() if something[figure]}
 
 
 def readme_sections(values: Mapping[str, Any], runs: "Runs") -> dict[str, str]:
     """What belongs between the README's markers: of metrics, runs and published.json alone."""
     sections = {table.name: table.markdown() for table in _tables(values, runs)}
-    return {**sections, "figures": _loss_figures(runs), **_memory_figures(values)}
+    there = _memory_figures(values)
+    memory = {
+        section: _figure(figure) if figure in there else ""
+        for section, figure in MEMORY_FIGURES.items()
+    }
+    return {**sections, "figures": _loss_figures(runs), **memory}
 
 
 def _write_csv(folder: Path, frames: Mapping[str, "pd.DataFrame"]) -> None:
@@ -97,7 +99,7 @@ def _draw_losses(
     }
 
 
-def _draw_memory(frames: Mapping[str, "pd.DataFrame"]) -> dict[str, str]:
+def _draw_memory(frames: Mapping[str, "pd.DataFrame"], there: set[str]) -> dict[str, str]:
     from stages.reporting import memory_figures as figures
 
     memory = frames["memory"]
@@ -110,23 +112,26 @@ def _draw_memory(frames: Mapping[str, "pd.DataFrame"]) -> dict[str, str]:
         ),
         "memory_training": (frames["training"], figures.training_figure),
     }
-    return {name: draw(frame) for name, (frame, draw) in drawings.items() if len(frame)}
+    return {name: draw(frame) for name, (frame, draw) in drawings.items() if name in there}
 
 
-def _write_plots(results: Results, runs: "Runs", plots: Path) -> None:
+def _write_plots(results: Results, values: Mapping[str, Any], runs: "Runs", root: Path) -> None:
     """The figures and, beside them, the numbers that they show."""
     # pandas and altair take a second to load, and `--show` needs neither.
     from stages.reporting.curves import curves
     from stages.reporting.memory_frames import memory_frames
 
     losses, memory = curves(results, runs), memory_frames(results)
-    drawn = {**_draw_losses(losses, lengths_of(runs)), **_draw_memory(memory)}
-    with whole_folder(plots / "figures") as partial:
+    drawn = {
+        **_draw_losses(losses, lengths_of(runs)),
+        **_draw_memory(memory, _memory_figures(values)),
+    }
+    with whole_folder(root / FIGURES) as partial:
         for name, svg in drawn.items():
             (partial / f"{name}.svg").write_text(svg, encoding="utf-8")
     for column, frames in losses.items():
-        _write_csv(plots / column, frames)
-    _write_csv(plots / "memory", memory)
+        _write_csv(root / PLOTS / column, frames)
+    _write_csv(root / PLOTS / "memory", memory)
 
 
 def write_report(params: Params, root: Path = Path()) -> None:
@@ -139,23 +144,23 @@ def write_report(params: Params, root: Path = Path()) -> None:
     values = metrics(results)
     for name, value in values.items():
         write_json(root / METRICS / f"{name}.json", value)
-    _write_plots(results, params.runs, root / PLOTS)
-    if (root / readme.README).exists():
-        readme.fill(root / readme.README, readme_sections(values, params.runs))
+    _write_plots(results, values, params.runs, root)
+    if (root / README).exists():
+        readme.fill(root / README, readme_sections(values, params.runs))
 
 
 def print_results(root: Path = Path()) -> None:
     """Print the tables of the metrics that are there, and where figures and README are."""
-    params = load_params(root / "params.yaml")
+    params = load_params(root / PARAMS)
     values = read_metrics(root / METRICS)
     for table in result_tables(values, params.runs):
         print(table.text(), end="\n\n")
     shown = side_by_side(load_published(), values, params.runs)
     if shown.rows:
         print(shown.text(), end="\n\n")
-    print(f"figures  {(root / PLOTS / 'figures').resolve()}")
+    print(f"figures  {(root / FIGURES).resolve()}")
     print(f"metrics  {(root / METRICS).resolve()}")
-    print(f"README   {(root / readme.README).resolve()}")
+    print(f"README   {(root / README).resolve()}")
 
 
 def dag() -> str:
@@ -182,8 +187,8 @@ def main() -> None:
         print_results()
     elif arguments.shape:
         drawn = dag()
-        contents = readme.sections(readme.README.read_text(encoding="utf-8"))
-        readme.fill(readme.README, {**contents, readme.SHAPE: drawn})
+        contents = readme.sections(README.read_text(encoding="utf-8"))
+        readme.fill(README, {**contents, readme.SHAPE: drawn})
     else:
         params = load_params()
         write_report(params)

@@ -1,6 +1,6 @@
 """Run the study with `dvc repro`, saying what runs, how far it is and how long it still takes.
 
-`python -m stages.repro` is what `make repro` calls; what it is given more goes to `dvc repro`.
+`make repro` calls `python -m stages.repro`. Arguments are passed on to `dvc repro`.
 """
 
 import re
@@ -9,18 +9,16 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
 from stages.study.console import run
 from stages.study.errors import StudyError
+from stages.study.layout import DVC_FILE, METRICS, PARAMS
 from stages.study.outputs import read_json
-from stages.study.params import PARAMS, load_params
+from stages.study.params import load_params
 
-DVC_FILE = Path("dvc.yaml")
-TIMINGS = Path("metrics/timings.json")
 STARTUP_SECONDS = 4.0
 """What a stage takes that does not train: mostly to import what it needs."""
 STOP_SECONDS = 30.0
@@ -97,7 +95,8 @@ def repro(arguments: list[str]) -> Progress:
     load_params()
     yaml = YAML(typ="safe")
     names = stage_names(yaml.load(DVC_FILE), yaml.load(PARAMS))
-    timings = read_json(TIMINGS) if TIMINGS.exists() else {}
+    path = METRICS / "timings.json"
+    timings = read_json(path) if path.exists() else {}
     progress = Progress({name: expected_seconds(name, timings) for name in names})
     command = [sys.executable, "-u", "-m", "dvc", "repro", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, bufsize=1) as process:

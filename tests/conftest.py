@@ -17,6 +17,7 @@ import stages  # noqa: F401 - before torch, whose threads it tells how to wait
 import torch  # isort: skip
 
 ROOT = Path(__file__).parent.parent
+CONF = ROOT / "conf"
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,8 @@ def test_other_bytes_of_the_same_values_are_found(committed: Path) -> None:
     path = Path("metrics/training.json")
     path.write_text(json.dumps(json.loads(path.read_text())))
     assert _found() == [
-        "metrics/training.json: layout: committed 'other bytes', computed 'the same values'"
+        "metrics/training.json: layout: same values, other bytes: "
+        "write it with `python -m stages.report`"
     ]
 
 
@@ -170,8 +171,8 @@ def test_a_changed_point_of_a_curve_is_found(committed: Path) -> None:
 def test_a_curve_that_is_gone_and_one_that_is_new_are_found(committed: Path) -> None:
     Path("plots/training_loss/news.csv").rename("plots/training_loss/poems.csv")
     assert _found() == [
-        "plots/training_loss/news.csv: all of it: committed 'a file', computed 'nothing'",
-        "plots/training_loss/poems.csv: all of it: committed 'nothing', computed 'a file'",
+        "plots/training_loss/news.csv: all of it: committed a file, computed nothing",
+        "plots/training_loss/poems.csv: all of it: committed nothing, computed a file",
     ]
 
 
@@ -186,22 +187,24 @@ def test_a_readme_that_shows_other_numbers_is_found(committed: Path) -> None:
     Path("README.md").write_text(text.replace("10.50", "10.51"))
     [found] = compare_readme()
     assert (found.file, found.key) == ("README.md", "section `perplexity`")
-    assert "10.51" in found.committed
-    assert "10.50" in found.computed
+    shown, given = found.what.split(", the metrics give ")
+    assert shown.startswith("shows ")
+    assert "10.51" in shown
+    assert "10.50" in given
 
 
 def test_params_that_are_not_their_profile_are_found(committed: Path) -> None:
     assert compare_profile() == []
     Path("params.yaml").write_text("profile: tiny\ntrain:\n  batch_size: 8\n  epochs: 2\n")
     assert [str(found) for found in compare_profile()] == [
-        "params.yaml and profile `tiny`: train.batch_size: committed 8, computed 4",
-        "params.yaml and profile `tiny`: train.epochs: committed 2, computed 'nothing'",
+        "params.yaml: train.batch_size: params.yaml has 8, profile tiny has 4",
+        "params.yaml: train.epochs: params.yaml has 2, profile tiny has nothing",
     ]
 
 
 def test_a_profile_that_is_not_there_is_named(committed: Path) -> None:
     Path("params.yaml").write_text("profile: huge\n")
-    with pytest.raises(StudyError, match=r"profile `huge` has no conf/profile/huge.yaml"):
+    with pytest.raises(StudyError, match="there is no profile `huge`: choose one of tiny"):
         compare_profile()
 
 
@@ -212,11 +215,28 @@ def test_outside_git_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         check.main()
 
 
+def test_without_git_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(StudyError, match="git is not installed, or not on PATH"):
+        check.main()
+
+
 def test_nested_differences_are_named_by_their_keys() -> None:
     old = {"a": [1.0, {"b": "x"}], "c": True, "d": 1}
     new = {"a": [1.04, {"b": "y"}], "c": 1.0, "e": 1}
     keys = [found.key for found in differences("f", old, new, 0.05)]
     assert keys == ["a[1].b", "d", "e"]
+
+
+def test_a_spread_may_differ_as_much_as_what_it_is_a_spread_of() -> None:
+    def found(spread: float, tolerance: float) -> list[str]:
+        old, new = ({"loss": 10.0, "loss_spread": value} for value in (0.01, spread))
+        return [each.key for each in differences("f", old, new, tolerance)]
+
+    assert found(0.49, 0.05) == []
+    assert found(0.52, 0.05) == ["loss_spread"]
+    assert found(500.0, 0.05) == ["loss_spread"]
+    assert found(0.0101, 0.0) == ["loss_spread"]
 
 
 def test_this_projects_readme_shows_this_projects_metrics() -> None:

@@ -1,5 +1,6 @@
 """This project's Reformer is predicted like any other model, to the byte."""
 
+from collections import Counter
 from functools import partial
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 
 from stages.memory.models import configuration
 from stages.memory.prediction import make_optimizer, trace_training
+from stages.memory.trace import Trace
 from stages.reformer.language_model import Reformer
 from tests.memory_example import NO_DROPOUT, TINY_REFORMER
 from tests.test_memory_prediction import SCALARS, bytes_counted_by_torch, bytes_in_use, placed
@@ -47,8 +49,17 @@ def test_training_is_what_torch_counts(reversible: str, causality: str) -> None:
 
 
 def test_dropout_keeps_a_mask_of_bytes() -> None:
-    kept, none = (
-        bytes_in_use(trace_training(partial(make, "off", "strict", values), 2, 256))
+    with_dropout, without = (
+        _held_at_peak(trace_training(partial(make, "off", "strict", values), 2, 256))
         for values in ({}, NO_DROPOUT["reformer"])
     )
-    assert kept > none
+    # A byte for every number of the stream, 2 x 256 x 64: once of the embeddings, and in each of
+    # the two layers once of attention and once of the feed-forward part. Floats would be 4 times
+    # that size.
+    assert (with_dropout - without)[2 * 256 * 64] == 1 + 2 * 2
+    assert (with_dropout - without)[4 * 2 * 256 * 64] == 0
+
+
+def _held_at_peak(trace: Trace) -> Counter[int]:
+    """How many requests of each size in bytes are live when the most is in use."""
+    return Counter(trace.sizes[number] for number in trace.held_at_peak())

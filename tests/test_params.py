@@ -5,28 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dvc.utils.hydra import compose_and_dump
 from ruamel.yaml import YAML
 
 from stages.study.errors import StudyError
 from stages.study.params import known, load_params, parse_params
-from tests.conftest import ROOT
-
-YAML_SAFE = YAML(typ="safe")
-
-
-def composed(profile: str, folder: Path) -> Any:
-    """params.yaml as `dvc exp run -S profile=PROFILE` writes it."""
-    target = folder / "params.yaml"
-    compose_and_dump(
-        str(target), str(ROOT / "conf"), None, "config", str(ROOT), [f"profile={profile}"]
-    )
-    return YAML_SAFE.load(target)
+from stages.study.profiles import compose
+from tests.conftest import CONF, ROOT
 
 
 @pytest.fixture(scope="module")
-def smoke_values(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return composed("smoke", tmp_path_factory.mktemp("params"))
+def smoke_values() -> Any:
+    return compose("smoke", CONF)
 
 
 @pytest.fixture
@@ -34,16 +23,16 @@ def values(smoke_values: Any) -> Any:
     return deepcopy(smoke_values)
 
 
-PROFILES = sorted(path.stem for path in (ROOT / "conf/profile").glob("*.yaml"))
+PROFILES = sorted(path.stem for path in (CONF / "profile").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("name", PROFILES)
-def test_every_profile_is_a_valid_study(name: str, tmp_path: Path) -> None:
-    assert parse_params(composed(name, tmp_path), name).profile == name
+def test_every_profile_is_a_valid_study(name: str) -> None:
+    assert parse_params(compose(name, CONF), name).profile == name
 
 
-def test_the_committed_params_are_the_composed_quick_profile(tmp_path: Path) -> None:
-    assert YAML_SAFE.load(ROOT / "params.yaml") == composed("quick", tmp_path)
+def test_the_committed_params_are_the_composed_quick_profile() -> None:
+    assert YAML(typ="safe").load(ROOT / "params.yaml") == compose("quick", CONF)
 
 
 def test_a_run_overrides_what_holds_for_all(values: Any) -> None:

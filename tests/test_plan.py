@@ -19,16 +19,17 @@ from stages.study import machine
 from stages.study.errors import StudyError
 from stages.study.layout import TOKENS
 from stages.study.params import Attention, Params, Training, parse_params
+from stages.study.profiles import compose
 from stages.study.sources import HubSource, PackageSource, PathSource, UrlSource
-from tests.conftest import ROOT
-from tests.test_params import PROFILES, composed
+from tests.conftest import CONF, ROOT
+from tests.test_params import PROFILES
 
 SUM = "0" * 64
 
 
 @pytest.fixture(scope="module")
-def paper(tmp_path_factory: pytest.TempPathFactory) -> Params:
-    return parse_params(composed("paper", tmp_path_factory.mktemp("paper")), "paper")
+def paper() -> Params:
+    return parse_params(compose("paper", CONF), "paper")
 
 
 @pytest.fixture(autouse=True)
@@ -225,9 +226,9 @@ def test_what_cannot_fit_is_named_and_not_tried(
 
 
 def test_a_model_that_cannot_train_at_a_runs_length_is_named(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    values = composed("quick", tmp_path)
+    values = compose("quick", CONF)
     model = next(iter(values["models"].values()))
     model |= {"implementation": "transformers", "positions": "axial", "lsh_causality": "published"}
     params = parse_params(values, "quick")
@@ -239,8 +240,8 @@ def test_a_model_that_cannot_train_at_a_runs_length_is_named(
     assert "CANNOT RUN HERE: news-2048" not in printed  # as long as its tables
 
 
-def test_what_is_not_known_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    values = composed("paper", tmp_path)
+def test_what_is_not_known_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = compose("paper", CONF)
     for source in values["corpora"]["wikitext-2"]["files"].values():
         del source["size"]
     values["models"]["reformer-crime-and-punishment"]["checkpoint"]["repository"] = "someone/other"

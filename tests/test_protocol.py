@@ -26,13 +26,14 @@ from stages.pretrain import fetch_checkpoint
 from stages.reformer.hashing import rotation_seed
 from stages.reformer.model import Reformer, create_reformer, load_reformer
 from stages.study.params import Corpus, Evaluation, Model, TokenSet, Training, parse_params
+from stages.study.profiles import compose
 from stages.study.sources import PathSource
 from stages.text.corpora import shuffled_lines, split_parts, write_text
 from stages.text.splits import Split
 from stages.text.tokens import load_tokenizer, load_tokens, write_tokens
 from stages.text.windows import Windows, cut
 from stages.training.trainer import Trained, train
-from tests.conftest import ROOT
+from tests.conftest import CONF, ROOT
 from tests.paper_example import (
     enwik8_bytes,
     ptb_lines,
@@ -41,7 +42,6 @@ from tests.paper_example import (
     wikitext_bytes,
     wikitext_rows,
 )
-from tests.test_params import composed
 
 MODEL = "reformer-crime-and-punishment"
 EPOCHS = 2
@@ -321,8 +321,8 @@ def test_perplexity_is_exp_of_the_trainers_eval_loss(trainings: Trainings) -> No
     assert said["tokens"] == len(split.windows) * (split.length - 1)
 
 
-def test_the_profile_says_what_the_study_did(tmp_path: Path) -> None:
-    params = parse_params(composed("paper", tmp_path), "paper")
+def test_the_profile_says_what_the_study_did() -> None:
+    params = parse_params(compose("paper", CONF), "paper")
     cells = {(run.corpus, run.sequence_length) for run in params.runs.values()}
     lengths = {"wikitext-2": 256, "ptb": 256, "enwik8": 512}
     assert cells == {(c, n) for c, least in lengths.items() for n in (least, 2048, 16384)}

@@ -1,4 +1,4 @@
-"""The README's commands run as they stand there."""
+"""The README's commands that take seconds and change nothing run as they stand there."""
 
 import json
 import shlex
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, environment
+from tests.conftest import ROOT, Project, copy_project, environment
 from tests.memory_example import REFORMER_CP
 
 
@@ -18,8 +18,28 @@ def _commands(text: str, word: str) -> list[list[str]]:
     return [
         shlex.split(line, comments=True)
         for line in lines
-        if line.startswith("python ") and word in line
+        if line.startswith(("python ", "dvc ")) and word in line
     ]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The project, committed and not run."""
+    return copy_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.mark.parametrize(
+    ("word", "shown"),
+    [
+        ("report --show", "Evaluation perplexity"),
+        ("exp show", "test_perplexity"),
+        ("metrics diff", ""),  # nothing differs
+    ],
+)
+def test_looking_at_results_changes_nothing(project: Project, word: str, shown: str) -> None:
+    command, *_ = _commands((ROOT / "README.md").read_text(encoding="utf-8"), word)
+    assert shown in project.run(*command)
+    assert project.run("git", "status", "--short") == ""
 
 
 def test_the_memory_of_a_model_of_ones_own_is_printed_as_the_readme_says(

@@ -231,6 +231,22 @@ def test_any_grid_will_do(study: Study) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("rows", [LENGTHS, ()])
+def test_the_readme_shows_the_memory_figures_that_are_drawn(
+    study: Study, rows: tuple[int, ...]
+) -> None:
+    params = study(runs(), rows)
+    write_report(params)
+    sections = readme_sections(read_metrics(), params.runs)
+    shown = {
+        line.partition("(")[2].rstrip(")")
+        for name, line in sections.items()
+        if name.startswith("figure-") and line
+    }
+    assert shown == {path.as_posix() for path in Path("plots/figures").glob("memory*.svg")}
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_a_diverged_run_without_a_last_loss_is_reported(study: Study) -> None:
     params = study()
     path = Path("data/histories/news-256.json")

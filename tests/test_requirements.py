@@ -15,12 +15,3 @@ def test_every_dependency_is_pinned_within_its_range() -> None:
     for text in (*project["dependencies"], *project["optional-dependencies"]["dev"]):
         wanted = Requirement(text)
         assert wanted.specifier.contains(pinned[wanted.name]), f"{text}: {pinned[wanted.name]}"
-
-
-def test_every_package_is_listed() -> None:
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    folders = {
-        path.parent for top in ("stages", "benchmarks") for path in ROOT.glob(f"{top}/**/*.py")
-    }
-    names = sorted(".".join(folder.relative_to(ROOT).parts) for folder in folders)
-    assert settings["tool"]["setuptools"]["packages"] == names

@@ -6,6 +6,7 @@ import io
 import json
 import random
 import socket
+import sys
 import threading
 import time
 import zipfile
@@ -307,8 +308,9 @@ def test_nothing_is_printed_where_nobody_looks(
     assert capfd.readouterr() == ("", "")
 
 
-def test_bars_are_shown_when_asked_for(
-    server: FileServer, capfd: pytest.CaptureFixture[str]
+def test_bars_are_shown_where_somebody_looks(
+    server: FileServer, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fetch(declared(server.url + "/text.bin"), Path("raw"), progress=True)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    got(declared(server.url + "/text.bin"))
     assert "text.bin: 100%" in capfd.readouterr().err

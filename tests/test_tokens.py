@@ -9,7 +9,7 @@ import sentencepiece
 from stages.pretrain import train_tokenizer
 from stages.study.params import RowShape
 from stages.text.corpora import write_text
-from stages.text.tokens import BLANK, encode, load_tokens, smallest_unsigned, write_tokens
+from stages.text.tokens import BLANK, encode, load_tokens, write_tokens
 
 ROWS = [b"The tree grows.\n", "Ein Baum wächst: ἀρχός.\n".encode(), b"\n", b"  12 <trees>\n"]
 
@@ -91,10 +91,17 @@ def test_rows_and_documents_begin_where_the_text_says(
     assert tokens.documents.tolist() == [0, tokens.rows[2]]
 
 
-def test_ids_are_stored_in_the_smallest_type_that_holds_them() -> None:
-    assert smallest_unsigned(255) == np.uint8
-    assert smallest_unsigned(319) == np.uint16
-    assert smallest_unsigned(70_000) == np.uint32
+def test_numbers_are_stored_in_the_smallest_type_that_holds_them(
+    normalising: sentencepiece.SentencePieceProcessor, tmp_path: Path
+) -> None:
+    write_text(tmp_path, "train", [b"tree\n"], "corpora.x")
+    write_text(tmp_path, "test", [b" " * 300 + b"tree\n"], "corpora.x")
+    for split in ("train", "test"):
+        write_tokens(normalising, tmp_path, split, tmp_path)
+    short, long = (load_tokens(tmp_path, split) for split in ("train", "test"))
+    assert short.ids.dtype == np.uint8  # 40 pieces
+    assert short.piece_bytes.dtype == np.uint8
+    assert long.piece_bytes.dtype == np.uint16  # the blanks count for the piece after them
 
 
 def pieces_of(

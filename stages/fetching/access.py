@@ -21,10 +21,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Access:
-    """How to get at things: a mirror, bars or none, how long to try."""
+    """How to get at things: a mirror, how long to try."""
 
     mirror: str | None
-    progress: bool | None
     patience: Patience
 
     def first(
@@ -80,7 +79,7 @@ class Access:
 
     def downloaded(self, url: str, wanted: Wanted) -> Path:
         """The file at `url`, verified, in the folder of downloads."""
-        return download(url, wanted, STORE, patience=self.patience, progress=self.progress)
+        return download(url, wanted, STORE, patience=self.patience)
 
 
 def _advice(source: Source, name: str, reasons: list[str]) -> str:

@@ -35,7 +35,6 @@ def fetch(
     target: Path,
     *,
     mirror: str | None = None,
-    progress: bool | None = None,
     patience: Patience | None = None,
 ) -> Fetched:
     """Put the raw file, or the folder of a checkpoint, at `target`.
@@ -44,7 +43,6 @@ def fetch(
         source: what is declared.
         target: where it goes; it appears only when all of it is there and its checksum is right.
         mirror: a folder or base URL to try first.
-        progress: whether to show bars; by default where a person sees them.
         patience: how long to try.
 
     Returns:
@@ -53,7 +51,7 @@ def fetch(
     Raises:
         StudyError: it could not be had, or is not what is declared; nothing is at `target`.
     """
-    access = Access(os.environ.get(MIRROR_VARIABLE) or mirror, progress, patience or Patience())
+    access = Access(os.environ.get(MIRROR_VARIABLE) or mirror, patience or Patience())
     try:
         match source:
             case HubCheckpoint():
@@ -136,9 +134,7 @@ def _fetch_rows(source: HubSource, target: Path, access: Access) -> Fetched:
             source,
             source.file_name,
             mirrored=lambda: _mirrored_rows(source, raw, access),
-            origin=lambda: write_rows(
-                source, raw, patience=access.patience, progress=access.progress
-            ),
+            origin=lambda: write_rows(source, raw, patience=access.patience),
         )
         check_sum(sha256_of(raw), source.sha256, f"the text of {describe(source)}")
         check_size(raw, source.size, f"the text of {describe(source)}")
@@ -160,7 +156,7 @@ def _fetch_checkpoint(source: HubCheckpoint, target: Path, access: Access) -> Fe
             source,
             f"the folder {source.repository}",
             mirrored=lambda: _mirrored_checkpoint(source, access),
-            origin=lambda: snapshot(source, patience=access.patience, progress=access.progress),
+            origin=lambda: snapshot(source, patience=access.patience),
         )
         for name, declared in (source.files or {}).items():
             if name not in files:

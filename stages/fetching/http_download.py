@@ -58,9 +58,7 @@ class Wanted:
     size: int | None = None
 
 
-def download(
-    url: str, wanted: Wanted, store: Path, *, patience: Patience, progress: bool | None
-) -> Path:
+def download(url: str, wanted: Wanted, store: Path, *, patience: Patience) -> Path:
     """Download a file into `store`, or find it there.
 
     Returns:
@@ -77,7 +75,7 @@ def download(
     with FileLock(whole.with_name(f"{whole.name}.lock")):
         if not _is(whole, wanted.sha256):
             if not _is(partial, wanted.sha256):
-                _until_whole(url, wanted, partial, patience, progress)
+                _until_whole(url, wanted, partial, patience)
                 refuse_other_sum(partial, wanted.sha256, url)
             partial.rename(whole)
             _note(partial).unlink(missing_ok=True)
@@ -119,9 +117,7 @@ def _note(partial: Path) -> Path:
     return partial.with_name(f"{partial.name}.json")
 
 
-def _until_whole(
-    url: str, wanted: Wanted, partial: Path, patience: Patience, progress: bool | None
-) -> None:
+def _until_whole(url: str, wanted: Wanted, partial: Path, patience: Patience) -> None:
     """Ask again, for what is still missing, until everything is here or patience is over."""
     failures = 0
     with (
@@ -132,7 +128,7 @@ def _until_whole(
             unit="B",
             unit_scale=True,
             unit_divisor=1024,
-            disable=None if progress is None else not progress,
+            disable=None,
         ) as bar,
     ):
         while True:

@@ -33,9 +33,7 @@ if TYPE_CHECKING:
 Kind = Literal["model", "dataset"]
 
 
-def write_rows(
-    source: HubSource, target: Path, *, patience: Patience, progress: bool | None
-) -> None:
+def write_rows(source: HubSource, target: Path, *, patience: Patience) -> None:
     """Write a split's rows to `target` as UTF-8 text.
 
     Raises:
@@ -43,7 +41,7 @@ def write_rows(
         StudyError: the data set is not what the source says of it, or came damaged.
     """
     commit = resolve("dataset", source.dataset, source.revision, patience)
-    with _progress_bars(progress):
+    with _progress_bars():
         rows = _load(source, online=commit is not None)
     if source.column not in rows.column_names:
         raise StudyError(
@@ -57,7 +55,7 @@ def write_rows(
         desc=source.file_name,
         total=len(rows),
         unit=" rows",
-        disable=None if progress is None else not progress,
+        disable=None,
     )
     with target.open("w", encoding="utf-8", newline="") as file:
         file.writelines(_row_text(value, number, source) for number, value in enumerate(shown))
@@ -107,9 +105,7 @@ def _load(source: HubSource, *, online: bool) -> "Dataset":
     return rows
 
 
-def snapshot(
-    source: HubCheckpoint, *, patience: Patience, progress: bool | None
-) -> tuple[dict[str, Path], str]:
+def snapshot(source: HubCheckpoint, *, patience: Patience) -> tuple[dict[str, Path], str]:
     """Fetch a checkpoint's files into the hub's cache.
 
     Returns:
@@ -133,7 +129,7 @@ def snapshot(
         )
 
     try:
-        with _progress_bars(progress):
+        with _progress_bars():
             folder = fetch(*CHECKPOINT_FILES)
             if not any(folder.glob("*.safetensors")):
                 folder = fetch(*CHECKPOINT_FILES, PICKLED)
@@ -220,7 +216,7 @@ def _brief(error: Exception) -> str:
 
 
 @contextmanager
-def _progress_bars(progress: bool | None) -> Iterator[None]:
+def _progress_bars() -> Iterator[None]:
     """Show the libraries' own bars only where a person sees them."""
     import datasets
     from huggingface_hub.utils.tqdm import (
@@ -229,8 +225,7 @@ def _progress_bars(progress: bool | None) -> Iterator[None]:
         enable_progress_bars,
     )
 
-    shown = sys.stderr.isatty() if progress is None else progress
-    if shown or are_progress_bars_disabled():
+    if sys.stderr.isatty() or are_progress_bars_disabled():
         yield
         return
     disable_progress_bars()

@@ -35,7 +35,7 @@ def unpack(
     try:
         if member is not None:
             _unpack_member(stored, name, member, target)
-        elif (kind := _compression(name, compression)) is None:
+        elif (kind := packing(name, compression)) is None:
             shutil.copyfile(stored, target)
         else:
             with PACKED[kind](stored) as packed:
@@ -49,7 +49,8 @@ def unpack(
         raise StudyError(f"{name} cannot be unpacked: {error}") from error
 
 
-def _compression(name: str, declared: Compression) -> str | None:
+def packing(name: str, declared: Compression) -> str | None:
+    """How a file is packed, one of PACKED, or None; `auto` goes by the end of its name."""
     if declared == "auto":
         ending = name.rpartition(".")[2].lower()
         return ending if ending in PACKED else None

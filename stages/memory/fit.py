@@ -44,7 +44,7 @@ class Shapes:
     Attributes:
         record: records the run with that many units.
         limit: the largest number of units that there are; None if there is no end.
-        unit: what they are called.
+        unit: what stands behind their number in a message.
     """
 
     record: Callable[[int], Trace]
@@ -105,7 +105,7 @@ class Shapes:
             least = len(self._trace(1).events)
             if len(self._trace(low).events) > max(MOST_EVENTS, 2 * least):
                 raise StudyError(
-                    f"{low} x {self.unit} fit; more do too many operations to be searched"
+                    f"{low} {self.unit} fit; more do too many operations to be searched"
                 )
         if self.limit is not None:
             high = min(high, self.limit + 1)
@@ -199,12 +199,12 @@ def lengths(config: Config, record: Callable[[int], Trace]) -> Shapes:
     unit = length_unit(config)
     limit = position_limit(config)
     end = None if limit is None else limit // unit
-    return Shapes(lambda units: record(units * unit), end, f"{unit} tokens")
+    return Shapes(lambda units: record(units * unit), end, f"x {unit} tokens")
 
 
 def batches(record: Callable[[int], Trace]) -> Shapes:
     """The runs of a model over its batch sizes."""
-    return Shapes(record, None, "a sequence")
+    return Shapes(record, None, "sequences")
 
 
 def capacity(memory_mib: int, context_mib: int) -> int:

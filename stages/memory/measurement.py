@@ -79,10 +79,11 @@ class Job:
 def measure(job: Job) -> Measurement:
     """Measure a forward pass in a process of its own.
 
-    Call it from a process that has run no model itself: its child starts with what it has freed.
+    Call it from a process that has run no model itself. A forked child would reuse the memory that
+    its parent has freed, and that use would not be measured.
     """
-    # A fork has everything imported already; no operator has run, so no thread is lost by it. But
-    # CUDA does not outlive a fork, and looking for a GPU can be enough to have started it.
+    # A fork need not import anything. No operator has run yet, so there are no threads to lose. But
+    # CUDA does not work after a fork, and may have been started by only looking for a GPU.
     may_fork = sys.platform == "linux" and torch.version.cuda is None
     context: Any = get_context("fork" if may_fork else "spawn")
     receiver, sender = context.Pipe(duplex=False)

@@ -64,9 +64,9 @@ class Trace:
         """Record that the request of that number is no longer needed."""
         self.events.append(~number)
 
-    def replay(self, capacity: int | None = None) -> CachingAllocator:
-        """Send the recorded requests through a caching allocator of `capacity` bytes."""
-        return replay(self.sizes, self.events, capacity)
+    def replay(self) -> CachingAllocator:
+        """Send the recorded requests through a caching allocator without a limit."""
+        return replay(self.sizes, self.events)
 
     def held_at_peak(self) -> dict[int, int]:
         """The bytes that each live request held when the most were in use."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.fetching.unpacking import PACKED
+from stages.fetching.unpacking import packing
 from stages.study.layout import TOKENS
 from stages.study.outputs import read_json
 from stages.study.params import (
@@ -246,10 +246,8 @@ def raw_bytes(source: FileSource) -> int | None:
         case PathSource():
             path = Path(source.path).expanduser()
             name, size = path.name, path.stat().st_size if path.is_file() else None
-    packed = source.member is not None or (
-        source.compression != "none" and name.rpartition(".")[2].lower() in PACKED
-    )
-    return None if packed or source.compression in PACKED else size
+    packed = source.member is not None or packing(name, source.compression) is not None
+    return None if packed else size
 
 
 def _packaged_bytes(source: PackageSource) -> int | None:

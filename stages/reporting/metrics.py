@@ -7,8 +7,8 @@ from typing import Any
 
 from stages.reporting.results import History, Results, Scores, Timing
 from stages.study.errors import StudyError
+from stages.study.layout import METRICS
 
-METRICS = Path("metrics")
 NAMES = (
     "quality", "training", "timings", "memory", "memory_cards", "memory_training",
     "data", "models", "machine",

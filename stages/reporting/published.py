@@ -14,9 +14,9 @@ from stages.study.outputs import read_json
 PUBLISHED = Path(__file__).with_name("published.json")
 
 
-def load_published(path: Path = PUBLISHED) -> dict[str, Any]:
+def load_published() -> dict[str, Any]:
     """The published numbers and their provenance."""
-    published: dict[str, Any] = read_json(path)
+    published: dict[str, Any] = read_json(PUBLISHED)
     return published
 
 

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from stages.study.errors import StudyError
+from stages.study.layout import README
 from stages.study.outputs import whole_file
 
-README = Path("README.md")
 SHAPE = "shape"
 """The DAG's section comes from dvc.yaml, not from the metrics; see `stages.report --shape`."""
 
@@ -25,7 +25,7 @@ _SECTION = re.compile(
 )
 
 
-def sections(text: str, where: str = "README.md") -> dict[str, str]:
+def sections(text: str, where: str = str(README)) -> dict[str, str]:
     """What stands between the markers, by name.
 
     Raises:
@@ -45,7 +45,7 @@ def sections(text: str, where: str = "README.md") -> dict[str, str]:
     return found
 
 
-def filled(text: str, contents: Mapping[str, str], where: str = "README.md") -> str:
+def filled(text: str, contents: Mapping[str, str], where: str = str(README)) -> str:
     """The text with these sections' contents in place of what stood there.
 
     A section that the text has no markers for is left out, so that a README may show fewer.

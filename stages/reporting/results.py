@@ -17,7 +17,6 @@ from stages.study.errors import StudyError
 if TYPE_CHECKING:
     from stages.study.params import Params
 
-MEMORY_STUDY = Path("data/memory_study")
 RecordT = TypeVar("RecordT", bound=BaseModel)
 
 
@@ -272,7 +271,7 @@ def read_results(params: "Params", root: Path) -> Results:
         return {name: read_record(root / folder / file.format(name), kind) for name in names}
 
     runs, models = params.runs, params.models
-    study = root / MEMORY_STUDY
+    study = root / layout.MEMORY_STUDY
     made_here = [name for name, model in models.items() if model.pretraining is not None]
     return Results(
         histories=each(runs, layout.HISTORIES, History),

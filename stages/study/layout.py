@@ -1,15 +1,29 @@
-"""Where each stage's artefacts live; all but what git keeps are in DVC's cache."""
+"""Where everything lives: a person's files, each stage's artefacts, what git keeps of results."""
 
 from pathlib import Path
 
-TEXTS = Path("data/texts")
-BASES = Path("data/bases")
-TOKENS = Path("data/tokens")
-WINDOWS = Path("data/windows")
-MODELS = Path("data/models")
-HISTORIES = Path("data/histories")
-TIMINGS = Path("data/timings")
-EVALUATIONS = Path("data/evaluations")
-MEMORY = Path("data/memory")
+PARAMS = Path("params.yaml")
+CONF = Path("conf")
+DVC_FILE = Path("dvc.yaml")
+README = Path("README.md")
+
+# What stages write and DVC keeps.
+DATA = Path("data")
+TEXTS = DATA / "texts"
+BASES = DATA / "bases"
+TOKENS = DATA / "tokens"
+WINDOWS = DATA / "windows"
+MODELS = DATA / "models"
+HISTORIES = DATA / "histories"
+TIMINGS = DATA / "timings"
+EVALUATIONS = DATA / "evaluations"
+MEMORY = DATA / "memory"
+MEMORY_STUDY = DATA / "memory_study"
+
+# What the report writes and git keeps.
+METRICS = Path("metrics")
+PLOTS = Path("plots")
+FIGURES = PLOTS / "figures"
+
 WORK = Path("work")
 """What an interrupted attempt leaves for the next one; ignored by git and DVC."""

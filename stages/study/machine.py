@@ -52,6 +52,7 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+# torch.compile cannot look into this. Taken as a constant, it does not break the graph in two.
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def memory_bytes(device: torch.device) -> int:
     """All memory that there is, free or not: what is free would make results depend on others."""

@@ -9,11 +9,11 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from stages.study.errors import StudyError
+from stages.study.layout import PARAMS
 from stages.study.memory import MemoryStudy
 from stages.study.schema import Section
 from stages.study.sources import CheckpointSource, FileSource
 
-PARAMS = Path("params.yaml")
 SPLITS = ("train", "validation", "test")
 LENGTH_MULTIPLE = 64
 """Every length is a multiple of the published chunk length, so that no stage has to pad."""
@@ -171,10 +171,10 @@ class TokenSet(CorpusAndModel):
     """A corpus under a model's tokenizer.
 
     Attributes:
-        encoding: whose rules make pieces of a row. SentencePiece's own drop a blank at the end and
-            spell a `<unk>` that stands in the text; transformers' fast tokenizer, which the
-            published study called, makes a piece of such a blank (at the row's end, or before a
-            special token), and takes a spelt `<unk>` or `</s>` for that token.
+        encoding: whose rules make pieces of a row. `sentencepiece` drops a blank at the row's end
+            and spells out a `<unk>` that stands in the text. `transformers` is the fast tokenizer
+            that the published study called. It makes a piece of a blank at the row's end, or
+            before a special token. It reads `<unk>` and `</s>` in the text as those tokens.
         row_shape: what of a line is the row: the `whole` line; the line, or nothing where it is
             blank (`blank_empty`, the hub's WikiText); the line without its newline (`unended`,
             as `datasets` reads text files); without blanks at both ends (`stripped`, the hub's

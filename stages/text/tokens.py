@@ -47,11 +47,6 @@ def load_tokenizer(folder: Path) -> sentencepiece.SentencePieceProcessor:
     return sentencepiece.SentencePieceProcessor(model_proto=(folder / "spiece.model").read_bytes())
 
 
-def smallest_unsigned(largest: int) -> np.dtype[np.unsignedinteger]:
-    """The smallest unsigned type that holds `largest`."""
-    return np.dtype(np.min_scalar_type(largest))
-
-
 def encode(
     tokenizer: sentencepiece.SentencePieceProcessor,
     rows: Iterable[bytes],
@@ -60,10 +55,10 @@ def encode(
 ) -> Iterator[tuple[list[int], list[int]]]:
     """Encode rows one by one into piece ids and the bytes of text that each piece stands for.
 
-    A piece stands for the bytes from the end of the piece before it to its own end, across rows
-    too: an unknown piece stands for what it replaced, and what the tokenizer's normalisation drops
-    (a newline, repeated blanks) counts for the piece that follows. So the bytes add up to the text,
-    but for what follows the last piece, which `write_tokens` adds to that piece.
+    A piece stands for all bytes from the end of the piece before it to its own end, across rows
+    too. An unknown piece stands for what it replaced. What the tokenizer drops (a newline, repeated
+    blanks) counts for the piece after it. What follows the last piece counts for none here:
+    `write_tokens` adds it to the last one, so that the bytes add up to the text.
 
     Args:
         tokenizer: the pieces.
@@ -190,9 +185,8 @@ def _compact(raw: Path, target: Path, largest: int, add_to_last: int = 0) -> Non
     """Rewrite a raw uint32 file as .npy of the smallest type, without reading it whole."""
     count = raw.stat().st_size // 4
     wide = np.memmap(raw, dtype=np.uint32, mode="r", shape=(count,)) if count else np.empty(0)
-    array = np.lib.format.open_memmap(
-        target, mode="w+", dtype=smallest_unsigned(largest), shape=(count,)
-    )
+    smallest = np.min_scalar_type(largest)
+    array = np.lib.format.open_memmap(target, mode="w+", dtype=smallest, shape=(count,))
     for begin in range(0, count, 1 << 20):
         array[begin : begin + (1 << 20)] = wide[begin : begin + (1 << 20)]
     if count and add_to_last:
