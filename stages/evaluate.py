@@ -62,28 +62,28 @@ def describe(
         "unknown_rate": target.unknown / target.tokens,
         "unigram_perplexity": perplexity(target.unigram_nats),
         "hash_draws": len(losses),
-        "perplexity_spread": spread(losses),
+        "perplexity_spread": spread([p for p in map(perplexity, losses) if p is not None]),
         **({} if peeking is None else describe_peeking(losses, peeking)),
     }
 
 
 def describe_peeking(strict: list[float], published: list[float]) -> dict[str, float | None]:
-    """What the same weights score under the published rule, and how much that changes with draws.
+    """What the same weights score under the published rule.
 
-    Both rules hash alike in a draw, so its change says what peeking is worth; the changes' spread
-    over the draws, in percent of the perplexity, says how well that is known.
+    The spread is of the change: both rules hash alike in a draw, so the change says what peeking
+    is worth, and its spread over the draws how well that is known.
     """
-    changes = [there - here for here, there in zip(strict, published, strict=True)]
+    pairs = zip(map(perplexity, strict), map(perplexity, published), strict=True)
+    changes = [there - here for here, there in pairs if here is not None and there is not None]
     return {
         "perplexity_published_lsh": perplexity(fmean(published)),
-        "published_lsh_percent_spread": 100 * spread(changes),
+        "perplexity_published_lsh_spread": spread(changes),
     }
 
 
-def spread(losses: list[float]) -> float:
-    """Between the highest and the lowest perplexity of losses in nats, of those that are finite."""
-    perplexities = [value for value in map(perplexity, losses) if value is not None]
-    return max(perplexities, default=0.0) - min(perplexities, default=0.0)
+def spread(values: list[float]) -> float:
+    """Between the lowest and the highest."""
+    return max(values, default=0.0) - min(values, default=0.0)
 
 
 def evaluate(name: str, params: Params, target: Path) -> None:

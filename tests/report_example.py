@@ -68,7 +68,7 @@ def _score(perplexity: float) -> dict[str, Any]:
         "unknown_rate": 0.00125,
         "unigram_perplexity": 90.0,
         "perplexity_published_lsh": perplexity * 0.98,
-        "published_lsh_percent_spread": 0.4,
+        "perplexity_published_lsh_spread": 0.4,
         "hash_draws": 2,
         "perplexity_spread": 0.01,
     }

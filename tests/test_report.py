@@ -123,8 +123,8 @@ def test_the_metrics(study: Study) -> None:
         "test_perplexity_spread": 0.01,
         "validation_perplexity_published_lsh": 10.29,
         "test_perplexity_published_lsh": 11.27,
-        "validation_published_lsh_percent_spread": 0.4,
-        "test_published_lsh_percent_spread": 0.4,
+        "validation_perplexity_published_lsh_spread": 0.4,
+        "test_perplexity_published_lsh_spread": 0.4,
     }
     training = json.loads(Path("metrics/training.json").read_text())["wiki-1024"]
     assert training["updates"] == 12

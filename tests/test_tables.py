@@ -20,7 +20,7 @@ def _quality(perplexity: float, *, diverged: bool = False) -> dict[str, Any]:
         "validation_bits_per_byte": 1.5,
         "test_bits_per_byte": 1.625,
         "test_perplexity_published_lsh": perplexity,
-        "test_published_lsh_percent_spread": 0.4,
+        "test_perplexity_published_lsh_spread": 0.044,
         "unknown_rate": 0.0403,
         "test_unknown_rate": 0.041,
         "diverged": diverged,

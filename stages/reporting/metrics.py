@@ -46,8 +46,8 @@ def _quality(scores: Scores, history: History) -> dict[str, Any]:
         "test_perplexity_spread": test.perplexity_spread,
         "validation_perplexity_published_lsh": validation.perplexity_published_lsh,
         "test_perplexity_published_lsh": test.perplexity_published_lsh,
-        "validation_published_lsh_percent_spread": validation.published_lsh_percent_spread,
-        "test_published_lsh_percent_spread": test.published_lsh_percent_spread,
+        "validation_perplexity_published_lsh_spread": validation.perplexity_published_lsh_spread,
+        "test_perplexity_published_lsh_spread": test.perplexity_published_lsh_spread,
     }
 
 

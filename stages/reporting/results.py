@@ -85,7 +85,7 @@ class Score(Record):
     unknown_rate: float
     unigram_perplexity: float
     perplexity_published_lsh: float | None = None
-    published_lsh_percent_spread: float | None = None
+    perplexity_published_lsh_spread: float | None = None
     hash_draws: int = 1
     perplexity_spread: float = 0.0
 

@@ -120,8 +120,8 @@ def _peeking_table(quality: Mapping[str, Any], runs: Runs) -> Table:
         if published is None or strict is None:
             return NOTHING
         change = 100 * (published - strict) / strict
-        spread = quality[name]["test_published_lsh_percent_spread"]
-        return f"{number(strict)} → {number(published)} ({change:+z.1f} ± {spread / 2:.1f} %)"
+        spread = 100 * quality[name]["test_perplexity_published_lsh_spread"] / 2 / strict
+        return f"{number(strict)} → {number(published)} ({change:+z.1f} ± {spread:.1f} %)"
 
     some = any(quality[name]["test_perplexity_published_lsh"] is not None for name in runs)
     title = "What peeking is worth: test perplexity of the same weights, strict → published rule"
