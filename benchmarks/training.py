@@ -98,6 +98,7 @@ from torch.nn import functional as F
 from transformers import ReformerConfig, logging
 
 from stages.reformer.model import Reformer, StockReformer, rows_at_a_time
+from stages.reformer.published import PUBLISHED_ARCHITECTURE
 
 VOCABULARY = 320
 CHUNK = 64  # of the published architecture
@@ -130,24 +131,13 @@ class Contestant:
 
 def published_config(length: int, lsh_causality: str) -> ReformerConfig:
     """The architecture of google/reformer-crime-and-punishment, with a table of positions."""
-    return ReformerConfig(
-        attn_layers=["local", "lsh"] * 3,
-        hidden_size=256,
-        feed_forward_size=512,
-        num_attention_heads=2,
-        attention_head_size=64,
-        vocab_size=VOCABULARY,
-        hidden_dropout_prob=0.05,
-        local_attention_probs_dropout_prob=0.05,
-        lsh_attention_probs_dropout_prob=0.0,
-        num_hashes=1,
-        num_buckets=[64, 128],
-        axial_pos_embds=False,
-        axial_pos_embds_dim=(64, 192),
-        max_position_embeddings=length,
-        is_decoder=True,
-        lsh_causality=lsh_causality,
-    )
+    settings = {
+        **PUBLISHED_ARCHITECTURE,
+        "axial_pos_embds": False,
+        "max_position_embeddings": length,
+        "lsh_causality": lsh_causality,
+    }
+    return ReformerConfig(vocab_size=VOCABULARY, **settings)
 
 
 def contestants(case: Case) -> tuple[Contestant, Contestant]:

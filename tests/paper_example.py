@@ -17,7 +17,7 @@ import sentencepiece
 import torch
 from transformers import ReformerConfig, ReformerModelWithLMHead
 
-from stages.pretrain import PUBLISHED_ARCHITECTURE
+from stages.reformer.published import PUBLISHED_ARCHITECTURE
 from tests.servers import FileServer, Hub, Repository
 
 WIKITEXT = "Salesforce/wikitext"

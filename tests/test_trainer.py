@@ -1,6 +1,7 @@
 """Training: the same seed gives the same numbers, and a history says what happened."""
 
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,16 @@ def test_several_gpus_are_refused_as_they_would_make_the_batch_larger(
     monkeypatch.setattr(TrainingArguments, "n_gpu", 2)
     with pytest.raises(StudyError, match=r"has 2 GPUs.*CUDA_VISIBLE_DEVICES=0"):
         trained(tmp_path, SETTINGS)
+
+
+def test_a_terminal_shows_bars_and_no_log_of_every_update(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    trained(tmp_path, SETTINGS.model_copy(update={"epochs": 1}))
+    shown = capsys.readouterr()
+    assert "6/6" in shown.err
+    assert "loss" not in shown.out + shown.err
 
 
 def test_it_learns(once: Trained) -> None:

@@ -15,9 +15,10 @@ from stages.memory.prediction import (
     stock_reformer,
 )
 from stages.planning.amounts import Job
-from stages.pretrain import PUBLISHED_ARCHITECTURE, architecture
+from stages.pretrain import architecture
 from stages.reformer.activations import recomputes
 from stages.reformer.model import Reformer, configured, create_reformer
+from stages.reformer.published import PUBLISHED_ARCHITECTURE
 from stages.study import machine
 from stages.study.layout import BASES
 from stages.study.params import LENGTH_MULTIPLE, Attention, Model

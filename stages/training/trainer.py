@@ -15,7 +15,7 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
-from transformers.trainer_callback import PrinterCallback
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from stages.reformer.model import Reformer, StockReformer
 from stages.study.errors import StudyError
@@ -84,6 +84,13 @@ class WindowTrainer(Trainer):  # type: ignore[misc]
         metrics = {"eval_loss": loss}
         self.log(metrics)
         return metrics
+
+
+class Progress(ProgressCallback):  # type: ignore[misc]
+    """The Trainer's bars, without its print of every update's log above them."""
+
+    def on_log(self, *_: Any, **__: Any) -> None:
+        """Print nothing: the history has it all."""
 
 
 class Pacemaker(TrainerCallback):  # type: ignore[misc]
@@ -171,6 +178,9 @@ def train(
         callbacks=[pacemaker],
     )
     trainer.remove_callback(PrinterCallback)
+    if not trainer.args.disable_tqdm:
+        trainer.remove_callback(ProgressCallback)
+        trainer.add_callback(Progress)
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     history = summarise(trainer.state.log_history, settings)
     windows = len(train_split.windows) * settings.epochs
