@@ -30,11 +30,12 @@ What to know when reading the figures:
 What made the difference, on two cores of an Intel Emerald Rapids without AMX, where products in
 float32 reach 310 GFLOP/s: no second forward pass, masks of random bytes instead of Bernoulli
 draws, windows that are views of one buffer, rows gathered by index_select, and gradients by hand,
-which need half of the passes over memory. Then, a thread for each part of the batch instead of
-all threads for each operation: 1.3 to 1.4 times as many tokens/s on a busy machine (16 x 256:
-4,400 before, 6,000 after), where threads waited for each other most,
-and 1.07 to 1.13 times at its quietest (16 x 256: 11,400 and 12,200; 16 x 2,048: 11,600 and
-13,000). Of what is left on one core, the products' kernels are 56 % (at 174 GFLOP/s), packing
+which need half of the passes over memory. A thread for each part of the batch, instead of all threads
+for each operation: 1.3 to 1.4 times as many tokens/s on a busy machine, where threads wait for each
+other most, and 1.07 to 1.13 times at its quietest. Freed memory that stays with the process
+(`stages.study.heap`) and factors inside products: 1.02 times at 16 x 256 and 16 x 2,048, 1.03 to
+1.13 times at 1 x 16,384. Stock gains from that memory, too: up to 1.02 times in float32, 1.04 in
+bfloat16. Of what is left on one core, the products' kernels are 56 % (at 174 GFLOP/s), packing
 for them 7 %, passes over memory about 25 %, and Python and torch's dispatch the rest.
 
 What was tried and did not pay, in the same place:
@@ -56,8 +57,15 @@ What was tried and did not pay, in the same place:
   347 ms layer by layer.
 - A thread for each part of batches of less than 2,048 tokens: 6,400 tokens/s against 7,200 at
   4 x 128 on a nearly idle machine, as Python runs in one thread at a time.
-- The C library's thresholds raised such that it keeps all memory (MALLOC_TRIM_THRESHOLD_,
-  MALLOC_MMAP_THRESHOLD_): half of the page faults, which are 3 % of the time; no difference.
+- Other allocators, beside memory that is kept: tcmalloc 1.03 to 1.04 times as fast, jemalloc 1.02
+  times. They give the same block back while it is in the cache, but would be one more thing to
+  install.
+- Weight gradients as the transposed product, which is up to a third faster by itself (113 and 156
+  GFLOP/s for 128 x 256): 2 % slower, as each gradient is copied into the parameter's layout.
+- Masks applied by where or masked_fill: 1.16 and 1.34 ms for 2,048 x 512 numbers, against 0.49 ms for
+  bytes to numbers and a product.
+- Other generators of random bytes: for 1 MiB numpy's SFC64, which is used, takes 0.22 ms, PCG64DXSM
+  0.26, PCG64 0.28, MT19937 0.37, Philox 0.48, torch's random_ 0.50; bernoulli_ 6 ms.
 - float16 products: float32's rate (190 GFLOP/s on a core that reaches 180), so nothing to gain.
 - Masks drawn by torch's generator, which runs beside other threads: three times as slow alone
   (151 ms against 52 ms for 20 x 8 MiB), and still slower beside each other (233 against 133 ms).
@@ -66,8 +74,7 @@ What was tried and did not pay, in the same place:
 - Words and positions embedded by the threads of the parts: 1.005 times as fast.
 - Dropped places drawn as gaps instead of masks: 0.48 ms against 0.77 ms for 2,048 x 512 numbers,
   no difference for fewer; together 1 % of a step.
-- These shorter windows, relu with dropout on 256 tokens at a time, and scales inside products, all
-  at once: 1.01 to 1.02 times.
+- These shorter windows and relu with dropout on 256 tokens at a time: 1.01 times together.
 - oneDNN with weights packed beforehand: 153 to 166 GFLOP/s on one core, against 155 to 166.
 - Normalising again in the backward pass instead of keeping the result: 350 against 335 ms.
 - Masks of 16 random bits an element instead of 8: 5 % of the step, with no better probability,
@@ -77,8 +84,8 @@ What was tried and did not pay, in the same place:
 - Huge pages (glibc.malloc.hugetlb=1): no difference (330 ms).
 - torch.set_flush_denormal: 2 % of the step, for a setting of the whole process.
 - Threads that sleep while they wait (OMP_WAIT_POLICY=PASSIVE): 7,500 tokens/s instead of 11,500
-  on an idle machine; threads that spin long fall to a tenth of that on a busy one. A short spin,
-  GOMP_SPINCOUNT=1000 or so, gives 10,300 and stays fair.
+  on an idle machine; threads that spin long fall to a tenth of that on a busy one. A short spin
+  gives 10,300 and stays fair: `stages` sets GOMP_SPINCOUNT.
 """
 
 import argparse
