@@ -30,9 +30,9 @@ What to know when reading the figures:
 What made the difference, on two cores of an Intel Emerald Rapids without AMX, where products in
 float32 reach 310 GFLOP/s: no second forward pass, masks of random bytes instead of Bernoulli
 draws, windows that are views of one buffer, rows gathered by index_select, and gradients by hand,
-which need half of the passes over memory. A thread for each part of the batch, instead of all threads
-for each operation: 1.3 to 1.4 times as many tokens/s on a busy machine, where threads wait for each
-other most, and 1.07 to 1.13 times at its quietest. Freed memory that stays with the process
+which need half of the passes over memory. A thread for each part of the batch, instead of all
+threads for each operation: 1.3 to 1.4 times as many tokens/s on a busy machine, where threads wait
+for each other most, and 1.07 to 1.13 times at its quietest. Freed memory that stays with the process
 (`stages.study.heap`) and factors inside products: 1.02 times at 16 x 256 and 16 x 2,048, 1.03 to
 1.13 times at 1 x 16,384. Stock gains from that memory, too: up to 1.02 times in float32, 1.04 in
 bfloat16. Of what is left on one core, the products' kernels are 56 % (at 174 GFLOP/s), packing
@@ -62,8 +62,8 @@ What was tried and did not pay, in the same place:
   install.
 - Weight gradients as the transposed product, which is up to a third faster by itself (113 and 156
   GFLOP/s for 128 x 256): 2 % slower, as each gradient is copied into the parameter's layout.
-- Masks applied by where or masked_fill: 1.16 and 1.34 ms for 2,048 x 512 numbers, against 0.49 ms for
-  bytes to numbers and a product.
+- Masks applied by where or masked_fill: 1.16 and 1.34 ms for 2,048 x 512 numbers, against 0.49 ms
+  for bytes to numbers and a product.
 - Other generators of random bytes: for 1 MiB numpy's SFC64, which is used, takes 0.22 ms, PCG64DXSM
   0.26, PCG64 0.28, MT19937 0.37, Philox 0.48, torch's random_ 0.50; bernoulli_ 6 ms.
 - float16 products: float32's rate (190 GFLOP/s on a core that reaches 180), so nothing to gain.
