@@ -35,8 +35,8 @@ threads for each operation: 1.3 to 1.4 times as many tokens/s on a busy machine,
 for each other most, and 1.07 to 1.13 times at its quietest. Freed memory that stays with the
 process (`stages.study.heap`) and factors inside products: 1.02 times at 16 x 256 and 16 x 2,048,
 1.03 to 1.13 times at 1 x 16,384. Stock gains from that memory, too: up to 1.02 times in float32,
-1.04 in bfloat16. Of what is left on one core, the products' kernels are 56 % (at 174 GFLOP/s), packing
-for them 7 %, passes over memory about 25 %, and Python and torch's dispatch the rest.
+1.04 in bfloat16. Of what is left on one core, the products' kernels are 56 % (at 174 GFLOP/s),
+packing for them 7 %, passes over memory about 25 %, and Python and torch's dispatch the rest.
 
 What was tried and did not pay, in the same place:
 
