@@ -7,7 +7,7 @@ hold the weights, so checkpoints go both ways. Read `Reformer.forward` first, th
 Shapes: B batch, L length, L' length padded to whole chunks, M hidden size, V vocabulary.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from math import lcm
 from typing import Any, get_args
@@ -91,8 +91,8 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
         """Choose rotations and dropout masks from here on: pure functions of both numbers.
 
         Every training pass after this has dropout masks of its own, which depend on torch's number
-        of threads, too. Without a call the rotations
-        are those of (hash_seed or 0, 0), and dropout obeys torch's global generator.
+        of threads, too. Without a call the rotations are those of (hash_seed or 0, 0), and dropout
+        obeys torch's global generator.
         """
         self._draw = torch.tensor([seed, step, 0], device="cpu")
 
@@ -131,24 +131,9 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
         Raises:
             StudyError: an argument that can't be obeyed, of stock's or an unknown one.
         """
-        if output_hidden_states or output_attentions:
-            raise StudyError(
-                "hidden states and attentions are not kept by the fast implementation: choose "
-                "implementation: transformers to look at them."
-            )
-        unknown = sorted(loss_options.keys() - LOSS_OPTIONS)
-        if unknown:
-            raise StudyError(
-                f"the fast implementation knows no argument {', '.join(unknown)}; stock's "
-                "num_hashes is set in the configuration here."
-            )
+        _refuse_outputs(bool(output_hidden_states or output_attentions), loss_options)
         words = self._embed_words(input_ids, inputs_embeds)
         dtype, cache = product_dtype(words), past_buckets_states
-        if cache is not None and (position_ids is not None or attention_mask is not None):
-            raise StudyError(
-                "a cache keeps the positions and the padding of its first pass: pass no "
-                "position_ids and no attention_mask with it."
-            )
         with without_autocast(words.device):
             if cache is None:
                 run = self._plan(words, attention_mask, dtype, use_cache)
@@ -156,6 +141,7 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
                 logits = self._logits(run, embedded, words.shape[1], logits_to_keep)
                 cache = run.cache
             else:
+                _refuse_beside_cache(position_ids, attention_mask)
                 streams = self._step(cache, words, dtype)
                 logits = self._head(None, dtype, streams, words.shape[1], logits_to_keep)
         loss = None
@@ -420,6 +406,28 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
         flat_logits = torch.cat(parts) if len(parts) > 1 else parts[0]
         result: Tensor = flat_logits.unflatten(0, (-1, kept))
         return result
+
+
+def _refuse_outputs(inner: bool, loss_options: Mapping[str, Any]) -> None:
+    if inner:
+        raise StudyError(
+            "hidden states and attentions are not kept by the fast implementation: choose "
+            "implementation: transformers to look at them."
+        )
+    unknown = sorted(loss_options.keys() - LOSS_OPTIONS)
+    if unknown:
+        raise StudyError(
+            f"the fast implementation knows no argument {', '.join(unknown)}; stock's "
+            "num_hashes is set in the configuration here."
+        )
+
+
+def _refuse_beside_cache(*of_first_pass: Tensor | None) -> None:
+    if any(tensor is not None for tensor in of_first_pass):
+        raise StudyError(
+            "a cache keeps the positions and the padding of its first pass: pass no "
+            "position_ids and no attention_mask with it."
+        )
 
 
 def _chunk_lengths(config: ReformerConfig) -> list[int]:
