@@ -330,8 +330,9 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
         """Both streams (B, L', M) after all layers."""
         layers = []
         for index, (kind, layer) in enumerate(self._layers()):
+            kept: list[Tensor] = []  # buckets
             attention = (
-                partial(add_lsh_attention, layer.attention, index, run, [])
+                partial(add_lsh_attention, layer.attention, index, run, kept)
                 if kind == "lsh"
                 else partial(add_local_attention, layer.attention, index, run)
             )

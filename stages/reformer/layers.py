@@ -105,12 +105,12 @@ def add_local_attention(
 
 
 def add_lsh_attention(
-    module: Any, index: int, run: Pass, memory: list[Tensor], stream: Tensor, inputs: Tensor
+    module: Any, index: int, run: Pass, kept: list[Tensor], stream: Tensor, inputs: Tensor
 ) -> Tensor:
     """The stream plus attention over chunks of the order that hashing makes. Both (B, L, M).
 
-    `memory` keeps the buckets for a second run in the backward pass, which could round otherwise
-    and hash differently.
+    `kept` takes the buckets, for a second run in the backward pass, which could round otherwise and
+    hash differently.
     """
     attention = module.self_attention
     geometry = geometry_of(attention, *inputs.shape[:2])
@@ -119,16 +119,16 @@ def add_lsh_attention(
     rule = HashRule(run.rotations[index], run.factors, run.causality, run.real)
     if run.unhashed:
         shape = (geometry.batch, geometry.heads, 1, geometry.length)
-        memory[:] = [torch.zeros(shape, dtype=torch.long, device=inputs.device)]
+        kept[:] = [torch.zeros(shape, dtype=torch.long, device=inputs.device)]
         geometry = geometry._replace(chunk=geometry.length, before=0)
-    if not memory:
-        memory.append(find_buckets(projected.detach(), rule, geometry))
+    if not kept:
+        kept.append(find_buckets(projected.detach(), rule, geometry))
     dropout = run.dropout(attention.dropout, index, PROBABILITIES)
     if run.causality == "strict":
         geometry = strict_geometry(geometry)
-    outputs = HashedAttention.apply(projected, memory[0], rule, geometry, dropout)
+    outputs = HashedAttention.apply(projected, kept[0], rule, geometry, dropout)
     if run.cache is not None:
-        run.cache.fill_lsh(projected, memory[0], geometry)
+        run.cache.fill_lsh(projected, kept[0], geometry)
     return _add_attention(module, index, run, stream, outputs)
 
 
