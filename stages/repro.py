@@ -7,17 +7,21 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
+from stages.fetching.http_download import sha256_of
+from stages.fetching.unpacking import packing
 from stages.study.console import run
 from stages.study.errors import StudyError
-from stages.study.layout import DVC_FILE, METRICS, PARAMS
+from stages.study.layout import DVC_FILE, METRICS, PARAMS, TEXTS
 from stages.study.outputs import read_json
-from stages.study.params import load_params
+from stages.study.params import Corpus, load_params
+from stages.study.sources import PathSource, describe
 
 STARTUP_SECONDS = 4.0
 """What a stage takes that does not train: mostly to import what it needs."""
@@ -26,7 +30,11 @@ STOP_SECONDS = 30.0
 
 BEGUN = re.compile(r"^Running stage '(?P<name>.+)':$")
 DONE = re.compile(r"^(?:Stage '.+' didn't change, skipping|Stage '.+' is cached - .*)$")
-CHATTER = re.compile(r"^(?:> .*|(?:Updating|Generating) lock file .*|To track .*|\s+git .*|)$")
+CHATTER = re.compile(
+    r"^(?:> .*|(?:Updating|Generating) lock file .*|To track .*|\s+git .*|To enable auto staging.*"
+    r"|\s+dvc config core\.autostage true|Use `dvc push` .*|)$"
+)
+"""What DVC says that helps nobody here: no setting of its own switches it off."""
 
 
 def stage_names(pipeline: dict[str, Any], params: dict[str, Any]) -> list[str]:
@@ -48,6 +56,28 @@ def expected_seconds(name: str, timings: dict[str, dict[str, float]]) -> float:
     verb, _, key = name.partition("@")
     recorded = {"finetune": key, "pretrain": f"pretrain-{key}"}.get(verb, "")
     return STARTUP_SECONDS + timings.get(recorded, {}).get("runtime_seconds", 0.0)
+
+
+def changed_files(corpora: Mapping[str, Corpus]) -> Iterator[str]:
+    """A line for each file of this machine that is not what was read: DVC does not look at it."""
+    for name, corpus in corpora.items():
+        record = TEXTS / name / "source.json"
+        read = read_json(record)["sources"] if record.exists() else []
+        was = {(part["file"], part["what"]): part["sha256"] for part in read}
+        for split, source in corpus.files.items():
+            key = (split, describe(source))
+            if not isinstance(source, PathSource) or key not in was:
+                continue
+            path = Path(source.path).expanduser()
+            expected = source.sha256 or was[key]
+            # What is recorded of a packed file is the text in it.
+            packed = source.member or packing(path.name, source.compression)
+            known = source.sha256 or not packed
+            if known and path.is_file() and (found := sha256_of(path)) != expected:
+                yield (
+                    f"corpora.{name}.files.{split}: {source.path} has changed since it was read; "
+                    f"to read it again, declare `sha256: {found}`"
+                )
 
 
 class Progress:
@@ -92,7 +122,8 @@ def repro(arguments: list[str]) -> Progress:
     Raises:
         StudyError: a stage failed; what it said stands above.
     """
-    load_params()
+    for line in changed_files(load_params().corpora):
+        print(f"warning: {line}", flush=True)
     yaml = YAML(typ="safe")
     names = stage_names(yaml.load(DVC_FILE), yaml.load(PARAMS))
     path = METRICS / "timings.json"
