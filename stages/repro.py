@@ -4,6 +4,7 @@
 """
 
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 from ruamel.yaml import YAML
 
 from stages.fetching.http_download import sha256_of
@@ -25,8 +27,8 @@ from stages.study.sources import PathSource, describe
 
 STARTUP_SECONDS = 4.0
 """What a stage takes that does not train: mostly to import what it needs."""
-STOP_SECONDS = 30.0
-"""How long an interrupted stage may take to end before it is left alone."""
+STOP_SECONDS = (5.0, 25.0, 5.0)
+"""How long an interrupted study may take to end: by itself, told once more, terminated."""
 
 BEGUN = re.compile(r"^Running stage '(?P<name>.+)':$")
 DONE = re.compile(r"^(?:Stage '.+' didn't change, skipping|Stage '.+' is cached - .*)$")
@@ -116,6 +118,32 @@ class Progress:
         return f"about {minutes} min {seconds:02d} s" if minutes else f"about {seconds} s"
 
 
+def end(
+    process: subprocess.Popen[str], patience: tuple[float, float, float] = STOP_SECONDS
+) -> None:
+    """Wait for an interrupted `dvc repro`; interrupt it again, then terminate it, if it stays.
+
+    A stage that is just starting may lose Ctrl-C, and DVC ignores it while a stage runs: the stage
+    would run to its end, and the next ones after it.
+    """
+    for seconds, told in zip(patience, (signal.SIGINT, signal.SIGTERM, None), strict=True):
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+            return
+        if told is not None:
+            _tell(process.pid, told)
+
+
+def _tell(dvc: int, told: signal.Signals) -> None:
+    """Send a signal to DVC's stage, and to DVC itself where there is none or it has to go too."""
+    with suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(dvc)
+        stages = parent.children(recursive=True)
+        for process in stages if stages and told == signal.SIGINT else [parent, *stages]:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(told)
+
+
 def repro(arguments: list[str]) -> Progress:
     """Run `dvc repro` to its end.
 
@@ -138,8 +166,7 @@ def repro(arguments: list[str]) -> Progress:
                     print(shown, flush=True)
         except KeyboardInterrupt:
             # Ctrl-C reached the stage and DVC too; DVC still has its lock to give back.
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(STOP_SECONDS)
+            end(process)
             raise
     if process.returncode:
         raise StudyError(

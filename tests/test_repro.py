@@ -1,12 +1,15 @@
 """What `make repro` says: its progress, told from the lines of `dvc repro`, and changed files."""
 
 import hashlib
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from stages import download
-from stages.repro import Progress, changed_files, expected_seconds, stage_names
+from stages.repro import Progress, changed_files, end, expected_seconds, stage_names
 from stages.study.params import load_params
 from tests.small_study import SmallStudy
 
@@ -73,3 +76,26 @@ def test_a_file_that_changed_after_it_was_read_is_told_of(
         "corpora.news.files.all: mine.txt has changed since it was read; "
         f"to read it again, declare `sha256: {digest}`"
     ]
+
+
+IGNORES = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+READY_AND_WAITS = "print('ready', flush=True); import time; time.sleep(60)"
+STAGE = f"import signal; signal.signal(signal.SIGINT, signal.SIG_DFL); {READY_AND_WAITS}"
+RUNS_A_STAGE = (
+    f"{IGNORES} import subprocess, sys; "
+    f"sys.exit(subprocess.run([sys.executable, '-c', {STAGE!r}]).returncode == -2 and 3)"
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [(RUNS_A_STAGE, 3), (IGNORES + READY_AND_WAITS, -signal.SIGTERM)],
+    ids=["a stage that lost Ctrl-C", "one that ignores it"],
+)
+def test_what_stays_after_ctrl_c_is_told_again_and_then_terminated(code: str, status: int) -> None:
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        end(process, (0.1, 20.0 if status == 3 else 0.1, 20.0))
+        assert process.returncode == status
