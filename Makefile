@@ -41,5 +41,7 @@ check: $(INSTALLED)  ## compare what was computed with what is committed
 bench: $(INSTALLED)  ## training speed against transformers' Reformer
 	@python -m benchmarks.training
 
+# The prompt as it was typed: make would expand its $.
+sample: override export PROMPT := $(value PROMPT)
 sample: $(INSTALLED)  ## continue a text: make sample RUN=news-512 PROMPT="The "
-	@python -m stages.sample $${RUN:+"$$RUN"} $${PROMPT:+"$$PROMPT"}
+	@python -m stages.sample -- $${RUN:+"$$RUN"} $${PROMPT:+"$$PROMPT"}

@@ -32,21 +32,33 @@ def arguments() -> Namespace:
     what.add_argument("--config", type=Path, help="a model's config.json, or the folder it is in")
     what.add_argument("--model", help="a model of the Hugging Face hub, by name")
     own = parser.add_argument_group("with --config or --model")
-    own.add_argument("--batch-size", type=int, default=1)
-    own.add_argument("--sequence-length", type=int, default=1024)
-    own.add_argument("--card", action="append", help="a card of memory.cards; all, if not given")
-    own.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], default="float32")
-    own.add_argument("--attention", choices=["sdpa", "eager"])
-    own.add_argument("--positions", choices=["axial", "learned", "own"], default="own")
-    own.add_argument("--no-cache", action="store_true", help="without the key/value cache")
-    own.add_argument("--training", action="store_true", help="two updates, not one forward pass")
-    own.add_argument("--optimizer", choices=["adafactor", "adamw"], default="adafactor")
-    own.add_argument("--checkpointing", action="store_true", help="recompute each layer")
-    own.add_argument("--not-reversible", action="store_true", help="keep a Reformer's activations")
+    options = [
+        own.add_argument("--batch-size", type=int, default=1),
+        own.add_argument("--sequence-length", type=int, default=1024),
+        own.add_argument(
+            "--card", action="append", help="a card of memory.cards; all, if not given"
+        ),
+        own.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], default="float32"),
+        own.add_argument("--attention", choices=["sdpa", "eager"]),
+        own.add_argument("--positions", choices=["axial", "learned", "own"], default="own"),
+        own.add_argument("--no-cache", action="store_true", help="without the key/value cache"),
+        own.add_argument(
+            "--training", action="store_true", help="two updates, not one forward pass"
+        ),
+        own.add_argument("--optimizer", choices=["adafactor", "adamw"], default="adafactor"),
+        own.add_argument("--checkpointing", action="store_true", help="recompute each layer"),
+        own.add_argument(
+            "--not-reversible", action="store_true", help="keep a Reformer's activations"
+        ),
+    ]
     given = parser.parse_args()
     others = given.cards_study or given.training_study or given.config or given.model
     if bool(given.rows) == bool(others):
         parser.error("give rows, or one of the options that stand beside them")
+    if not (given.config or given.model):
+        for option in options:
+            if getattr(given, option.dest) != option.default:
+                parser.error(f"{option.option_strings[0]} goes with --config or --model alone")
     return given
 
 

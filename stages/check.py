@@ -30,9 +30,22 @@ from stages.study.profiles import compose
 TOLERANCE = 0.05
 """Relative. Other processors round otherwise, and training carries that on; counts stay exact."""
 SHOWN = 20
+LONGEST = 120
+"""Characters of a value that are shown."""
+PROFILE_ADVICE = (
+    f"\n{PARAMS} is not what its profile gives, and `dvc exp run` would make it of that again: "
+    f"put the lines into {CONF}/profile/NAME.yaml, NAME being its `profile`, or into a profile of "
+    "your own (the README says how)"
+)
 COMPARED = ("quality", "training", "data", "models", "memory", "memory_cards", "memory_training")
 NOT_COMPARED = re.compile(r"measured|^device$|^why$")
 """Keys of a memory row that depend on the machine."""
+PLACES = {
+    "run": ("step",),
+    "row": ("kind", "card", "quantity"),
+    "curve": ("layers", "sequence_length"),
+}
+"""The first column of a CSV file, which says what a row is of, and those that tell rows apart."""
 SPREAD = "_spread"
 """How the key of a spread ends; what it is a spread of has the key before that."""
 Labels = tuple[str, str]
@@ -65,8 +78,13 @@ class Difference:
 
 
 def _difference(file: str, key: str, pair: tuple[Any, Any], labels: Labels = OF_HEAD) -> Difference:
-    what = (f"{label} {value!r}" for label, value in zip(labels, pair, strict=True))
+    what = (f"{label} {_short(value)}" for label, value in zip(labels, pair, strict=True))
     return Difference(file, key, ", ".join(what))
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def _is_number(value: Any) -> bool:
@@ -133,6 +151,13 @@ def _metric(text: str, name: str) -> Any:
     }
 
 
+def _metric_differences(
+    path: Path, committed: str, computed: str, tolerance: float
+) -> Iterator[Difference]:
+    old, new = (_metric(text, path.stem) for text in (committed, computed))
+    yield from differences(str(path), old, new, tolerance)
+
+
 def _number(text: str) -> Any:
     """A CSV cell as what it says."""
     for kind in (int, float):
@@ -143,19 +168,45 @@ def _number(text: str) -> Any:
     return text
 
 
-def _curve(text: str, _: str) -> Any:
-    rows = csv.DictReader(io.StringIO(text))
-    return [
-        {key: _number(cell) for key, cell in row.items()}
-        for row in rows
-        if row.get("kind") != "measured"
-    ]
+def _curves_of(text: str) -> dict[str, dict[str, Any]]:
+    """The rows of a CSV file, by the run (memory row, curve) that they are of and their place."""
+    curves: dict[str, dict[str, Any]] = {}
+    for row in csv.DictReader(io.StringIO(text)):
+        if row.get("kind") != "measured":
+            owner, *others = row
+            columns = (column for column in PLACES.get(owner, others) if column in row)
+            place = ", ".join(f"{column} {row[column]}" for column in columns)
+            values = {key: _number(cell) for key, cell in row.items()}
+            curves.setdefault(row[owner], {})[place] = values
+    return curves
+
+
+def _curve_differences(
+    path: Path, committed: str, computed: str, tolerance: float
+) -> Iterator[Difference]:
+    """Rows that are new or missing are counted, the others are compared."""
+    old, new = _curves_of(committed), _curves_of(computed)
+    for name in dict.fromkeys([*old, *new]):
+        before, after = old.get(name, {}), new.get(name, {})
+        for count, what in (
+            (len(after.keys() - before), "new"),
+            (len(before.keys() - after), "gone"),
+        ):
+            if count:
+                rows = "1 row is" if count == 1 else f"{count} rows are"
+                yield Difference(str(path), name, f"{rows} {what}")
+        for place in before:
+            if place in after:
+                committed_row, computed_row = (
+                    {f"{name}, {place}": rows[place]} for rows in (before, after)
+                )
+                yield from differences(str(path), committed_row, computed_row, tolerance)
 
 
 def _compare_file(
     path: Path,
     texts: tuple[str | None, str | None],
-    parse: Callable[[str, str], Any],
+    compare: Callable[[Path, str, str, float], Iterator[Difference]],
     tolerance: float,
 ) -> list[Difference]:
     committed, computed = texts
@@ -164,8 +215,7 @@ def _compare_file(
         return [_difference(str(path), "", (there[0], there[1]))]
     if committed == computed:
         return []
-    values = [parse(text, path.stem) for text in (committed, computed)]
-    found = list(differences(str(path), values[0], values[1], tolerance))
+    found = list(compare(path, committed, computed, tolerance))
     if not found and not tolerance and path.stem != "memory":
         mend = "write it with `python -m stages.report`"
         return [Difference(str(path), "layout", f"same values, other bytes: {mend}")]
@@ -231,10 +281,10 @@ def _is_of_memory(path: Path) -> bool:
 def compare_with_head(tolerance: float) -> list[Difference]:
     """Metrics and curves of the working tree against those of HEAD."""
     found = []
-    files = [(METRICS / f"{name}.json", _metric) for name in COMPARED]
-    for path, parse in [*files, *((path, _curve) for path in _curves())]:
+    files = [(METRICS / f"{name}.json", _metric_differences) for name in COMPARED]
+    for path, compare in [*files, *((path, _curve_differences) for path in _curves())]:
         texts = (committed_text(path), _computed_text(path))
-        found += _compare_file(path, texts, parse, 0.0 if _is_of_memory(path) else tolerance)
+        found += _compare_file(path, texts, compare, 0.0 if _is_of_memory(path) else tolerance)
     return found
 
 
@@ -256,7 +306,8 @@ def _lines(path: Path, name: str, shown: str, made: str) -> Iterator[Difference]
     if shown != made:
         pairs = zip(shown.splitlines(), made.splitlines(), strict=False)
         first = next((pair for pair in pairs if pair[0] != pair[1]), (shown[-80:], made[-80:]))
-        yield _difference(str(path), f"section `{name}`", first, ("shows", "the metrics give"))
+        what = f"shows {first[0]!r}, the metrics give {first[1]!r}"
+        yield Difference(str(path), f"section `{name}`", what)
 
 
 def compare_profile(root: Path = Path()) -> list[Difference]:
@@ -278,12 +329,14 @@ def main() -> None:
     tolerance, reason = machine_tolerance()
     print(f"metrics and curves are compared with HEAD {reason}")
     print("timings and measured memory are not compared")
-    found = [*compare_with_head(tolerance), *compare_readme(), *compare_profile()]
+    profile = compare_profile()
+    found = [*compare_with_head(tolerance), *compare_readme(), *profile]
     for difference in found[:SHOWN]:
         print(f"  {difference}")
     if found:
         more = f" (the first {SHOWN} are shown)" if len(found) > SHOWN else ""
-        raise StudyError(f"{len(found)} values differ{more}")
+        differ = "1 value differs" if len(found) == 1 else f"{len(found)} values differ"
+        raise StudyError(f"{differ}{more}{PROFILE_ADVICE if profile else ''}")
     print("ok: metrics, curves, the README's tables and params.yaml are what they should be")
 
 

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from stages.fetching.fetch import fetch
+from stages.fetching.http_download import sha256_of
 from stages.study.console import run
 from stages.study.layout import TEXTS, WORK
 from stages.study.outputs import whole_folder, write_json
 from stages.study.params import Corpus, SplitFile, known, load_params
-from stages.study.sources import licence_line
+from stages.study.sources import PathSource, licence_line
 from stages.text.corpora import (
     documents,
     first,
@@ -40,6 +41,13 @@ def read_corpus(corpus: Corpus, raw: Mapping[SplitFile, Path]) -> dict[str, Iter
     return {**split_parts(whole, corpus.split)}
 
 
+def _undeclared(key: str, source: PathSource) -> str:
+    """What to say of a file without a sha256: DVC sees params.yaml change, not the file."""
+    path = Path(source.path).expanduser()
+    found = f", it is {sha256_of(path)} now" if path.is_file() else ""
+    return f"{key}: no sha256 is declared{found}; without it no later change of the file is seen"
+
+
 def download(name: str, corpus: Corpus, target: Path, mirror: str | None) -> None:
     """Fetch a corpus's files and write its splits to `target`."""
     WORK.mkdir(exist_ok=True)
@@ -48,6 +56,8 @@ def download(name: str, corpus: Corpus, target: Path, mirror: str | None) -> Non
         fetched = []
         for split, source in corpus.files.items():
             print(licence_line(source))
+            if isinstance(source, PathSource) and source.sha256 is None:
+                print(_undeclared(f"corpora.{name}.files.{split}", source))
             fetched.append({"file": split, **fetch(source, raw[split], mirror=mirror).model_dump()})
         splits = {
             split: write_text(folder, split, parts, f"corpora.{name}")

@@ -4,29 +4,39 @@
 """
 
 import re
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+import psutil
 from ruamel.yaml import YAML
 
+from stages.fetching.http_download import sha256_of
+from stages.fetching.unpacking import packing
 from stages.study.console import run
 from stages.study.errors import StudyError
-from stages.study.layout import DVC_FILE, METRICS, PARAMS
+from stages.study.layout import DVC_FILE, METRICS, PARAMS, TEXTS
 from stages.study.outputs import read_json
-from stages.study.params import load_params
+from stages.study.params import Corpus, load_params
+from stages.study.sources import PathSource, describe
 
 STARTUP_SECONDS = 4.0
 """What a stage takes that does not train: mostly to import what it needs."""
-STOP_SECONDS = 30.0
-"""How long an interrupted stage may take to end before it is left alone."""
+STOP_SECONDS = (5.0, 25.0, 5.0)
+"""How long an interrupted study may take to end: by itself, told once more, terminated."""
 
 BEGUN = re.compile(r"^Running stage '(?P<name>.+)':$")
 DONE = re.compile(r"^(?:Stage '.+' didn't change, skipping|Stage '.+' is cached - .*)$")
-CHATTER = re.compile(r"^(?:> .*|(?:Updating|Generating) lock file .*|To track .*|\s+git .*|)$")
+CHATTER = re.compile(
+    r"^(?:> .*|(?:Updating|Generating) lock file .*|To track .*|\s+git .*|To enable auto staging.*"
+    r"|\s+dvc config core\.autostage true|Use `dvc push` .*|)$"
+)
+"""What DVC says that helps nobody here: no setting of its own switches it off."""
 
 
 def stage_names(pipeline: dict[str, Any], params: dict[str, Any]) -> list[str]:
@@ -48,6 +58,28 @@ def expected_seconds(name: str, timings: dict[str, dict[str, float]]) -> float:
     verb, _, key = name.partition("@")
     recorded = {"finetune": key, "pretrain": f"pretrain-{key}"}.get(verb, "")
     return STARTUP_SECONDS + timings.get(recorded, {}).get("runtime_seconds", 0.0)
+
+
+def changed_files(corpora: Mapping[str, Corpus]) -> Iterator[str]:
+    """A line for each file of this machine that is not what was read: DVC does not look at it."""
+    for name, corpus in corpora.items():
+        record = TEXTS / name / "source.json"
+        read = read_json(record)["sources"] if record.exists() else []
+        was = {(part["file"], part["what"]): part["sha256"] for part in read}
+        for split, source in corpus.files.items():
+            key = (split, describe(source))
+            if not isinstance(source, PathSource) or key not in was:
+                continue
+            path = Path(source.path).expanduser()
+            expected = source.sha256 or was[key]
+            # What is recorded of a packed file is the text in it.
+            packed = source.member or packing(path.name, source.compression)
+            known = source.sha256 or not packed
+            if known and path.is_file() and (found := sha256_of(path)) != expected:
+                yield (
+                    f"corpora.{name}.files.{split}: {source.path} has changed since it was read; "
+                    f"to read it again, declare `sha256: {found}`"
+                )
 
 
 class Progress:
@@ -86,13 +118,40 @@ class Progress:
         return f"about {minutes} min {seconds:02d} s" if minutes else f"about {seconds} s"
 
 
+def end(
+    process: subprocess.Popen[str], patience: tuple[float, float, float] = STOP_SECONDS
+) -> None:
+    """Wait for an interrupted `dvc repro`; interrupt it again, then terminate it, if it stays.
+
+    A stage that is just starting may lose Ctrl-C, and DVC ignores it while a stage runs: the stage
+    would run to its end, and the next ones after it.
+    """
+    for seconds, told in zip(patience, (signal.SIGINT, signal.SIGTERM, None), strict=True):
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+            return
+        if told is not None:
+            _tell(process.pid, told)
+
+
+def _tell(dvc: int, told: signal.Signals) -> None:
+    """Send a signal to DVC's stage, and to DVC itself where there is none or it has to go too."""
+    with suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(dvc)
+        stages = parent.children(recursive=True)
+        for process in stages if stages and told == signal.SIGINT else [parent, *stages]:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(told)
+
+
 def repro(arguments: list[str]) -> Progress:
     """Run `dvc repro` to its end.
 
     Raises:
         StudyError: a stage failed; what it said stands above.
     """
-    load_params()
+    for line in changed_files(load_params().corpora):
+        print(f"warning: {line}", flush=True)
     yaml = YAML(typ="safe")
     names = stage_names(yaml.load(DVC_FILE), yaml.load(PARAMS))
     path = METRICS / "timings.json"
@@ -107,8 +166,7 @@ def repro(arguments: list[str]) -> Progress:
                     print(shown, flush=True)
         except KeyboardInterrupt:
             # Ctrl-C reached the stage and DVC too; DVC still has its lock to give back.
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(STOP_SECONDS)
+            end(process)
             raise
     if process.returncode:
         raise StudyError(

@@ -79,7 +79,7 @@ def test_one_digit_of_quality_is_found_on_the_same_machine(
     committed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _set("metrics/quality.json", "news-256", "test_perplexity", 11.5001)
-    with pytest.raises(StudyError, match="1 values differ"):
+    with pytest.raises(StudyError, match="1 value differs"):
         check.main()
     assert (
         "metrics/quality.json: news-256.test_perplexity: committed 11.5, computed 11.5001"
@@ -144,7 +144,8 @@ def test_predicted_memory_is_compared_exactly_on_every_machine(
         "metrics/memory.json: memory-256.error_percent: committed 0.0, computed 0.001",
         "metrics/memory_training.json: reversible-6-256.predicted_allocated_mib: "
         "committed 134.0, computed 134.001",
-        "plots/memory/composition.csv: [0].mib: committed 64.0, computed 64.001",
+        "plots/memory/composition.csv: memory-256, kind activations.mib: "
+        "committed 64.0, computed 64.001",
     ]
 
 
@@ -163,7 +164,8 @@ def test_a_changed_point_of_a_curve_is_found(committed: Path) -> None:
     path = Path("plots/validation_loss/news.csv")
     path.write_text(path.read_text().replace("2.8358", "2.8359"))
     assert _found() == [
-        "plots/validation_loss/news.csv: [0].validation_loss: committed 2.8358, computed 2.8359"
+        "plots/validation_loss/news.csv: news-256, step 4.validation_loss: "
+        "committed 2.8358, computed 2.8359"
     ]
     assert _found(TOLERANCE) == []
 
@@ -176,9 +178,23 @@ def test_a_curve_that_is_gone_and_one_that_is_new_are_found(committed: Path) -> 
     ]
 
 
-def test_a_run_that_is_not_committed_is_found(committed: Path) -> None:
+def test_a_run_that_is_gone_is_found_in_a_short_line(committed: Path) -> None:
     _change("metrics/quality.json", lambda metrics: metrics.pop("news-256"))
-    assert "news-256: committed {" in _found()[0]
+    [found] = _found()
+    assert found.startswith("metrics/quality.json: news-256: committed {")
+    assert found.endswith("..., computed nothing")
+    assert len(found) < 200
+
+
+def test_the_rows_of_a_run_that_is_new_or_gone_are_counted(committed: Path) -> None:
+    path = Path("plots/validation_loss/news.csv")
+    text = path.read_text()
+    rows = [line for line in text.splitlines() if line.startswith("news-256,")]
+    path.write_text(text + "".join(f"{row}\n".replace("news-256", "news-512") for row in rows))
+    new = f"plots/validation_loss/news.csv: news-512: {len(rows)} rows are new"
+    assert _found() == _found(TOLERANCE) == [new]
+    path.write_text(text.replace(f"{rows[0]}\n", ""))
+    assert _found() == ["plots/validation_loss/news.csv: news-256: 1 row is gone"]
 
 
 def test_a_readme_that_shows_other_numbers_is_found(committed: Path) -> None:
@@ -200,6 +216,15 @@ def test_params_that_are_not_their_profile_are_found(committed: Path) -> None:
         "params.yaml: train.batch_size: params.yaml has 8, profile tiny has 4",
         "params.yaml: train.epochs: params.yaml has 2, profile tiny has nothing",
     ]
+
+
+def test_what_to_do_about_lines_that_no_profile_has_is_said(committed: Path) -> None:
+    Path("params.yaml").write_text("profile: tiny\ntrain:\n  batch_size: 8\n")
+    advice = (
+        r"(?s)1 value differs.*put the lines into conf/profile/NAME\.yaml.* profile of your own"
+    )
+    with pytest.raises(StudyError, match=advice):
+        check.main()
 
 
 def test_a_profile_that_is_not_there_is_named(committed: Path) -> None:

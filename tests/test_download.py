@@ -45,6 +45,18 @@ def test_the_record_says_what_was_read_and_made(study: SmallStudy) -> None:
     }
 
 
+def test_a_file_without_a_checksum_is_told_its_checksum(
+    study: SmallStudy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digest = hashlib.sha256(TEXT).hexdigest()
+    study.run(main, "news")
+    said = f"corpora.news.files.all: no sha256 is declared, it is {digest} now; without it"
+    assert said in capsys.readouterr().out
+    study.corpus["files"]["all"]["sha256"] = digest
+    study.run(main, "news")
+    assert "no sha256" not in capsys.readouterr().out
+
+
 def test_a_corpus_may_have_a_file_for_every_split(study: SmallStudy) -> None:
     names = ("train", "validation", "test")
     for name, line in zip(names, LINES, strict=False):

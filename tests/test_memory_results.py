@@ -204,6 +204,16 @@ def test_rows_and_options_do_not_mix(command: Any) -> None:
             command(*words)
 
 
+@pytest.mark.parametrize("words", [["tiny", "--card", "small"], ["--cards-study", "--training"]])
+def test_what_is_asked_of_a_model_of_ones_own_is_refused_elsewhere(
+    words: list[str], command: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        command(*words)
+    assert f"error: {words[1]} goes with --config or --model alone" in capsys.readouterr().err
+    assert not Path("data").exists()
+
+
 def test_a_model_of_ones_own_is_shown_as_a_table(
     command: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -113,6 +113,20 @@ def test_new_lines_in_params_run_their_own_chains_and_nothing_else(own_smoke: Pr
     assert "shorter" in read_json(own_smoke.root / "metrics/memory.json")
 
 
+def test_the_readmes_line_takes_back_an_experiment_with_a_new_corpus(own_smoke: Project) -> None:
+    own_smoke.run("git", "add", "--all")
+    own_smoke.run("git", "commit", "-qm", "smoke")
+    own_smoke.change_params(lambda values: values["train"].update(epochs=1))
+    for figure in ("figures/training_loss-novel.svg", "training_loss/novel.csv"):
+        (own_smoke.root / "plots" / figure).write_text("of a corpus that is not committed")
+    assert "plots" in own_smoke.dvc("status")
+    readme = (own_smoke.root / "README.md").read_text(encoding="utf-8")
+    [line] = [line for line in readme.splitlines() if line.startswith("git checkout . && ")]
+    own_smoke.run("sh", "-c", line)
+    assert own_smoke.run("git", "status", "--short") == ""
+    own_smoke.dvc("status", "-q")
+
+
 def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(smoke: Project) -> None:
     before = digests(smoke.root, "data/models/news-64", "data/histories")
     process = subprocess.Popen(

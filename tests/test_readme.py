@@ -7,7 +7,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
+from stages.study.params import Params
+from stages.study.profiles import compose
 from tests.conftest import ROOT, Project, copy_project, environment
 from tests.memory_example import REFORMER_CP
 
@@ -40,6 +43,52 @@ def test_looking_at_results_changes_nothing(project: Project, word: str, shown: 
     command, *_ = _commands((ROOT / "README.md").read_text(encoding="utf-8"), word)
     assert shown in project.run(*command)
     assert project.run("git", "status", "--short") == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "profile", "learning_rate", "epochs"),
+    [
+        ("dvc exp run -S profile=smoke", "smoke", 0.01, 2),
+        ("dvc exp run -S profile=smoke -S train.learning_rate=5e-4", "smoke", 0.0005, 2),
+        ("dvc exp run --no-hydra -S train.learning_rate=5e-4", "quick", 0.0005, 9),
+    ],
+)
+def test_an_experiment_composes_params_anew_unless_it_is_told_not_to(
+    command: str, profile: str, learning_rate: float, epochs: int, tmp_path: Path
+) -> None:
+    words = shlex.split(command)
+    assert words in _commands((ROOT / "README.md").read_text(encoding="utf-8"), "exp run")
+    project = copy_project(tmp_path)
+    project.change_params(lambda values: values["train"].update(epochs=9))
+    project.run(*words, "download@news")
+    values = YAML(typ="safe").load(tmp_path / "params.yaml")
+    train = values["train"]
+    assert (values["profile"], train["learning_rate"], train["epochs"]) == (
+        profile,
+        learning_rate,
+        epochs,
+    )
+
+
+def test_the_lines_of_the_readme_are_a_study() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    yaml = YAML(typ="safe")
+    lines = yaml.load(text.split("```yaml\n")[1].split("```")[0])
+    values = yaml.load(ROOT / "params.yaml")
+    for part, added in lines.items():
+        values[part] |= added
+    params = Params.model_validate(values)
+    assert set(lines["runs"]) < set(params.runs)
+
+
+def test_a_copied_profile_is_a_profile_of_ones_own(tmp_path: Path) -> None:
+    conf = shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    quick = (conf / "profile/quick.yaml").read_text(encoding="utf-8")
+    assert quick.startswith("# @package _global_\n")
+    mine = quick.replace("profile: quick", "profile: mine")
+    (conf / "profile/mine.yaml").write_text(mine, encoding="utf-8")
+    assert compose("mine", conf) == compose("quick", conf) | {"profile": "mine"}
 
 
 def test_the_memory_of_a_model_of_ones_own_is_printed_as_the_readme_says(
