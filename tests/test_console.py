@@ -1,11 +1,16 @@
 """How a command ends: its exit status, and what a person reads."""
 
+import errno
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from stages.study.console import INTERRUPTED, run
+from stages.study.console import INTERRUPT_NOTE, INTERRUPTED, run
 from stages.study.errors import StudyError
 
 
@@ -58,8 +63,39 @@ def test_another_missing_file_is_not_said_to_be(
     path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(FileNotFoundError, match=path):
-        run(_reads(Path(path)))
+    assert _exit_code(_reads(Path(path))) == f"error: {path}: No such file or directory"
+
+
+def test_what_the_system_refuses_is_named(tmp_path: Path) -> None:
+    assert _exit_code(_reads(tmp_path)) == f"error: {tmp_path}: Is a directory"
+    full = OSError(errno.ENOSPC, "No space left on device")
+    assert _exit_code(_raises(full)) == "error: No space left on device"
+
+
+def test_a_reader_who_has_seen_enough_ends_the_command_quietly() -> None:
+    """As in `make repro | head`."""
+    program = "from stages.study.console import run; run(lambda: print('x\\n' * 10**6))"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as command:
+        assert command.stdout is not None
+        assert command.stderr is not None
+        command.stdout.readline()
+        command.stdout.close()
+        assert command.stderr.read() == ""
+
+
+@pytest.mark.parametrize("after_seconds", [0.3, 1.0, 2.0])
+def test_ctrl_c_while_a_stage_starts_leaves_a_note(after_seconds: float) -> None:
+    program = "import stages, time; import torch, transformers; time.sleep(30)"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stderr=subprocess.PIPE, text=True
+    ) as stage:
+        time.sleep(after_seconds)
+        stage.send_signal(signal.SIGINT)
+        _, said = stage.communicate(timeout=60)
+    assert stage.returncode == -signal.SIGINT
+    assert said == INTERRUPT_NOTE + "\n"
 
 
 def test_an_error_without_a_file_name_is_passed_on() -> None:

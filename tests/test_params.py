@@ -92,12 +92,38 @@ def _set(path: str, value: Any) -> Any:
         (_set("corpora/news/split/test", 0.9), r"corpora\.news\.split: .*less than 1"),
         (_set("corpora/news/split", None), r"corpora\.news: give `files: \{all"),
         (_set("models/tiny/pretraining", None), r"models\.tiny: give either"),
+        (_set("runs/news-0.5", {}), r"runs\.news-0\.5.*match pattern"),
+        (_set("train/learning_rate", float("inf")), r"train\.learning_rate: .*finite number"),
+        (_set("train/threads", 10**9), r"train\.threads: .*less than or equal to 4096"),
+        (_set("models/tiny/num_buckets", 3), r"models\.tiny\.num_buckets.*multiple of 2"),
+        (_set("models/tiny/num_buckets", []), r"models\.tiny\.num_buckets.*at least 1 item"),
+        (
+            _set("runs/news-64/sequence_length", 4096),
+            r"runs\.news-64\.sequence_length: 4096 is more than the 256 positions",
+        ),
     ],
     ids=lambda item: item if isinstance(item, str) else "",
 )
 def test_what_is_wrong_is_named(values: Any, change: Any, complaint: str) -> None:
     change(values)
     with pytest.raises(StudyError, match=complaint):
+        parse_params(values, "params.yaml")
+
+
+def test_a_run_gets_no_other_corpuss_tokens(values: Any) -> None:
+    """news-x with tiny, and news with x-tiny, would share the name news-x-tiny."""
+    values["corpora"]["news-x"] = values["corpora"]["news"]
+    values["models"]["x-tiny"] = values["models"]["tiny"]
+    values["tokens"]["news-x-tiny"] = {"corpus": "news-x", "model": "tiny"}
+    run = values["runs"]["news-64"]
+    values["runs"]["clash"] = {**run, "corpus": "news", "model": "x-tiny"}
+    with pytest.raises(StudyError, match=r"runs\.clash needs tokens\.news-x-tiny of corpus news "):
+        parse_params(values, "params.yaml")
+
+
+def test_a_run_does_not_take_the_timings_of_a_pretraining(values: Any) -> None:
+    values["runs"]["pretrain-tiny"] = values["runs"]["news-64"]
+    with pytest.raises(StudyError, match=r"runs\.pretrain-tiny: its timings"):
         parse_params(values, "params.yaml")
 
 

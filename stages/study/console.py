@@ -1,34 +1,62 @@
 """How a stage meets the terminal: one clear line for an error, quiet progress elsewhere."""
 
+import errno
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 from typing import NoReturn
 
 from stages.study.errors import StudyError
 from stages.study.layout import DATA
 
 INTERRUPTED = 130
+INTERRUPT_NOTE = "interrupted: run the same command again to go on from here"
 
 
 def run(main: Callable[[], None]) -> NoReturn:
     """Run a command's `main` and exit with its status.
 
     A `StudyError` becomes one message on stderr and exit status 1, Ctrl-C a short note and 130.
-    A missing file of data/ becomes a message too, as stages write those; any other is passed on.
+    What the system refuses becomes a message, too: files that are missing or locked, a full disk.
     """
     try:
         main()
+        sys.stdout.flush()
     except StudyError as error:
         sys.exit(f"error: {error}")
-    except FileNotFoundError as error:
-        if not _is_a_result(error.filename):
-            raise
-        sys.exit(f"error: {error.filename} is missing; an earlier stage writes it: `make repro`")
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        sys.exit(f"error: {_refusal(error)}")
     except KeyboardInterrupt:
-        print("interrupted: run the same command again to go on from here", file=sys.stderr)
+        print(INTERRUPT_NOTE, file=sys.stderr)
         sys.exit(INTERRUPTED)
     sys.exit(0)
+
+
+def note_interrupts() -> None:
+    """Have Ctrl-C outside of `run`, while modules are imported, end in the same note."""
+    usual = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            print(INTERRUPT_NOTE, file=sys.stderr)
+        else:
+            usual(kind, error, trace)
+
+    sys.excepthook = hook
+
+
+def _refusal(error: OSError) -> str:
+    """What to tell of an error of the system; without a file or a full disk it is passed on."""
+    if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        raise error
+    if isinstance(error, FileNotFoundError) and _is_a_result(error.filename):
+        return f"{error.filename} is missing; an earlier stage writes it: `make repro`"
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
 
 
 def _is_a_result(name: object) -> bool:

@@ -4,11 +4,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from stages.study.schema import Section
+from stages.study.schema import Name, Section
 
 Count = Annotated[int, Field(gt=0)]
 Mib = Annotated[float, Field(gt=0)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
 class MemoryRow(Section):

@@ -1,6 +1,7 @@
 """params.yaml as one typed object, read and checked whole before a stage does any work."""
 
 from collections.abc import Iterator
+from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -11,15 +12,17 @@ from ruamel.yaml.error import YAMLError
 from stages.study.errors import StudyError
 from stages.study.layout import PARAMS
 from stages.study.memory import MemoryStudy
-from stages.study.schema import Section
+from stages.study.schema import Name, Section
 from stages.study.sources import CheckpointSource, FileSource
 
 SPLITS = ("train", "validation", "test")
 LENGTH_MULTIPLE = 64
 """Every length is a multiple of the published chunk length, so that no stage has to pad."""
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+Buckets = Annotated[int, Field(ge=2, le=2**20, multiple_of=2)]
+Threads = Annotated[int, Field(gt=0, le=4096)]
+BatchSize = Annotated[int, Field(gt=0, le=2**20)]
 SequenceLength = Annotated[int, Field(ge=LENGTH_MULTIPLE, multiple_of=LENGTH_MULTIPLE)]
 Format = Literal["lines", "wikipedia_prose", "bytes", "python_string"]
 SplitFile = Literal["all", "train", "validation", "test"]
@@ -88,12 +91,12 @@ class Training(Section):
     schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
     warmup_updates: Annotated[int, Field(ge=0)] = 0
     max_gradient_norm: Annotated[float, Field(gt=0)] = 1.0
-    batch_size: Annotated[int, Field(gt=0)] = 16
+    batch_size: BatchSize = 16
     epochs: Annotated[int, Field(gt=0)] = 30
     policy: Policy = "contiguous"
     precision: Precision = "float32"
     seed: Seed = 42
-    threads: Annotated[int, Field(gt=0)] = 2
+    threads: Threads = 2
     checkpoint_every_updates: Annotated[int, Field(gt=0)] = 500
     diverged_above_best_nats: Annotated[float, Field(gt=0)] = 0.1
 
@@ -101,9 +104,9 @@ class Training(Section):
 class Evaluation(Section):
     """How a trained model is scored."""
 
-    batch_size: Annotated[int, Field(gt=0)] = 16
+    batch_size: BatchSize = 16
     precision: Precision = "float32"
-    threads: Annotated[int, Field(gt=0)] = 2
+    threads: Threads = 2
     hash_draws: Annotated[int, Field(gt=0)] = 1
     seed: Seed = 42
 
@@ -126,7 +129,7 @@ class Attention(Section):
     positions: Literal["axial", "learned", "published"] = "axial"
     lsh_causality: Literal["strict", "published"] = "strict"
     num_hashes: Annotated[int, Field(gt=0)] | None = None
-    num_buckets: int | list[int] | None = None
+    num_buckets: Buckets | Annotated[list[Buckets], Field(min_length=1)] | None = None
     reversible: Literal["auto", "on", "off"] = "auto"
 
     def options(self) -> dict[str, Any]:
@@ -236,7 +239,21 @@ class Params(Section):
             _refer(f"{key}.corpus", item.corpus, self.corpora, "corpora")
             _refer(f"{key}.model", item.model, self.models, "models")
         for key, item in runs:
-            _refer(f"{key} needs tokens", f"{item.corpus}-{item.model}", self.tokens, "tokens")
+            joined = f"{item.corpus}-{item.model}"
+            _refer(f"{key} needs tokens", joined, self.tokens, "tokens")
+            tokens = self.tokens[joined]
+            if (tokens.corpus, tokens.model) != (item.corpus, item.model):
+                raise StudyError(
+                    f"{key} needs tokens.{joined} of corpus {item.corpus} and model {item.model}, "
+                    f"but they are of {tokens.corpus} and {tokens.model}: rename one of them"
+                )
+            _check_positions(key, item, self.models[item.model])
+        for name in self.models:
+            if f"pretrain-{name}" in self.runs:
+                raise StudyError(
+                    f"runs.pretrain-{name}: its timings would be those of models.{name}'s "
+                    "pretraining: give the run another name"
+                )
         for name in self.runs:
             self.training(name)
             self.evaluation(name)
@@ -255,6 +272,17 @@ class Params(Section):
         """The options of `run`'s model, with the run's own values over them."""
         base = Attention(**self.models[self.runs[run].model].options())
         return _override(base, self.runs[run].attention, f"runs.{run}.attention")
+
+
+def _check_positions(key: str, run: Run, model: Model) -> None:
+    """Refuse a run that is longer than the axial tables of a model made here."""
+    shape = model.pretraining.architecture.get("axial_pos_shape") if model.pretraining else None
+    positions = run.attention.get("positions", model.positions)
+    if positions == "axial" and shape and prod(shape) < run.sequence_length:
+        raise StudyError(
+            f"{key}.sequence_length: {run.sequence_length} is more than the {prod(shape)} "
+            f"positions of models.{run.model}.pretraining.architecture.axial_pos_shape"
+        )
 
 
 def _refer(key: str, name: str, known: dict[str, Any], section: str) -> None:

@@ -1,14 +1,14 @@
 """The base of every part of params.yaml: strict, closed and unchangeable."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Section(BaseModel):
     """A part of params.yaml: no unknown keys, nothing coerced, nothing changed later."""
 
-    model_config = ConfigDict(strict=True, frozen=True)
+    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -19,3 +19,7 @@ class Section(BaseModel):
             named = ", ".join(f"`{key}`" for key in values if key in unknown)
             raise ValueError(f"unknown key {named}; known are {', '.join(cls.model_fields)}")
         return values
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+"""A key of params.yaml. It names a stage and files, and DVC would take a dot for nesting."""
