@@ -106,6 +106,7 @@ from transformers import ReformerConfig, logging
 
 from stages.reformer.model import Reformer, StockReformer, rows_at_a_time
 from stages.reformer.published import PUBLISHED_ARCHITECTURE
+from stages.study import console
 
 VOCABULARY = 320
 CHUNK = 64  # of the published architecture
@@ -344,4 +345,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main()
+    console.run(main)

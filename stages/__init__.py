@@ -2,7 +2,7 @@
 
 import os
 
-from stages.study.console import note_interrupts
+from stages.study.console import end_at_interrupts
 from stages.study.heap import keep_freed_memory
 
 # torch's threads wait for each other at every operation. Spinning long costs nine tenths of the
@@ -11,4 +11,4 @@ from stages.study.heap import keep_freed_memory
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 keep_freed_memory()
-note_interrupts()
+end_at_interrupts()

@@ -2,15 +2,17 @@
 
 import errno
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
+from types import FrameType
 from typing import NoReturn
 
 from stages.study.errors import StudyError
 from stages.study.layout import DATA
 
+STDERR = 2
 INTERRUPTED = 130
 INTERRUPT_NOTE = "interrupted: run the same command again to go on from here"
 
@@ -21,6 +23,8 @@ def run(main: Callable[[], None]) -> NoReturn:
     A `StudyError` becomes one message on stderr and exit status 1, Ctrl-C a short note and 130.
     What the system refuses becomes a message, too: files that are missing or locked, a full disk.
     """
+    if signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         main()
         sys.stdout.flush()
@@ -37,17 +41,21 @@ def run(main: Callable[[], None]) -> NoReturn:
     sys.exit(0)
 
 
-def note_interrupts() -> None:
-    """Have Ctrl-C outside of `run`, while modules are imported, end in the same note."""
-    usual = sys.excepthook
+def end_at_interrupts() -> None:
+    """Have Ctrl-C end a command with the same note while its modules are imported, before `run`.
 
-    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if issubclass(kind, KeyboardInterrupt):
-            print(INTERRUPT_NOTE, file=sys.stderr)
-        else:
-            usual(kind, error, trace)
+    An exception can be lost there: libraries catch all that optional imports raise.
+    """
+    starting = sys.argv[0] == "-m"  # until `python -m` has found the module that it will run
+    if starting and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end)
 
-    sys.excepthook = hook
+
+def _end(number: int, _: FrameType | None) -> None:
+    """End the process as the signal does by itself, after the note."""
+    os.write(STDERR, f"{INTERRUPT_NOTE}\n".encode())  # print may have been what is interrupted
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
 
 
 def _refusal(error: OSError) -> str:
