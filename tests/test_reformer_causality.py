@@ -3,6 +3,9 @@
 import pytest
 import torch
 
+from stages.reformer.chunked_attention import Geometry
+from stages.reformer.dropout import Dropout
+from stages.reformer.hashed_attention import HashedAttention, HashRule, strict_geometry
 from stages.reformer.hashing import recommended_buckets
 from tests.reformer_example import padding_mask, random_ids, small_reformer
 
@@ -58,6 +61,34 @@ def test_the_future_changes_exactly_nothing_in_windows_of_hundreds_of_keys(
         for cut in (340, 700, 1000):
             changed = torch.cat([ids[:, :cut], random_ids(1, length - cut, seed=cut)], dim=1)
             assert torch.equal(model(changed).logits[:, :cut], logits[:, :cut])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("chunk", [64, 256])
+def test_sums_are_the_same_however_many_later_tokens_hash_before_them(
+    chunk: int, dtype: torch.dtype
+) -> None:
+    """Values that cancel out leave nothing but rounding, which tells in what order they came."""
+    size, length = 64, 4 * chunk
+    rule = HashRule(torch.empty(0), (8,), "strict", None)
+    geometry = strict_geometry(Geometry(1, length, 1, size, chunk, before=1), rule)
+    half = torch.randn(chunk // 8 * 3, size, generator=torch.Generator().manual_seed(0))
+    seen = torch.cat([half, -half.flip(0)])  # by the token after them
+    past = len(seen) + 1
+    values = torch.cat([seen, torch.ones(length - len(seen), size)])
+    projected = torch.cat([torch.ones(length, size), values], dim=1).to(dtype)
+
+    def outputs(earlier: int) -> torch.Tensor:
+        buckets = torch.full((1, 1, 1, length), 2)
+        buckets[..., :past] = 1
+        buckets[..., past : past + earlier] = 0
+        found: torch.Tensor = HashedAttention.apply(
+            projected, buckets, rule, geometry, Dropout(0.0, 0)
+        )
+        return found[:past]
+
+    for earlier in (1, 2, 7, 16, chunk - 1, 2 * chunk):
+        assert torch.equal(outputs(earlier), outputs(0))
 
 
 def test_published_attention_peeks() -> None:

@@ -28,7 +28,6 @@ from stages.reformer.dropout import Dropout
 from stages.reformer.hashing import hash_vectors
 
 Causality = Literal["strict", "published"]
-EXACT_WINDOW = 384  # keys that MKL's products add up in order
 
 
 class HashRule(NamedTuple):
@@ -43,71 +42,97 @@ class HashRule(NamedTuple):
 class HashOrder(NamedTuple):
     """The order of (round, bucket, position): chunks are cut from it."""
 
-    rows: Tensor  # B H K, rows of (N*H, ...) in sorted order; K = R*L, and a chunk to wrap around
+    rows: Tensor  # B H K, rows of (N*H, ...) in sorted order
     ranks: Tensor  # N H R, where in the sorted rows a token of a head is
     scores: Tensor  # X C W, to be added to the product
     itself: Tensor | None  # X C W, where a score has to be set to ONLY_ITSELF afterwards
+    wrap: int  # of a head's K rows, the first ones that are copies of its last
 
 
 def hash_order(
     buckets: Tensor, rule: HashRule, geometry: Geometry, dtype: torch.dtype
 ) -> HashOrder:
-    """Sort positions and say who sees whom. Buckets: (B, H, R, L)."""
-    batch, heads, rounds, length = buckets.shape
-    device = buckets.device
-    sorted_buckets, order = torch.sort(buckets, dim=-1, stable=True)
-    wrap = geometry.before * geometry.chunk if rule.causality == "published" else 0
-    flat = order.flatten(2)  # B H R*L
-    flat = torch.cat([flat[..., flat.shape[-1] - wrap :], flat], dim=-1)  # B H K
-    span = flat.shape[-1]
-    text = torch.arange(batch, device=device).view(-1, 1, 1)
-    head = torch.arange(heads, device=device).view(-1, 1)
-    rows = (text * length + flat) * heads + head
-    first = (text * heads + head) * span + wrap + torch.arange(rounds, device=device) * length
-    rank = torch.arange(length, device=device) + first.unsqueeze(-1)  # B H R L
-    ranks = torch.empty_like(order).scatter_(-1, order, rank.expand_as(order))
-    ranks = ranks.permute(0, 3, 1, 2).reshape(batch * length, heads, rounds)
+    """Sort positions by buckets (B, H, R, L), and say who sees whom."""
     if rule.causality == "strict":
-        return HashOrder(rows, ranks, strict_scores(sorted_buckets, geometry, dtype), None)
-    scores, itself = published_scores(flat, rule.real, geometry, dtype)
-    return HashOrder(rows, ranks, scores, itself if rounds > 1 else None)
+        return strict_order(buckets, rule, geometry, dtype)
+    return published_order(buckets, rule, geometry, dtype)
 
 
-def strict_geometry(geometry: Geometry) -> Geometry:
-    """Shorter chunks of queries that look back as far, where a window would be too wide.
+def strict_geometry(geometry: Geometry, rule: HashRule) -> Geometry:
+    """Shorter chunks of queries that look back as far: `strict_order` fills up every bucket's last.
 
-    Where in a window a key is depends on the future, and so must not matter. Products add up
-    `EXACT_WINDOW` keys in order and then the next ones apart, which would show in the last digit.
-    What reaches back further than that by itself stays as it is.
+    They are as long as they can be for that to add at most half of the rows.
     """
     lead = geometry.before * geometry.chunk
-    lengths = [c for c in range(1, geometry.chunk + 1) if geometry.chunk % c == 0]
-    fitting = [c for c in lengths if lead + c <= EXACT_WINDOW]
-    chunk = max(fitting, default=geometry.chunk)
+    chunk = max(
+        chunk
+        for chunk in range(1, geometry.chunk + 1)
+        if geometry.chunk % chunk == 0
+        and _most_buckets(geometry, rule) * (chunk - 1) <= geometry.length // 2
+    )
     return geometry._replace(chunk=chunk, before=lead // chunk)
 
 
-def strict_scores(sorted_buckets: Tensor, geometry: Geometry, dtype: torch.dtype) -> Tensor:
-    """A query sees the last `before` x C items before it in its own bucket: only the past.
+def _most_buckets(geometry: Geometry, rule: HashRule) -> int:
+    """How many buckets may hold a token; padding has one of its own."""
+    return min(geometry.length, prod(rule.factors) + (rule.real is not None))
+
+
+def strict_order(
+    buckets: Tensor, rule: HashRule, geometry: Geometry, dtype: torch.dtype
+) -> HashOrder:
+    """The strict rule: a query sees the last `before` x C items before it in its own bucket.
 
     Which earlier items share a bucket depends on nothing later, and within a bucket the order is
-    by position; so what a query sees does not either. How the order is cut into chunks depends
-    on the future, but a window always holds all of what is seen.
+    by position. Every bucket begins with a chunk, and rows that stand for nothing fill up its last.
+    So neither what a query sees nor where in its window that is depends on the future: sums are
+    the same to the last digit, in whatever order a processor adds.
+    """
+    rounds = buckets.shape[2]
+    sorted_buckets, order = torch.sort(buckets, dim=-1, stable=True)
+    places, begins = chunk_aligned(sorted_buckets, geometry.chunk)
+    filled = geometry.length + _most_buckets(geometry, rule) * (geometry.chunk - 1)
+    span = filled // geometry.chunk * geometry.chunk
+    first = torch.arange(span, device=buckets.device).expand(*order.shape[:3], span)
+    bucket_start = first.scatter(-1, places, begins)  # B H R S
+    positions = torch.zeros_like(bucket_start).scatter_(-1, places, order)
+    places = places + torch.arange(rounds, device=buckets.device).unsqueeze(-1) * span
+    return HashOrder(
+        _token_rows(positions.flatten(2), geometry),
+        _ranks(order, places, rounds * span),
+        strict_scores(bucket_start, geometry, dtype),
+        itself=None,
+        wrap=0,
+    )
+
+
+def chunk_aligned(sorted_buckets: Tensor, chunk: int) -> tuple[Tensor, Tensor]:
+    """Where sorted items are if every bucket begins at a multiple of `chunk`, and where that is.
+
+    Example: buckets (0, 0, 0, 1, 1) and chunks of 2 give places (0, 1, 2, 4, 5) and beginnings
+    (0, 0, 0, 4, 4).
 
     Args:
-        sorted_buckets: (B, H, R, L), ascending.
-        geometry: of the chunks.
-        dtype: of the scores.
+        sorted_buckets: (..., L), ascending.
+        chunk: rows of a chunk.
 
     Returns:
-        (X, C, W)
+        Places and beginnings (..., L).
     """
-    chunk, device = geometry.chunk, sorted_buckets.device
+    rank = torch.arange(sorted_buckets.shape[-1], device=sorted_buckets.device)
+    first = F.pad(sorted_buckets.diff(dim=-1) != 0, (1, 0))
+    begin = torch.cummax(rank * first, dim=-1).values
+    filled = first * ((F.pad(begin[..., :-1], (1, 0)) - rank) % chunk)  # after the bucket before
+    shift = filled.cumsum(-1)
+    return rank + shift, begin + shift
+
+
+def strict_scores(bucket_start: Tensor, geometry: Geometry, dtype: torch.dtype) -> Tensor:
+    """What to add to the scores (X, C, W), of rows whose buckets start at bucket_start (..., S)."""
+    chunk, device = geometry.chunk, bucket_start.device
     lead = geometry.before * chunk
-    rank = torch.arange(sorted_buckets.shape[-1], device=device)
-    begins = F.pad(sorted_buckets.diff(dim=-1) != 0, (1, 0))  # B H R L
-    bucket_start = torch.cummax(rank * begins, dim=-1).values
-    lowest = torch.maximum(bucket_start, rank - lead) - (rank // chunk * chunk - lead)
+    row = torch.arange(bucket_start.shape[-1], device=device)
+    lowest = torch.maximum(bucket_start, row - lead) - (row // chunk * chunk - lead)
     lowest = (lowest * -MASKED).to(torch.float32).view(-1, chunk, 1)  # X C 1
     key = torch.arange(geometry.window, device=device)
     own = torch.arange(chunk, device=device).unsqueeze(-1) + lead
@@ -118,13 +143,55 @@ def strict_scores(sorted_buckets: Tensor, geometry: Geometry, dtype: torch.dtype
     return torch.minimum(scores, past, out=scores).to(dtype)
 
 
+def published_order(
+    buckets: Tensor, rule: HashRule, geometry: Geometry, dtype: torch.dtype
+) -> HashOrder:
+    """The published rule: a query sees what is earlier in its window, whatever its bucket.
+
+    The windows are cut from the order of all positions, so which earlier ones fall into a query's
+    window depends on how later tokens hash. This is not causal.
+    """
+    rounds, length = buckets.shape[2:]
+    order = torch.sort(buckets, dim=-1, stable=True).indices
+    wrap = geometry.before * geometry.chunk
+    flat = order.flatten(2)  # B H R*L
+    flat = torch.cat([flat[..., flat.shape[-1] - wrap :], flat], dim=-1)  # B H K
+    places = wrap + torch.arange(rounds * length, device=buckets.device).view(rounds, length)
+    scores, itself = published_scores(flat, rule.real, geometry, dtype)
+    return HashOrder(
+        _token_rows(flat, geometry),
+        _ranks(order, places.expand_as(order), flat.shape[-1]),
+        scores,
+        itself if rounds > 1 else None,
+        wrap,
+    )
+
+
+def _token_rows(positions: Tensor, geometry: Geometry) -> Tensor:
+    """The rows of (N*H, ...) of positions (B, H, K) in their texts."""
+    text = torch.arange(geometry.batch, device=positions.device).view(-1, 1, 1)
+    head = torch.arange(geometry.heads, device=positions.device).view(-1, 1)
+    return (text * geometry.length + positions) * geometry.heads + head
+
+
+def _ranks(order: Tensor, places: Tensor, span: int) -> Tensor:
+    """Where (N, H, R) among all sorted rows a token of a head is.
+
+    Args:
+        order: (B, H, R, L) positions.
+        places: (B, H, R, L), where in its head's rows each of them is.
+        span: rows of a head.
+    """
+    batch, heads, rounds, length = order.shape
+    first = torch.arange(batch * heads, device=order.device).view(batch, heads, 1, 1) * span
+    ranks = torch.empty_like(order).scatter_(-1, order, places + first)
+    return ranks.permute(0, 3, 1, 2).reshape(batch * length, heads, rounds)
+
+
 def published_scores(
     order: Tensor, real: Tensor | None, geometry: Geometry, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor | None]:
-    """The published rule: earlier positions of the window, whatever their bucket. Not causal.
-
-    The windows are cut from the order of all positions, so which earlier ones fall into a query's
-    window depends on how later tokens hash.
+    """The scores of `published_order`.
 
     Args:
         order: (B, H, K) positions, the last chunks before the first ones.
@@ -191,7 +258,7 @@ class HashedAttention(torch.autograd.Function):
         )  # fmt: skip
         output, weights = combine_rounds(sorted_output.flatten(0, 1), attended.sums, order.ranks)
         output = output.view(-1, geometry.heads * geometry.size)
-        ctx.geometry, ctx.itself = geometry, order.itself
+        ctx.geometry, ctx.itself, ctx.wrap = geometry, order.itself, order.wrap
         ctx.save_for_backward(
             gathered, keys, factor, output, weights, chosen, order.ranks,
             *attended[:2],
@@ -221,7 +288,7 @@ class HashedAttention(torch.autograd.Function):
         add_over_windows(for_values, attended.kept, gradient, geometry)
         lead = geometry.before * geometry.chunk
         add_key_gradients(for_queries, for_keys, keys[lead:], factor[lead:])
-        for_projected = _unsort_gradient(sorted_gradient, chosen, ranks)
+        for_projected = _unsort_gradient(sorted_gradient, ranks, geometry, ctx.wrap)
         return for_projected.view(len(output), -1), None, None, None, None
 
 
@@ -277,9 +344,11 @@ def _sort_gradient(rows: Tensor, chosen: Tensor, ranks: Tensor, weights: Tensor)
     return found.mul_(factor.unsqueeze(-1))
 
 
-def _unsort_gradient(rows: Tensor, chosen: Tensor, ranks: Tensor) -> Tensor:
-    """The sum (N*H, D) of all sorted rows (X*C, D) that a token was copied to."""
-    if len(chosen) == ranks.numel() and ranks.shape[-1] == 1:
-        return rows.index_select(0, ranks.flatten())
-    total = rows.new_zeros(ranks.shape[0] * ranks.shape[1], rows.shape[1])
-    return total.index_add_(0, chosen, rows)
+def _unsort_gradient(rows: Tensor, ranks: Tensor, geometry: Geometry, wrap: int) -> Tensor:
+    """The sum (N*H, D) of all sorted rows (X*C, D) that a token was copied to; overwrites them."""
+    if wrap:
+        by_head = rows.view(geometry.batch * geometry.heads, -1, rows.shape[1])
+        by_head[:, -wrap:].add_(by_head[:, :wrap])
+    found = rows.index_select(0, ranks.flatten())
+    rounds = ranks.shape[-1]
+    return found if rounds == 1 else found.unflatten(0, (-1, rounds)).sum(1)

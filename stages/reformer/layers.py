@@ -125,7 +125,7 @@ def add_lsh_attention(
         kept.append(find_buckets(projected.detach(), rule, geometry))
     dropout = run.dropout(attention.dropout, index, PROBABILITIES)
     if run.causality == "strict":
-        geometry = strict_geometry(geometry)
+        geometry = strict_geometry(geometry, rule)
     outputs = HashedAttention.apply(projected, kept[0], rule, geometry, dropout)
     if run.cache is not None:
         run.cache.fill_lsh(projected, kept[0], geometry)
