@@ -45,11 +45,20 @@ class Attended(NamedTuple):
 
 
 def windows(rows: Tensor, geometry: Geometry) -> Tensor:
-    """Overlapping views (X, W, D) of rows (before x C + X x C, D): every chunk and those before it.
+    """Every chunk and those before it: (X, W, D), which overlap, of rows (before x C + X x C, D).
 
     A window of a text's first chunk reaches into another text, and has to be masked there.
     """
-    return rows.unfold(0, geometry.window, geometry.chunk).transpose(1, 2)
+    return _for_products(rows.unfold(0, geometry.window, geometry.chunk).transpose(1, 2))
+
+
+def _for_products(view: Tensor) -> Tensor:
+    """A view, or its copy where products would copy it each time, and transposed ones slowly.
+
+    That is what oneDNN does, which multiplies bfloat16 on the CPU.
+    """
+    copied = view.dtype == torch.bfloat16 and view.device.type == "cpu"
+    return view.contiguous() if copied else view
 
 
 def attend(
@@ -106,18 +115,30 @@ def score_gradients(
 def add_over_windows(rows: Tensor, weights: Tensor, vectors: Tensor, geometry: Geometry) -> None:
     """Fill rows (X*C, D) with the sum, over the windows that hold a row, of weights^T x vectors.
 
+    A chunk of keys is in the windows of its own chunk of queries and of those after it. The weights
+    are copied such that what all of these give it is one matrix, although each holds it in other
+    columns: in memory, a chunk begins a row's length and `chunk` numbers after the last.
+
     Args:
         rows: the gradient of what `windows` had as its rows, less those before the first chunk.
         weights: (X, C, W), zero where masked.
-        vectors: (X, C, D).
+        vectors: (X*C, D).
         geometry: of the chunks.
     """
-    chunk, before = geometry.chunk, geometry.before
-    chunks = rows.unflatten(0, (-1, chunk))  # X C D
-    products = torch.bmm(weights.transpose(1, 2), vectors).unflatten(1, (-1, chunk))
-    chunks.copy_(products[:, before])
-    for back in range(1, min(before, len(chunks) - 1) + 1):
-        chunks[:-back].add_(products[back:, before - back])
+    chunk, before, window = geometry.chunk, geometry.before, geometry.window
+    chunks, step = len(weights), chunk * (window + 1)
+    memory = weights.new_empty(chunks * step)
+    memory.as_strided(weights.shape, (step, window, 1)).copy_(weights)
+    whole = max(0, chunks - before)  # chunks of keys that as many windows hold as can be
+    for first, count in [(0, whole), *((last, 1) for last in range(whole, chunks))]:
+        queries = min(window, (chunks - first) * chunk)
+        by_key = memory.as_strided(
+            (count, queries, chunk), (step, window, 1), first * step + before * chunk
+        )
+        begin, end = first * chunk, (first + count) * chunk
+        attending = vectors[begin:].unfold(0, queries, chunk)[:count].transpose(1, 2)
+        own = rows[begin:end].unflatten(0, (count, chunk))
+        multiply_into(own, _for_products(by_key).transpose(1, 2), attending)
 
 
 def local_bias(geometry: Geometry, real: Tensor | None, like: Tensor) -> Tensor:
@@ -172,8 +193,8 @@ class LocalAttention(torch.autograd.Function):
             own = for_projected[geometry.before * geometry.chunk :]
             for_queries, for_keys, for_values = _head_columns(own, head, geometry)
             multiply_into(for_queries.unflatten(0, (-1, geometry.chunk)), scores, keys)
-            add_over_windows(for_keys, scores, queries, geometry)
-            add_over_windows(for_values, attended.kept, head_gradient, geometry)
+            add_over_windows(for_keys, scores, queries.flatten(0, 1), geometry)
+            add_over_windows(for_values, attended.kept, head_gradient.flatten(0, 1), geometry)
         return for_projected, None, None, None
 
 

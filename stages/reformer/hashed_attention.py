@@ -284,8 +284,8 @@ class HashedAttention(torch.autograd.Function):
         for_queries, for_values = sorted_gradient.split(geometry.size, dim=1)
         for_keys = torch.empty_like(for_queries)
         multiply_into(for_queries.view(queries.shape), scores, key_windows)
-        add_over_windows(for_keys, scores, queries, geometry)
-        add_over_windows(for_values, attended.kept, gradient, geometry)
+        add_over_windows(for_keys, scores, queries.flatten(0, 1), geometry)
+        add_over_windows(for_values, attended.kept, gradient.flatten(0, 1), geometry)
         lead = geometry.before * geometry.chunk
         add_key_gradients(for_queries, for_keys, keys[lead:], factor[lead:])
         for_projected = _unsort_gradient(sorted_gradient, ranks, geometry, ctx.wrap)
