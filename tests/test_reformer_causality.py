@@ -10,14 +10,17 @@ from stages.reformer.hashing import recommended_buckets
 from tests.reformer_example import padding_mask, random_ids, small_reformer
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("padding", ["none", "left", "right"])
 @pytest.mark.parametrize(
     ("kind", "rounds"),
     [("local", 1), *((kind, rounds) for kind in ("lsh", "mixed") for rounds in (1, 2, 3, 4))],
 )
-def test_the_future_changes_exactly_nothing(kind: str, rounds: int, padding: str) -> None:
+def test_the_future_changes_exactly_nothing(
+    kind: str, rounds: int, padding: str, dtype: torch.dtype
+) -> None:
     length = 192
-    model = small_reformer(kind, num_hashes=rounds, lsh_num_buckets=8)
+    model = small_reformer(kind, num_hashes=rounds, lsh_num_buckets=8).to(dtype)
     mask = padding_mask(padding, 3, length)
     ids = random_ids(3, length)
     with torch.no_grad():
@@ -114,7 +117,7 @@ def test_a_prefix_alone_gets_the_logits_that_it_has_in_a_longer_text(
             torch.testing.assert_close(prefix, whole[:, :length], atol=1e-5, rtol=1e-5)
 
 
-def test_padding_on_the_left_changes_nothing_but_positions() -> None:
+def test_what_padding_on_the_left_holds_changes_nothing() -> None:
     model = small_reformer()
     ids = random_ids(1, 60)
     padded = torch.cat([torch.zeros(1, 20, dtype=torch.long), ids], dim=1)

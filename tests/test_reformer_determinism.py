@@ -146,6 +146,24 @@ def test_evaluation_is_a_function_of_the_draw() -> None:
     assert not torch.equal(logits(3, 1), logits(4, 1))
 
 
+def test_no_two_places_share_a_mask(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[Any] = []
+
+    class Recorded(Dropout):
+        def bits(self, shape: torch.Size, device: torch.device) -> torch.Tensor:
+            seeds.append(self.seed)
+            return super().bits(shape, device)
+
+    monkeypatch.setattr("stages.reformer.layers.Dropout", Recorded)
+    layers = ["local", "lsh"] * 6
+    model = Reformer(small_config(attn_layers=layers, reversible="off", **DROPOUT)).train()
+    model.set_hash_draw(0)
+    model(random_ids(2, 64))
+    # words, positions, head; of a layer three, and probabilities: of each head, of all heads
+    assert len(seeds) == 3 + 12 * 3 + 6 * 2 + 6
+    assert len(set(seeds)) == len(seeds)
+
+
 @pytest.mark.parametrize("probability", [0.05, 0.2, 0.5])
 def test_dropout_drops_as_many_as_configured(probability: float) -> None:
     shape, device = torch.Size((1000,)), torch.device("cpu")
@@ -221,6 +239,21 @@ def test_bfloat16_trains_every_kind_of_layer(
         optimizer.zero_grad()
         losses.append(loss.item())
     assert losses[-1] < 0.9 * losses[0]
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "fast"),
+    [
+        ("vendor_id : GenuineIntel\nflags : avx512f avx512_bf16 amx_tile amx_bf16", True),
+        ("vendor_id : GenuineIntel\nflags : avx512f avx512_bf16", False),
+        ("vendor_id : AuthenticAMD\nflags : avx512f avx512_bf16", True),
+        ("vendor_id : AuthenticAMD\nflags : avx2 fma", False),
+        ("CPU implementer : 0x41\nFeatures : asimd sve i8mm bf16", True),
+        ("CPU implementer : 0x41\nFeatures : asimd asimdhp", False),
+    ],
+)
+def test_processors_with_fast_bfloat16_are_known(cpuinfo: str, fast: bool) -> None:
+    assert precision.multiplies_bfloat16_fast(cpuinfo) is fast
 
 
 def test_processors_without_fast_bfloat16_multiply_in_float32(

@@ -35,7 +35,7 @@ def test_cached_steps_equal_parallel_scoring(
         for position in range(begin, 100):
             output = model(ids[:, position : position + 1], past_buckets_states=cache)
             found, right = output.logits[:, 0], expected[:, position]
-            torch.testing.assert_close(found, right, atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(found, right, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("causality", ["strict", "published"])

@@ -45,7 +45,7 @@ class Attended(NamedTuple):
 
 
 def windows(rows: Tensor, geometry: Geometry) -> Tensor:
-    """Every chunk and those before it: (X, W, D), which overlap, of rows (before x C + X x C, D).
+    """Windows (X, W, D), which overlap, over rows (before x C + X x C, D).
 
     A window of a text's first chunk reaches into another text, and has to be masked there.
     """
@@ -53,9 +53,9 @@ def windows(rows: Tensor, geometry: Geometry) -> Tensor:
 
 
 def _for_products(view: Tensor) -> Tensor:
-    """A view, or its copy where products would copy it each time, and transposed ones slowly.
+    """The view, or a copy for oneDNN, which multiplies bfloat16 on the CPU.
 
-    That is what oneDNN does, which multiplies bfloat16 on the CPU.
+    At every product, it copies inputs that overlap or have gaps: slowly, if they are transposed.
     """
     copied = view.dtype == torch.bfloat16 and view.device.type == "cpu"
     return view.contiguous() if copied else view
@@ -82,10 +82,8 @@ def attend(
         sums = scores.masked_fill_(itself, ONLY_ITSELF).float().logsumexp(-1)
         probabilities = (scores - sums.unsqueeze(-1)).exp_().to(scores.dtype)
     else:
-        highest = scores.amax(-1).float() if rounds > 1 else scores.new_empty(0)
+        sums = scores.float().logsumexp(-1) if rounds > 1 else scores.new_empty(0)
         probabilities = torch.softmax(scores, dim=-1)
-        # the same as logsumexp, but it does not depend on where in the window the keys are
-        sums = highest - probabilities.amax(-1).float().log() if rounds > 1 else highest
     kept = probabilities
     if dropout.probability:
         kept = dropout.mask(probabilities).mul_(probabilities)
@@ -103,21 +101,25 @@ def multiply_into(output: Tensor, left: Tensor, right: Tensor) -> None:
 
 
 def score_gradients(
-    attended: Attended, values: Tensor, output_gradient: Tensor, inner: Tensor
+    probabilities: Tensor, kept: Tensor, values: Tensor, output_gradient: Tensor, inner: Tensor
 ) -> Tensor:
-    """Gradients (X, C, W) of scores; inner (X, C, 1) is each output times its gradient."""
+    """Gradients (X, C, W) of scores; inner (X, C, 1) is each output times its gradient.
+
+    The probabilities and what dropout kept of them are as in `Attended`.
+    """
     gradient = torch.bmm(output_gradient, values.transpose(1, 2))
-    if attended.kept is attended.probabilities:
-        return gradient.sub_(inner).mul_(attended.probabilities)
-    return gradient.mul_(attended.kept).addcmul_(attended.probabilities, inner, value=-1)
+    if kept is probabilities:
+        return gradient.sub_(inner).mul_(probabilities)
+    return gradient.mul_(kept).addcmul_(probabilities, inner, value=-1)
 
 
 def add_over_windows(rows: Tensor, weights: Tensor, vectors: Tensor, geometry: Geometry) -> None:
     """Fill rows (X*C, D) with the sum, over the windows that hold a row, of weights^T x vectors.
 
-    A chunk of keys is in the windows of its own chunk of queries and of those after it. The weights
-    are copied such that what all of these give it is one matrix, although each holds it in other
-    columns: in memory, a chunk begins a row's length and `chunk` numbers after the last.
+    A chunk of keys is in the windows of its own chunk of queries and of the next ones, each time C
+    columns further to the left. C unused numbers after the weights of every chunk make up for that:
+    then one stride of W leads from query to query, from one chunk to the next, too, and all weights
+    of a chunk of keys are one view.
 
     Args:
         rows: the gradient of what `windows` had as its rows, less those before the first chunk.
@@ -127,12 +129,13 @@ def add_over_windows(rows: Tensor, weights: Tensor, vectors: Tensor, geometry: G
     """
     chunk, before, window = geometry.chunk, geometry.before, geometry.window
     chunks, step = len(weights), chunk * (window + 1)
-    memory = weights.new_empty(chunks * step)
-    memory.as_strided(weights.shape, (step, window, 1)).copy_(weights)
-    whole = max(0, chunks - before)  # chunks of keys that as many windows hold as can be
+    skewed = weights.new_empty(chunks * step)
+    skewed.as_strided(weights.shape, (step, window, 1)).copy_(weights)
+    # the last chunks are in fewer windows, so each is a product of its own
+    whole = max(0, chunks - before)
     for first, count in [(0, whole), *((last, 1) for last in range(whole, chunks))]:
         queries = min(window, (chunks - first) * chunk)
-        by_key = memory.as_strided(
+        by_key = skewed.as_strided(
             (count, queries, chunk), (step, window, 1), first * step + before * chunk
         )
         begin, end = first * chunk, (first + count) * chunk
@@ -182,19 +185,19 @@ class LocalAttention(torch.autograd.Function):
         projected, output, *saved = ctx.saved_tensors
         inner = (gradient * output).view(-1, geometry.chunk, geometry.heads, geometry.size).sum(-1)
         for_projected = torch.empty_like(projected)
+        lead = geometry.before * geometry.chunk
+        for_projected[:lead] = 0
+        own = for_projected[lead:]
         for head in range(geometry.heads):
             probabilities, kept = saved[2 * head : 2 * head + 2]
-            attended = Attended(probabilities, kept, output)
             queries, keys, values = _local_views(projected, head, geometry)
             head_gradient = _head_chunks(gradient, head, geometry)
-            scores = score_gradients(
-                attended, values, head_gradient, inner[:, :, head].unsqueeze(-1)
-            )
-            own = for_projected[geometry.before * geometry.chunk :]
+            head_inner = inner[:, :, head].unsqueeze(-1)
+            scores = score_gradients(probabilities, kept, values, head_gradient, head_inner)
             for_queries, for_keys, for_values = _head_columns(own, head, geometry)
             multiply_into(for_queries.unflatten(0, (-1, geometry.chunk)), scores, keys)
             add_over_windows(for_keys, scores, queries.flatten(0, 1), geometry)
-            add_over_windows(for_values, attended.kept, head_gradient.flatten(0, 1), geometry)
+            add_over_windows(for_values, kept, head_gradient.flatten(0, 1), geometry)
         return for_projected, None, None, None
 
 

@@ -3,7 +3,8 @@
 Read `hash_order` and its two rules first, then `HashedAttention`.
 
 Shapes: B batch, H heads, L length, N = B x L tokens, D head size, R hash rounds, C chunk length,
-W window = C x (1 + chunks before), X all chunks of a batch, one after the other.
+W window = C x (1 + chunks before), K sorted rows of a head, X all chunks of a batch, one after the
+other.
 """
 
 from math import prod
@@ -16,7 +17,6 @@ from torch.nn import functional as F
 from stages.reformer.chunked_attention import (
     MASKED,
     ONLY_ITSELF,
-    Attended,
     Geometry,
     add_over_windows,
     attend,
@@ -33,7 +33,7 @@ Causality = Literal["strict", "published"]
 class HashRule(NamedTuple):
     """How an lsh layer hashes and who sees whom."""
 
-    rotations: Tensor  # H D R S
+    rotations: Tensor  # (H, D, R, sum of the factors' halves)
     factors: tuple[int, ...]  # of the number of buckets
     causality: Causality
     real: Tensor | None  # (B, L), False where a token is padding
@@ -59,9 +59,12 @@ def hash_order(
 
 
 def strict_geometry(geometry: Geometry, rule: HashRule) -> Geometry:
-    """Shorter chunks of queries that look back as far: `strict_order` fills up every bucket's last.
+    """Shorter chunks of queries that look back as far.
 
-    They are as long as they can be for that to add at most half of the rows.
+    `strict_order` fills up the last chunk of every bucket. Chunks are as long as they can be for
+    that to add at most half of the rows: then windows, which are shorter, make up for it. Where
+    buckets are as many as tokens, that leaves one query to a chunk, and a training pass takes 2
+    (float32) to 8 times (bfloat16) as long in these layers.
     """
     lead = geometry.before * geometry.chunk
     chunk = max(
@@ -84,17 +87,20 @@ def strict_order(
     """The strict rule: a query sees the last `before` x C items before it in its own bucket.
 
     Which earlier items share a bucket depends on nothing later, and within a bucket the order is
-    by position. Every bucket begins with a chunk, and rows that stand for nothing fill up its last.
-    So neither what a query sees nor where in its window that is depends on the future: sums are
-    the same to the last digit, in whatever order a processor adds.
+    by position. Every bucket starts at a chunk's first row, and fillers follow its last item up to
+    the chunk's end. So neither what a query sees nor where in its window that is depends on the
+    future: sums are the same to the last digit, in whatever order a processor adds.
+
+    Fillers are copies of a text's first token. Each sees itself alone and is seen by no other; no
+    rank points at one, and its gradient is 0.
     """
     rounds = buckets.shape[2]
     sorted_buckets, order = torch.sort(buckets, dim=-1, stable=True)
     places, begins = chunk_aligned(sorted_buckets, geometry.chunk)
-    filled = geometry.length + _most_buckets(geometry, rule) * (geometry.chunk - 1)
-    span = filled // geometry.chunk * geometry.chunk
-    first = torch.arange(span, device=buckets.device).expand(*order.shape[:3], span)
-    bucket_start = first.scatter(-1, places, begins)  # B H R S
+    most = geometry.length + _most_buckets(geometry, rule) * (geometry.chunk - 1)
+    span = most // geometry.chunk * geometry.chunk  # K / R: the same whatever the buckets
+    itself = torch.arange(span, device=buckets.device).expand(*order.shape[:3], span)
+    bucket_start = itself.scatter(-1, places, begins)  # B H R K/R
     positions = torch.zeros_like(bucket_start).scatter_(-1, places, order)
     places = places + torch.arange(rounds, device=buckets.device).unsqueeze(-1) * span
     return HashOrder(
@@ -120,15 +126,16 @@ def chunk_aligned(sorted_buckets: Tensor, chunk: int) -> tuple[Tensor, Tensor]:
         Places and beginnings (..., L).
     """
     rank = torch.arange(sorted_buckets.shape[-1], device=sorted_buckets.device)
-    first = F.pad(sorted_buckets.diff(dim=-1) != 0, (1, 0))
-    begin = torch.cummax(rank * first, dim=-1).values
-    filled = first * ((F.pad(begin[..., :-1], (1, 0)) - rank) % chunk)  # after the bucket before
-    shift = filled.cumsum(-1)
+    starts = F.pad(sorted_buckets.diff(dim=-1) != 0, (1, 0))
+    begin = torch.cummax(rank * starts, dim=-1).values
+    # where a bucket starts, as many rows as fill up the one before it
+    fillers = starts * ((F.pad(begin[..., :-1], (1, 0)) - rank) % chunk)
+    shift = fillers.cumsum(-1)
     return rank + shift, begin + shift
 
 
 def strict_scores(bucket_start: Tensor, geometry: Geometry, dtype: torch.dtype) -> Tensor:
-    """What to add to the scores (X, C, W), of rows whose buckets start at bucket_start (..., S)."""
+    """What to add to scores (X, C, W), by where the bucket of a row starts (B, H, R, K/R)."""
     chunk, device = geometry.chunk, bucket_start.device
     lead = geometry.before * chunk
     row = torch.arange(bucket_start.shape[-1], device=device)
@@ -183,8 +190,8 @@ def _ranks(order: Tensor, places: Tensor, span: int) -> Tensor:
         span: rows of a head.
     """
     batch, heads, rounds, length = order.shape
-    first = torch.arange(batch * heads, device=order.device).view(batch, heads, 1, 1) * span
-    ranks = torch.empty_like(order).scatter_(-1, order, places + first)
+    begin = torch.arange(batch * heads, device=order.device).view(batch, heads, 1, 1) * span
+    ranks = torch.empty_like(order).scatter_(-1, order, places + begin)
     return ranks.permute(0, 3, 1, 2).reshape(batch * length, heads, rounds)
 
 
@@ -271,13 +278,12 @@ class HashedAttention(torch.autograd.Function):
         geometry: Geometry = ctx.geometry
         gathered, keys, factor, output, weights, chosen, ranks, *found = ctx.saved_tensors
         probabilities, kept = found
-        attended = Attended(probabilities, kept, weights)
         queries, key_windows, value_windows = _sorted_views(gathered, keys, geometry)
         inner = (gradient * output).view(-1, geometry.size).sum(-1, keepdim=True)
         inner = _sort_gradient(inner, chosen, ranks, weights).view(*queries.shape[:2], 1)
         gradient = _sort_gradient(gradient.view(-1, geometry.size), chosen, ranks, weights)
         gradient = gradient.view(queries.shape)
-        scores = score_gradients(attended, value_windows, gradient, inner)
+        scores = score_gradients(probabilities, kept, value_windows, gradient, inner)
         if ctx.itself is not None:
             scores.masked_fill_(ctx.itself, 0)
         sorted_gradient = torch.empty_like(gathered[gathered.shape[0] - len(chosen) :])
@@ -285,7 +291,7 @@ class HashedAttention(torch.autograd.Function):
         for_keys = torch.empty_like(for_queries)
         multiply_into(for_queries.view(queries.shape), scores, key_windows)
         add_over_windows(for_keys, scores, queries.flatten(0, 1), geometry)
-        add_over_windows(for_values, attended.kept, gradient.flatten(0, 1), geometry)
+        add_over_windows(for_values, kept, gradient.flatten(0, 1), geometry)
         lead = geometry.before * geometry.chunk
         add_key_gradients(for_queries, for_keys, keys[lead:], factor[lead:])
         for_projected = _unsort_gradient(sorted_gradient, ranks, geometry, ctx.wrap)
@@ -335,7 +341,7 @@ def round_weights(sums: Tensor) -> Tensor:
 
 
 def _sort_gradient(rows: Tensor, chosen: Tensor, ranks: Tensor, weights: Tensor) -> Tensor:
-    """Rows (N*H, D) in sorted order (X*C, D), weighed by round, zero for chunks to wrap around."""
+    """Rows (N*H, D) in sorted order (X*C, D), weighed by round; 0 for fillers and copies."""
     found = rows.index_select(0, chosen)
     if len(chosen) == ranks.numel() and ranks.shape[-1] == 1:
         return found

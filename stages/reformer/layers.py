@@ -28,7 +28,7 @@ TOKENS_AT_A_TIME = 8192
 asks the system for memory each time, and fetching it costs more than the arithmetic."""
 
 PROBABILITIES, ATTENTION, HIDDEN, FEED_FORWARD, WORDS, POSITIONS, HEAD = range(7)
-"""Where dropout happens."""
+"""Where dropout happens: the first number of a site. The layer and what is within it follow."""
 
 
 class Pass(NamedTuple):
@@ -96,7 +96,7 @@ def add_local_attention(
     weight = local_weight(attention).to(run.dtype)
     projected = _normed_dense(module.layer_norm, weight, inputs.flatten(0, 1), lead=lead)
     dropouts = [
-        run.dropout(attention.dropout, index, PROBABILITIES, head) for head in range(geometry.heads)
+        run.dropout(attention.dropout, PROBABILITIES, index, head) for head in range(geometry.heads)
     ]
     if run.cache is not None:
         run.cache.fill_local(projected[lead:], geometry)
@@ -123,7 +123,7 @@ def add_lsh_attention(
         geometry = geometry._replace(chunk=geometry.length, before=0)
     if not kept:
         kept.append(find_buckets(projected.detach(), rule, geometry))
-    dropout = run.dropout(attention.dropout, index, PROBABILITIES)
+    dropout = run.dropout(attention.dropout, PROBABILITIES, index)
     if run.causality == "strict":
         geometry = strict_geometry(geometry, rule)
     outputs = HashedAttention.apply(projected, kept[0], rule, geometry, dropout)
@@ -141,10 +141,10 @@ def add_feed_forward(module: Any, index: int, run: Pass, stream: Tensor, inputs:
         outer_weight, outer_bias = outer.dense.weight.to(run.dtype), outer.dense.bias.to(run.dtype)
         results = []
         for block, (stream_part, part) in enumerate(token_parts(stream, inputs)):
-            dropout = run.dropout(inner.dropout, index, HIDDEN, number, block)
+            dropout = run.dropout(inner.dropout, HIDDEN, index, number, block)
             hidden = _normed_dense(module.layer_norm, weight, part, bias)
             hidden = relu_dropped_(hidden, dropout)
-            outer_dropout = run.dropout(outer.dropout, index, FEED_FORWARD, number, block)
+            outer_dropout = run.dropout(outer.dropout, FEED_FORWARD, index, number, block)
             results.append(
                 DenseAdd.apply(
                     stream_part, hidden, outer_weight, outer_bias, outer_dropout, dropout.scale
@@ -174,6 +174,6 @@ def _normed_dense(
 def _add_attention(module: Any, index: int, run: Pass, stream: Tensor, outputs: Tensor) -> Tensor:
     """The stream plus the projected outputs (N, H*D) of attention."""
     weight = module.output.dense.weight.to(run.dtype)
-    dropout = run.dropout(module.output.dropout, index, ATTENTION)
+    dropout = run.dropout(module.output.dropout, ATTENTION, index)
     result: Tensor = DenseAdd.apply(stream.flatten(0, 1), outputs, weight, None, dropout, 1.0)
     return result.view(stream.shape)

@@ -170,7 +170,9 @@ def _choose_buckets(
     recommended = list(recommended_buckets(sequence_length, config.lsh_attn_chunk_length))
     config.lsh_num_buckets = None
     if num_buckets is not None:
-        config.num_buckets = config.lsh_num_buckets = list(bucket_factors(num_buckets))
+        config.lsh_num_buckets = list(bucket_factors(num_buckets))
+        if config.lsh_causality == "published":
+            config.num_buckets = config.lsh_num_buckets  # what stock reads
     elif config.lsh_causality == "strict":
         config.lsh_num_buckets = recommended
     elif config.num_buckets is None:
