@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import ReformerConfig
 
 from stages.memory.models import configuration
 from stages.memory.prediction import make_optimizer, trace_training
 from stages.memory.trace import Trace
+from stages.reformer.activations import activation_bytes
 from stages.reformer.language_model import Reformer
+from stages.reformer.published import PUBLISHED_ARCHITECTURE
 from tests.memory_example import NO_DROPOUT, TINY_REFORMER
 from tests.test_memory_prediction import SCALARS, bytes_counted_by_torch, bytes_in_use, placed
 
@@ -46,6 +49,29 @@ def test_training_is_what_torch_counts(reversible: str, causality: str) -> None:
         torch.set_num_threads(threads)
     trace = trace_training(builder, 3, 256, "adafactor")
     assert bytes_in_use(trace) == pytest.approx(counted, abs=SCALARS)
+
+
+@pytest.mark.parametrize(
+    ("causality", "changes"),
+    [
+        ("strict", {}),
+        ("strict", {"num_hashes": 4}),
+        ("published", {}),
+        ("published", {"num_hashes": 4}),
+        ("published", {"attn_layers": ["local"] * 3}),
+    ],
+)
+def test_what_decides_about_recomputing_is_what_a_pass_keeps(
+    causality: str, changes: dict[str, Any]
+) -> None:
+    values = {"vocab_size": 320, "axial_pos_embds": False, "max_position_embeddings": 512}
+    config = ReformerConfig(**{**PUBLISHED_ARCHITECTURE, **values, **changes})
+    config.reversible, config.lsh_causality = "off", causality
+    small, large = (
+        bytes_in_use(trace_training(partial(Reformer, config), batch, 512)) for batch in (1, 3)
+    )
+    of_a_token = (large - small) / (2 * 512)
+    assert of_a_token <= activation_bytes(config) <= 1.2 * of_a_token
 
 
 def test_dropout_keeps_a_mask_of_bytes() -> None:
