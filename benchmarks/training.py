@@ -15,8 +15,8 @@ What to know when reading the figures:
 
 - Positions are a table of the text's length, since stock can't train axial ones at any length.
 - Ours attends strictly causally (`--lsh-causality published` for stock's rule).
-- Large batches go through ours in parts whose gradients add up (`rows_at_a_time`), through stock
-  whole, as its users run it.
+- Under strict, ours hashes into 2 x length / chunk buckets, stock into the published 8,192.
+- Batches are passed whole, as the training stage does.
 - With bfloat16, processors that multiply it slower than float32 compute our products in float32
   (`stages.reformer.precision`); stock always does what autocast says.
 - bfloat16 products cost no quality that can be told from chance. Forced on the quick study's nine
@@ -104,7 +104,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import ReformerConfig, logging
 
-from stages.reformer.model import Reformer, StockReformer, rows_at_a_time
+from stages.reformer.model import Reformer, StockReformer
 from stages.reformer.published import PUBLISHED_ARCHITECTURE
 from stages.study import console
 
@@ -127,14 +127,18 @@ class Case:
         """Of a batch."""
         return self.batch_size * self.sequence_length
 
+    @property
+    def shape(self) -> str:
+        """Of a batch, for people."""
+        return f"{self.batch_size} x {self.sequence_length}"
+
 
 @dataclass(frozen=True)
 class Contestant:
-    """A model with its optimizer, and how many texts pass it at once."""
+    """A model with its optimizer."""
 
     model: Reformer | StockReformer
     optimizer: torch.optim.Optimizer
-    rows: int
 
 
 def published_config(length: int, lsh_causality: str) -> ReformerConfig:
@@ -154,33 +158,28 @@ def contestants(case: Case) -> tuple[Contestant, Contestant]:
     config = published_config(case.sequence_length, case.lsh_causality)
     stock, ours = StockReformer(config), Reformer(config)
     ours.load_state_dict(stock.state_dict())
-    rows = rows_at_a_time(case.batch_size, case.sequence_length)
 
-    def with_optimizer(model: Any, rows: int) -> Contestant:
-        return Contestant(model, torch.optim.AdamW(model.parameters(), 1e-3, fused=True), rows)
+    def with_optimizer(model: Any) -> Contestant:
+        return Contestant(model, torch.optim.AdamW(model.parameters(), 1e-3, fused=True))
 
-    return with_optimizer(stock, case.batch_size), with_optimizer(ours, rows)
+    return with_optimizer(stock), with_optimizer(ours)
 
 
 def training_step(contestant: Contestant, ids: Tensor, dtype: str) -> float:
     """The loss of one update on ids (batch, length)."""
-    total = 0.0
     contestant.model.train()
-    for part in ids.split(contestant.rows):
-        loss = mean_nats(contestant.model, part, dtype) * len(part) / len(ids)
-        loss.backward()
-        total += loss.item()
+    loss = mean_nats(contestant.model, ids, dtype)
+    loss.backward()
     contestant.optimizer.step()
     contestant.optimizer.zero_grad()
-    return total
+    return loss.item()
 
 
 @torch.no_grad()
 def evaluation(contestant: Contestant, ids: Tensor, dtype: str) -> float:
     """The loss on ids (batch, length)."""
     contestant.model.eval()
-    parts = ids.split(contestant.rows)
-    return sum(mean_nats(contestant.model, part, dtype).item() for part in parts) / len(parts)
+    return mean_nats(contestant.model, ids, dtype).item()
 
 
 def mean_nats(model: Any, ids: Tensor, dtype: str) -> Tensor:
@@ -241,6 +240,7 @@ def measure(case: Case, repeats: int) -> dict[str, Any]:
         "batch_size": case.batch_size,
         "sequence_length": case.sequence_length,
         "dtype": case.dtype,
+        "lsh_causality": case.lsh_causality,
         **_compared(case, seconds, "training", ""),
         **_compared(case, seconds, "evaluation", "evaluation_"),
     }
@@ -292,36 +292,58 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for dtype in options.dtypes:
                 case = Case(batch_size, length, dtype, options.lsh_causality)
                 results.append(measure(case, options.repeats))
-                print(f"measured {batch_size} x {length} {dtype}", flush=True)
+                print(f"measured {case.shape} {dtype}", flush=True)
     print(tabulate(results, headers="keys"))
-    shortest, longest = min(options.lengths), max(options.lengths)
-    if shortest < longest:
-        grown = growth(options.lengths, options.dtypes[0], options.lsh_causality, options.repeats)
-        print(f"a token takes {grown:+.0%} of training time at {longest} against {shortest}")
+    for dtype in options.dtypes:
+        print_growth(options, dtype)
+        print_cost_of_strict(options, dtype)
     if options.generate:
         stock, ours = generation_rates(120, options.generate, options.lsh_causality)
         print(f"generation: {stock:.0f} tokens/s with stock, {ours:.0f} with ours")
     print(json.dumps(results))
 
 
-def growth(lengths: Sequence[int], dtype: str, lsh_causality: str, repeats: int) -> float:
-    """How much longer ours takes for a token at the longest length than at the shortest.
+def print_growth(options: argparse.Namespace, dtype: str) -> None:
+    """How much longer ours takes for a token of the longest text than of the shortest ones.
 
-    Both train on as many tokens, in turn.
+    Both train on as many tokens.
     """
-    shortest, longest = min(lengths), max(lengths)
-    seconds: dict[int, list[float]] = {shortest: [], longest: []}
-    cases = [Case(longest // length, length, dtype, lsh_causality) for length in seconds]
-    ours = [contestants(case)[1] for case in cases]
+    shortest, longest = min(options.lengths), max(options.lengths)
+    if shortest < longest:
+        long, short = (
+            Case(longest // length, length, dtype, options.lsh_causality)
+            for length in (longest, shortest)
+        )
+        more = extra_time(long, short, options.repeats)
+        print(
+            f"{dtype}: a token takes {more:+.0%} of training time at {longest} against {shortest}"
+        )
+
+
+def print_cost_of_strict(options: argparse.Namespace, dtype: str) -> None:
+    """How much longer ours takes for a token under strict than under published, at each length."""
+    for length in options.lengths:
+        fitting = [size for size in options.batch_sizes if size * length <= options.most_tokens]
+        if fitting:
+            strict, published = (
+                Case(max(fitting), length, dtype, rule) for rule in ("strict", "published")
+            )
+            more = extra_time(strict, published, options.repeats)
+            print(f"{dtype}: strict takes {more:+.0%} of training time at {strict.shape}")
+
+
+def extra_time(one: Case, other: Case, repeats: int) -> float:
+    """How much longer ours takes for a token of one case than of the other, in turn."""
+    ours = [(case, contestants(case)[1]) for case in (one, other)]
+    ratios = []
     for repeat in range(repeats + 1):
-        for case, contestant in zip(cases, ours, strict=True):
+        spent = []
+        for case, contestant in ours:
             ids = torch.randint(VOCABULARY, (case.batch_size, case.sequence_length))
             contestant.model.set_hash_draw(0, repeat)
-            spent = timed(training_step, contestant, ids, dtype)
-            if repeat:
-                seconds[case.sequence_length].append(spent / case.tokens)
-    pairs = zip(seconds[longest], seconds[shortest], strict=True)
-    return median(long / short for long, short in pairs) - 1
+            spent.append(timed(training_step, contestant, ids, case.dtype) / case.tokens)
+        ratios.append(spent[0] / spent[1])
+    return median(ratios[1:]) - 1  # the first pair warms up
 
 
 def _parser() -> argparse.ArgumentParser:

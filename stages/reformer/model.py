@@ -14,7 +14,6 @@ from stages.reformer.activations import Reversible
 from stages.reformer.hashed_attention import Causality
 from stages.reformer.hashing import bucket_factors, recommended_buckets
 from stages.reformer.language_model import Reformer
-from stages.reformer.layers import TOKENS_AT_A_TIME
 from stages.reformer.stock import StockReformer
 from stages.study.errors import StudyError
 
@@ -26,7 +25,6 @@ __all__ = [
     "hash_buckets",
     "load_reformer",
     "parameter_counts",
-    "rows_at_a_time",
 ]
 
 PositionKind = Literal["axial", "learned", "published"]
@@ -41,16 +39,6 @@ def create_reformer(
 ) -> Reformer | StockReformer:
     """A model with fresh weights, drawn from torch's global generator."""
     return StockReformer(config) if implementation == "transformers" else Reformer(config)
-
-
-def rows_at_a_time(batch_size: int, sequence_length: int) -> int:
-    """How many texts of a batch to pass at once: a divisor of it, so that all parts are alike.
-
-    A larger batch is faster in parts, whose gradients add up: what a part keeps then stays in
-    memory that the process already has, instead of being asked from the system again and again.
-    """
-    fitting = max(1, TOKENS_AT_A_TIME // sequence_length)
-    return max(rows for rows in range(1, min(fitting, batch_size) + 1) if batch_size % rows == 0)
 
 
 def load_reformer(
