@@ -2,18 +2,21 @@
 
 Metrics and the numbers of every figure are compared with git's HEAD. They must be the same bytes if
 both were computed on the same processor, with the same threads and torch. Else they must be within
-TOLERANCE. Predicted memory must be the same everywhere. Timings and measured memory are not
-compared. The README's tables must be what the metrics give, params.yaml what its profile gives.
+TOLERANCE, losses of updates in the mean over an epoch. Predicted memory must be the same
+everywhere. Timings and measured memory are not compared. The README's tables must be what the
+metrics give, params.yaml what its profile gives.
 """
 
 import csv
 import io
 import json
+import math
 import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -184,7 +187,10 @@ def _curves_of(text: str) -> dict[str, dict[str, Any]]:
 def _curve_differences(
     path: Path, committed: str, computed: str, tolerance: float
 ) -> Iterator[Difference]:
-    """Rows that are new or missing are counted, the others are compared."""
+    """Rows that are new or missing are counted, the others are compared.
+
+    With a tolerance those of an epoch are compared together.
+    """
     old, new = _curves_of(committed), _curves_of(computed)
     for name in dict.fromkeys([*old, *new]):
         before, after = old.get(name, {}), new.get(name, {})
@@ -195,12 +201,36 @@ def _curve_differences(
             if count:
                 rows = "1 row is" if count == 1 else f"{count} rows are"
                 yield Difference(str(path), name, f"{rows} {what}")
-        for place in before:
-            if place in after:
-                committed_row, computed_row = (
-                    {f"{name}, {place}": rows[place]} for rows in (before, after)
-                )
-                yield from differences(str(path), committed_row, computed_row, tolerance)
+        old_rows, new_rows = (
+            {f"{name}, {place}": rows[place] for place in before if place in after}
+            for rows in (before, after)
+        )
+        if tolerance:
+            old_rows, new_rows = _epoch_means(name, old_rows), _epoch_means(name, new_rows)
+        yield from differences(str(path), old_rows, new_rows, tolerance)
+
+
+def _epoch_means(name: str, rows: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The mean losses of a curve's epochs; rows without an epoch as they are.
+
+    What one update loses depends much more on how a processor rounds than the mean does.
+    """
+    epochs: dict[int, list[dict[str, Any]]] = {}
+    for row in rows.values():
+        if "epoch" not in row:
+            return dict(rows)
+        epochs.setdefault(math.ceil(row["epoch"]), []).append(row)
+    return {
+        f"{name}, epoch {epoch}": {
+            key: _mean([row[key] for row in part]) for key in part[0] if key.endswith("_loss")
+        }
+        for epoch, part in epochs.items()
+    }
+
+
+def _mean(values: list[Any]) -> Any:
+    """The mean of numbers; of others, as where a run diverged, the values as they are."""
+    return fmean(values) if all(map(_is_number, values)) else values
 
 
 def _compare_file(

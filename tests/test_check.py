@@ -170,6 +170,25 @@ def test_a_changed_point_of_a_curve_is_found(committed: Path) -> None:
     assert _found(TOLERANCE) == []
 
 
+def test_on_another_processor_an_epochs_updates_are_compared_together(committed: Path) -> None:
+    path = Path("plots/training_loss/news.csv")
+    header, *rows = path.read_text().splitlines()
+    *cells, loss = rows[0].split(",")
+
+    def write(first: float, others: float) -> None:
+        lines = [",".join([*cells, str(float(loss) * first)])]
+        for row in rows[1:]:
+            *begin, last = row.split(",")
+            lines.append(",".join([*begin, str(float(last) * others)]))
+        path.write_text("\n".join([header, *lines]) + "\n")
+
+    write(1.07, 1.0)
+    assert len(_found()) == 1
+    assert _found(TOLERANCE) == []
+    write(1.07, 1.07)
+    assert _found(TOLERANCE)[0].startswith(f"{path}: news-256, epoch 1.training_loss: committed ")
+
+
 def test_a_curve_that_is_gone_and_one_that_is_new_are_found(committed: Path) -> None:
     Path("plots/training_loss/news.csv").rename("plots/training_loss/poems.csv")
     assert _found() == [
