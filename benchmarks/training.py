@@ -3,13 +3,18 @@
 Both are timed in one process, in turn, with the published architecture, the same weights, batches,
 loss and optimizer, and dropout on. A training step is forward, backward and AdamW; an evaluation
 is a forward pass without gradients. The last line is JSON: one object for every case. All of it
-takes 5.6 minutes on two idle cores; 19 were seen on cores shared with three other jobs.
+takes 6.2 minutes on two idle cores; 19 were seen on cores shared with three other jobs.
 
-Ratios on those two idle cores (Intel Emerald Rapids without AMX, float32 / bfloat16): 16 x 256
-2.98 / 3.08, 16 x 2,048 3.86 / 3.85, 1 x 16,384 2.73 / 2.81, 1 x 2,048 2.55 / 2.56, 1 x 256 2.21
-in both; evaluation 1.4 to 2.0; generation 93 and 216 tokens/s. A token took 8 % more time at
-16,384 than at 256. Parts of 2, 4, 8 or all texts of 16 x 256 at once: 6,800, 8,400, 10,400 and
-11,300 tokens/s.
+Ratios on two cores, float32 / bfloat16:
+
+- AMD Zen 5, whose products reach 209 / 990 GFLOP/s: 16 x 256 2.25 / 4.64, 16 x 2,048 2.51 / 5.81,
+  1 x 16,384 2.04 / 4.22, 1 x 2,048 1.97 / 3.66, 1 x 256 2.01 / 2.77; evaluation 1.2 to 1.4;
+  generation 139 and 410 tokens/s. A token took 12 / 17 % more time at 16,384 than at 256, and -1 to
+  +4 / -1 to +6 % more under strict than under published.
+- Intel Emerald Rapids without AMX, 310 / 165 GFLOP/s, before buckets started at chunks: 16 x 256
+  2.98 / 3.08, 16 x 2,048 3.86 / 3.85 (in parts of 4 texts), 1 x 16,384 2.73 / 2.81; evaluation 1.4
+  to 2.0; generation 93 and 216 tokens/s. 3.5 is out of reach for bfloat16 at 16 x 256 there: its
+  products are slower than float32's, so ours computes in float32.
 
 What to know when reading the figures:
 
@@ -19,26 +24,37 @@ What to know when reading the figures:
 - Batches are passed whole, as the training stage does.
 - With bfloat16, processors that multiply it slower than float32 compute our products in float32
   (`stages.reformer.precision`); stock always does what autocast says.
-- bfloat16 products cost no quality that can be told from chance. Forced on the quick study's nine
-  runs, they changed perplexity by -0.57 to +0.38 % on validation (-0.05 % in the mean) and by
-  -0.04 to +1.24 % on test. In float32, weights nudged by one millionth changed six of those runs
-  by -0.95 to +0.18 % and -0.61 to +0.33 %: the last digit decides who shares a bucket, and after
-  that two trainings differ.
+BF16NOTE
 - `share_of_limit` compares ours with a machine that did nothing but the products of a training
   step, at the best rate that this one reaches here in a type that the case allows.
 
 What made the difference, on two cores of an Intel Emerald Rapids without AMX, where products in
 float32 reach 310 GFLOP/s: no second forward pass, masks of random bytes instead of Bernoulli
-draws, windows that are views of one buffer, rows gathered by index_select, and gradients by hand,
-which need half of the passes over memory. A thread for each part of the batch, instead of all
-threads for each operation: 1.3 to 1.4 times as many tokens/s on a busy machine, where threads wait
-for each other most, and 1.07 to 1.13 times at its quietest. Freed memory that stays with the
-process (`stages.study.heap`) and factors inside products: 1.02 times at 16 x 256 and 16 x 2,048,
-1.03 to 1.13 times at 1 x 16,384. Stock gains from that memory, too: up to 1.02 times in float32,
-1.04 in bfloat16. Of what is left on one core, the products' kernels are 56 % (at 174 GFLOP/s),
-packing for them 7 %, passes over memory about 25 %, and Python and torch's dispatch the rest.
+draws, windows that are views of one buffer (in float32), rows gathered by index_select, and
+gradients by hand, which need half of the passes over memory. A thread for each part of the batch,
+instead of all threads for each operation: 1.3 to 1.4 times as many tokens/s on a busy machine,
+where threads wait for each other most, and 1.07 to 1.13 times at its quietest. Freed memory that
+stays with the process (`stages.study.heap`) and factors inside products: 1.02 times at 16 x 256 and
+16 x 2,048, 1.03 to 1.13 times at 1 x 16,384. Stock gains from that memory, too: up to 1.02 times in
+float32, 1.04 in bfloat16. Of what is left on one core, the products' kernels are 56 % (at 174
+GFLOP/s), packing for them 7 %, passes over memory about 25 %, and Python and torch's dispatch the
+rest.
 
-What was tried and did not pay, in the same place:
+On one core of an AMD Zen 5, for 752 chunks of 16 queries and windows of 80 keys: gradients added
+over windows as one product of skewed weights, not window by window, take 1.7 ms instead of 3.9 in
+float32, 1.0 instead of 1.5 in bfloat16. Windows copied once for bfloat16 products, instead of by
+every product: 0.7 ms instead of 1.8 for scores.
+
+What did not pay there:
+
+- Strict chunks of 8 or 32 queries instead of 16, which fill up buckets with fewer or more rows: a
+  forward pass of 2 x 2,048 tokens takes 5.3 or 8.9 ms instead of 7.0 in float32, 6.6 or 6.8 instead
+  of 6.7 in bfloat16; of 1 x 16,384 in bfloat16 67 or 33 ms instead of 29.
+- Large batches in parts of 8,192 tokens, whose gradients add up: 1.10 times as fast at 16 x 2,048
+  in float32, 1.05 times in bfloat16. Training would have to weigh the parts of an epoch's last
+  batch.
+
+What was tried on the Intel and did not pay:
 
 - torch.compile of the whole model, which is one graph for all draws: 44 s until the first training
   step, then 455 ms for 8 x 256 on one thread against 380 ms; 475 ms for 16 x 256 on two against
@@ -69,12 +85,10 @@ What was tried and did not pay, in the same place:
 - float16 products: float32's rate (190 GFLOP/s on a core that reaches 180), so nothing to gain.
 - Masks drawn by torch's generator, which runs beside other threads: three times as slow alone
   (151 ms against 52 ms for 20 x 8 MiB), and still slower beside each other (233 against 133 ms).
-- Chunks of 32 or 16 queries under the strict rule, which see the same keys in shorter windows:
-  1.00 to 1.015 times as fast on one core.
 - Words and positions embedded by the threads of the parts: 1.005 times as fast.
 - Dropped places drawn as gaps instead of masks: 0.48 ms against 0.77 ms for 2,048 x 512 numbers,
   no difference for fewer; together 1 % of a step.
-- These shorter windows and relu with dropout on 256 tokens at a time: 1.01 times together.
+- Relu with dropout on 256 tokens at a time: less than 1.01 times as fast.
 - oneDNN with weights packed beforehand: 153 to 166 GFLOP/s on one core, against 155 to 166.
 - Normalising again in the backward pass instead of keeping the result: 350 against 335 ms.
 - Masks of 16 random bits an element instead of 8: 5 % of the step, with no better probability,

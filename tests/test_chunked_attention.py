@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from stages.reformer.chunked_attention import Geometry, add_over_windows, windows
-from stages.reformer.hashed_attention import HashRule, chunk_aligned, strict_geometry
+from stages.reformer.hash_order import HashRule, chunk_aligned, strict_geometry
 
 
 def test_a_window_is_a_chunk_and_those_before_it() -> None:

@@ -5,7 +5,8 @@ import torch
 
 from stages.reformer.chunked_attention import Geometry
 from stages.reformer.dropout import Dropout
-from stages.reformer.hashed_attention import HashedAttention, HashRule, strict_geometry
+from stages.reformer.hash_order import HashRule, strict_geometry
+from stages.reformer.hashed_attention import HashedAttention
 from stages.reformer.hashing import recommended_buckets
 from tests.reformer_example import padding_mask, random_ids, small_reformer
 

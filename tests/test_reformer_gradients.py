@@ -9,7 +9,8 @@ from torch import Tensor
 from stages.reformer.chunked_attention import Geometry, LocalAttention, local_bias
 from stages.reformer.dense import DenseAdd, NormedDense, relu_dropped_
 from stages.reformer.dropout import Dropout, dropped_
-from stages.reformer.hashed_attention import HashedAttention, HashRule, strict_geometry
+from stages.reformer.hash_order import HashRule, strict_geometry
+from stages.reformer.hashed_attention import HashedAttention
 
 GEOMETRY = Geometry(batch=2, length=16, heads=2, size=3, chunk=4, before=1)
 DROPPED = [0.0, 0.4]

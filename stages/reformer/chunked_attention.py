@@ -1,4 +1,4 @@
-"""Attention over chunks: of the text here, of the order that hashing makes in `hashed_attention`.
+"""Attention over chunks: of the text here, of the order that hashing makes in `hash_order`.
 
 Both look at a query's own chunk and at the chunks before it, so cost grows linearly with length.
 The gradients are written out by hand: that saves half of the passes over memory, which cost as

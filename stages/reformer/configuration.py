@@ -4,7 +4,7 @@ from typing import Any
 
 from transformers import ReformerConfig
 
-from stages.reformer.hashed_attention import Causality
+from stages.reformer.hash_order import Causality
 from stages.reformer.hashing import bucket_factors
 from stages.study.errors import StudyError
 

@@ -2,7 +2,7 @@
 
 `Reformer` is transformers' `ReformerModelWithLMHead` with another forward pass: its modules only
 hold the weights, so checkpoints go both ways. Read `Reformer.forward` first, then `layers`,
-`hashed_attention` (who sees whom) and `hashing` (how buckets are made).
+`hash_order` (who sees whom) and `hashing` (how buckets are made).
 
 Shapes: B batch, L length, L' length padded to whole chunks, M hidden size, V vocabulary.
 """
@@ -37,7 +37,7 @@ from stages.reformer.configuration import check_configuration, option, refuse_wr
 from stages.reformer.draws import Seed, seed_of
 from stages.reformer.dropout import dropped_
 from stages.reformer.generation import GenerationCache, local_step, lsh_step
-from stages.reformer.hashed_attention import Causality
+from stages.reformer.hash_order import Causality
 from stages.reformer.hashing import (
     bucket_factors,
     draw_rotations,
@@ -71,7 +71,7 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
 
     Its configuration may hold, beside stock's:
 
-    - lsh_causality: strict (the default) or published, see `hashed_attention`;
+    - lsh_causality: strict (the default) or published, see `hash_order`;
     - lsh_num_buckets: a number or its factors; without it stock's num_buckets under `published`,
       and those that each text's length recommends under `strict`, so that a prefix alone may hash
       otherwise than in a longer text (`load_reformer` always sets it);

@@ -14,13 +14,8 @@ from stages.reformer.dense import DenseAdd, NormedDense, relu_dropped_
 from stages.reformer.draws import Seed, derived_seed
 from stages.reformer.dropout import Dropout
 from stages.reformer.generation import GenerationCache
-from stages.reformer.hashed_attention import (
-    Causality,
-    HashedAttention,
-    HashRule,
-    find_buckets,
-    strict_geometry,
-)
+from stages.reformer.hash_order import Causality, HashRule, find_buckets, strict_geometry
+from stages.reformer.hashed_attention import HashedAttention
 from stages.reformer.side_by_side import compute_side_by_side, parts_of
 
 TOKENS_AT_A_TIME = 8192

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import ReformerConfig
 
 from stages.reformer.activations import Reversible
-from stages.reformer.hashed_attention import Causality
+from stages.reformer.hash_order import Causality
 from stages.reformer.hashing import bucket_factors, recommended_buckets
 from stages.reformer.language_model import Reformer
 from stages.reformer.stock import StockReformer
