@@ -24,7 +24,9 @@ What to know when reading the figures:
 - Batches are passed whole, as the training stage does.
 - With bfloat16, processors that multiply it slower than float32 compute our products in float32
   (`stages.reformer.precision`); stock always does what autocast says.
-BF16NOTE
+- bfloat16 costs no quality that can be told from chance: on the AMD, training and scoring the quick
+  study's nine runs with it changed perplexity by -0.33 to +0.12 % on validation and by -0.20 to
+  +0.26 % on test, in the mean by -0.04 and +0.02 %. It trained them 1.6 to 2.3 times as fast.
 - `share_of_limit` compares ours with a machine that did nothing but the products of a training
   step, at the best rate that this one reaches here in a type that the case allows.
 
