@@ -31,7 +31,8 @@ from stages.study.params import load_params
 from stages.study.profiles import compose
 
 TOLERANCE = 0.05
-"""Relative. Other processors round otherwise, and training carries that on; counts stay exact."""
+"""Relative; counts stay exact. Other processors round otherwise, and training carries that on: as
+far as 1.6 % between AVX-512 and AVX2."""
 SHOWN = 20
 LONGEST = 120
 """Characters of a value that are shown."""
