@@ -207,26 +207,29 @@ def _curve_differences(
             for rows in (before, after)
         )
         if tolerance:
-            old_rows, new_rows = _epoch_means(name, old_rows), _epoch_means(name, new_rows)
+            old_rows, new_rows = _by_epoch(name, old_rows), _by_epoch(name, new_rows)
         yield from differences(str(path), old_rows, new_rows, tolerance)
 
 
-def _epoch_means(name: str, rows: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The mean losses of a curve's epochs; rows without an epoch as they are.
+def _by_epoch(name: str, rows: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """A curve's rows without their losses, and the mean losses of its epochs.
 
-    What one update loses depends much more on how a processor rounds than the mean does.
+    What one update loses depends much more on how a processor rounds than the mean does. Rows
+    without an epoch stay as they are.
     """
-    epochs: dict[int, list[dict[str, Any]]] = {}
-    for row in rows.values():
-        if "epoch" not in row:
-            return dict(rows)
-        epochs.setdefault(math.ceil(row["epoch"]), []).append(row)
-    return {
-        f"{name}, epoch {epoch}": {
-            key: _mean([row[key] for row in part]) for key in part[0] if key.endswith("_loss")
-        }
-        for epoch, part in epochs.items()
+    kept: dict[str, dict[str, Any]] = {}
+    losses: dict[str, dict[str, list[Any]]] = {}
+    for place, row in rows.items():
+        of_epoch = [key for key in row if "epoch" in row and key.endswith("_loss")]
+        kept[place] = {key: value for key, value in row.items() if key not in of_epoch}
+        for key in of_epoch:
+            epoch = f"{name}, epoch {math.ceil(row['epoch'])}"
+            losses.setdefault(epoch, {}).setdefault(key, []).append(row[key])
+    means = {
+        epoch: {key: _mean(values) for key, values in found.items()}
+        for epoch, found in losses.items()
     }
+    return {**kept, **means}
 
 
 def _mean(values: list[Any]) -> Any:

@@ -189,6 +189,16 @@ def test_on_another_processor_an_epochs_updates_are_compared_together(committed:
     assert _found(TOLERANCE)[0].startswith(f"{path}: news-256, epoch 1.training_loss: committed ")
 
 
+def test_on_another_processor_names_and_counts_of_a_curve_stay_exact(committed: Path) -> None:
+    path = Path("plots/training_loss/news.csv")
+    header, first, *rows = path.read_text().splitlines()
+    run, model, *cells = first.split(",")
+    path.write_text("\n".join([header, ",".join([run, "other", *cells]), *rows]) + "\n")
+    [found] = _found(TOLERANCE)
+    assert found == _found()[0]
+    assert found.endswith(f".model: committed '{model}', computed 'other'")
+
+
 def test_a_curve_that_is_gone_and_one_that_is_new_are_found(committed: Path) -> None:
     Path("plots/training_loss/news.csv").rename("plots/training_loss/poems.csv")
     assert _found() == [
