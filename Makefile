@@ -22,10 +22,10 @@ $(INSTALLED): requirements.lock
 	@touch $@
 
 repro: $(INSTALLED)  ## run the whole study of params.yaml
-	@python -m stages.repro
+	@python -m reformer_seqlen.commands.repro
 
 plan: $(INSTALLED)  ## what a profile would take, nothing started: make plan PROFILE=paper
-	@python -m stages.plan "$(PROFILE)"
+	@python -m reformer_seqlen.commands.plan "$(PROFILE)"
 
 test: $(INSTALLED)  ## run every test
 	@python -m pytest --numprocesses 2 --dist loadfile
@@ -36,7 +36,7 @@ lint: $(INSTALLED)  ## style, format and types
 	@mypy
 
 check: $(INSTALLED)  ## compare what was computed with what is committed
-	@python -m stages.check
+	@python -m reformer_seqlen.commands.check
 
 bench: $(INSTALLED)  ## training speed against transformers' Reformer
 	@python -m benchmarks.training
@@ -44,4 +44,4 @@ bench: $(INSTALLED)  ## training speed against transformers' Reformer
 # The prompt as it was typed: make would expand its $.
 sample: override export PROMPT := $(value PROMPT)
 sample: $(INSTALLED)  ## continue a text: make sample RUN=news-512 PROMPT="The "
-	@python -m stages.sample -- $${RUN:+"$$RUN"} $${PROMPT:+"$$PROMPT"}
+	@python -m reformer_seqlen.commands.sample -- $${RUN:+"$$RUN"} $${PROMPT:+"$$PROMPT"}

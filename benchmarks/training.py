@@ -23,7 +23,7 @@ What to know when reading the figures:
 - Under strict, ours hashes into 2 x length / chunk buckets, stock into the published 8,192.
 - Batches are passed whole, as the training stage does.
 - With bfloat16, processors that multiply it slower than float32 compute our products in float32
-  (`stages.reformer.precision`); stock always does what autocast says.
+  (`reformer_seqlen.reformer.precision`); stock always does what autocast says.
 - bfloat16 costs no quality that can be told from chance: on the AMD, training and scoring the quick
   study's nine runs with it changed perplexity by -0.33 to +0.12 % on validation and by -0.20 to
   +0.26 % on test, in the mean by -0.04 and +0.02 %. It trained them 1.6 to 2.3 times as fast.
@@ -36,7 +36,7 @@ draws, windows that are views of one buffer (in float32), rows gathered by index
 gradients by hand, which need half of the passes over memory. A thread for each part of the batch,
 instead of all threads for each operation: 1.3 to 1.4 times as many tokens/s on a busy machine,
 where threads wait for each other most, and 1.07 to 1.13 times at its quietest. Freed memory that
-stays with the process (`stages.study.heap`) and factors inside products: 1.02 times at 16 x 256 and
+stays with the process (runtime/heap.py) and factors inside products: 1.02 times at 16 x 256 and
 16 x 2,048, 1.03 to 1.13 times at 1 x 16,384. Stock gains from that memory, too: up to 1.02 times in
 float32, 1.04 in bfloat16. Of what is left on one core, the products' kernels are 56 % (at 174
 GFLOP/s), packing for them 7 %, passes over memory about 25 %, and Python and torch's dispatch the
@@ -120,9 +120,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import ReformerConfig, logging
 
-from stages.reformer.model import Reformer, StockReformer
-from stages.reformer.published import PUBLISHED_ARCHITECTURE
-from stages.study import console
+from reformer_seqlen.reformer.model import Reformer, StockReformer
+from reformer_seqlen.reformer.published import PUBLISHED_ARCHITECTURE
+from reformer_seqlen.runtime import console
 
 VOCABULARY = 320
 CHUNK = 64  # of the published architecture

@@ -1,29 +1,30 @@
 """Cut a run's windows: `python -m stages.chunk RUN`.
 
 Reads data/tokens/CORPUS-MODEL, writes data/windows/RUN: an index of windows a split, and
-report.json, which says how many tokens each policy keeps and drops.
+report.json, which says how they are cut and how many tokens each policy keeps and drops.
 """
 
-from argparse import ArgumentParser
 from pathlib import Path
 from typing import get_args
 
-from stages.study.console import run
-from stages.study.layout import TOKENS, WINDOWS
-from stages.study.outputs import whole_folder, write_json
-from stages.study.params import SPLITS, Params, Policy, known, load_params
-from stages.text.tokens import load_tokens
-from stages.text.windows import cut, kept, refuse_empty, save_windows
+from reformer_seqlen.parameters.chunking import Chunking, Policy
+from reformer_seqlen.parameters.common.quantities import SPLITS
+from reformer_seqlen.parameters.common.reading import known, read_section
+from reformer_seqlen.parameters.runs import Run, overridden
+from reformer_seqlen.runtime.files import whole_folder, write_json
+from reformer_seqlen.runtime.paths import TOKENS, WINDOWS
+from reformer_seqlen.text.chunking import cut, kept, refuse_empty
+from reformer_seqlen.text.tokens import load_tokens
+from reformer_seqlen.text.windows import save_windows
 
 
-def chunk(name: str, params: Params, target: Path) -> None:
+def chunk(name: str, run: Run, policy: Policy, target: Path) -> None:
     """Write the windows of a run to `target`."""
-    item, policy = params.runs[name], params.training(name).policy
-    length = item.sequence_length
+    length = run.sequence_length
     report: dict[str, object] = {"run": name, "policy": policy, "sequence_length": length}
     with whole_folder(target) as folder:
         for split in SPLITS:
-            tokens = load_tokens(TOKENS / f"{item.corpus}-{item.model}", split)
+            tokens = load_tokens(TOKENS / f"{run.corpus}-{run.model}", split)
             counts: dict[str, object] = {"tokens": len(tokens)}
             for each in get_args(Policy):
                 windows = cut(each, tokens.rows, len(tokens), length, every_token=split != "train")
@@ -35,15 +36,14 @@ def chunk(name: str, params: Params, target: Path) -> None:
         write_json(folder / "report.json", report)
 
 
-def main() -> None:
-    """Cut the windows of the run named on the command line."""
-    parser = ArgumentParser(prog="python -m stages.chunk", description=__doc__)
-    parser.add_argument("run", help="a key of `runs` in params.yaml")
-    name = parser.parse_args().run
-    params = load_params()
-    known("runs", params.runs, name)
-    chunk(name, params, WINDOWS / name)
+def main(name: str) -> None:
+    """Cut the windows of a run."""
+    run = known("runs", read_section("runs", dict[str, Run]), name)
+    chunking = overridden(read_section("chunk", Chunking), run.chunk, f"runs.{name}.chunk")
+    chunk(name, run, chunking.policy, WINDOWS / name)
 
 
 if __name__ == "__main__":
-    run(main)
+    from reformer_seqlen.commands.stage import run_each
+
+    run_each(main, "runs")

@@ -2,29 +2,30 @@
 
 Reads data/models/RUN, data/tokens/CORPUS-MODEL and data/windows/RUN; writes
 data/evaluations/RUN.json: losses in nats per piece, perplexity, bits per byte, and what the same
-weights score when lsh attention may peek as the published one does.
+weights score when lsh attention may peek as the published one does; and how long scoring took, to
+data/timings/evaluate/RUN.json.
 """
 
-from argparse import ArgumentParser
-from pathlib import Path
+import time
 from statistics import fmean
 from typing import Any
 
-from transformers import PreTrainedModel
-
-from stages.reformer.model import load_reformer
-from stages.study import machine
-from stages.study.console import run
-from stages.study.layout import EVALUATIONS, MODELS
-from stages.study.outputs import finite, write_json
-from stages.study.params import Evaluation, Params, known, load_params
-from stages.text.splits import Split, load_split
-from stages.text.tokens import load_tokenizer
-from stages.training.scoring import bits_per_byte, describe_targets, mean_nats, perplexity
+from reformer_seqlen.parameters.common.reading import known, read_section
+from reformer_seqlen.parameters.evaluation import Evaluation
+from reformer_seqlen.parameters.model_options import ModelOptions, options_of
+from reformer_seqlen.parameters.runs import Run, overridden
+from reformer_seqlen.reformer.model import Reformer, StockReformer, load_reformer
+from reformer_seqlen.runtime.files import finite, write_json
+from reformer_seqlen.runtime.paths import EVALUATIONS, MODELS, TIMINGS, TOKENS, WINDOWS
+from reformer_seqlen.scoring.loss import mean_nats
+from reformer_seqlen.scoring.measures import bits_per_byte, describe_targets, perplexity
+from reformer_seqlen.text.splits import Split, load_split
+from reformer_seqlen.text.tokens import load_tokenizer
+from reformer_seqlen.training.determinism import device, make_deterministic
 
 
 def score(
-    model: PreTrainedModel, split: Split, settings: Evaluation, description: str
+    model: Reformer | StockReformer, split: Split, settings: Evaluation, description: str
 ) -> list[float]:
     """Mean nats per scored token, once for each draw of the hashes."""
     return [
@@ -86,36 +87,39 @@ def spread(values: list[float]) -> float:
     return max(values, default=0.0) - min(values, default=0.0)
 
 
-def evaluate(name: str, params: Params, target: Path) -> None:
-    """Score a run on validation and test and write it to `target`."""
-    item, settings, options = params.runs[name], params.evaluation(name), params.attention(name)
-    machine.make_deterministic(settings.threads)
-    folder = MODELS / name
+def evaluate(name: str, run: Run, settings: Evaluation, options: ModelOptions) -> None:
+    """Score a run on validation and test and write what came of it."""
+    make_deterministic(settings.threads)
+    folder, tokens = MODELS / name, TOKENS / f"{run.corpus}-{run.model}"
     unknown_id = load_tokenizer(folder).unk_id()
-    load = {"sequence_length": item.sequence_length, **options.options()}
-    model, peeking_model = load_reformer(folder, **load).to(machine.device()), None
+    load = {"sequence_length": run.sequence_length, **options.options()}
+    model, peeking_model = load_reformer(folder, **load).to(device()), None
     if options.implementation == "reformer-seqlen" and options.lsh_causality == "strict":
         peeking_model = load_reformer(folder, **{**load, "lsh_causality": "published"})
-        peeking_model.to(machine.device())
-    result: dict[str, Any] = {"run": name, "sequence_length": item.sequence_length}
+        peeking_model.to(device())
+    result: dict[str, Any] = {"run": name, "sequence_length": run.sequence_length}
+    began = time.monotonic()
     for split_name in ("validation", "test"):
-        split = load_split(name, params, split_name)
+        split = load_split(tokens, WINDOWS / name, split_name)
         losses, peeking = score(model, split, settings, split_name), None
         if peeking_model is not None:
             peeking = score(peeking_model, split, settings, f"{split_name}, peeking")
         result[split_name] = describe(split, losses, peeking, unknown_id)
-    write_json(target, result)
+    seconds = time.monotonic() - began
+    write_json(EVALUATIONS / f"{name}.json", result)
+    write_json(TIMINGS / "evaluate" / f"{name}.json", {"runtime_seconds": seconds})
 
 
-def main() -> None:
-    """Score the run named on the command line."""
-    parser = ArgumentParser(prog="python -m stages.evaluate", description=__doc__)
-    parser.add_argument("run", help="a key of `runs` in params.yaml")
-    name = parser.parse_args().run
-    params = load_params()
-    known("runs", params.runs, name)
-    evaluate(name, params, EVALUATIONS / f"{name}.json")
+def main(name: str) -> None:
+    """Score a run."""
+    run = known("runs", read_section("runs", dict[str, Run]), name)
+    settings = overridden(
+        read_section("evaluate", Evaluation), run.evaluate, f"runs.{name}.evaluate"
+    )
+    evaluate(name, run, settings, options_of(name, run))
 
 
 if __name__ == "__main__":
-    run(main)
+    from reformer_seqlen.commands.stage import run_each
+
+    run_each(main, "runs")

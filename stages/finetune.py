@@ -1,64 +1,64 @@
 """Fine-tune a base model on a run's windows: `python -m stages.finetune RUN`.
 
 Reads data/bases/MODEL, data/tokens/CORPUS-MODEL and data/windows/RUN; writes data/models/RUN,
-data/histories/RUN.json and data/timings/RUN.json. Goes on from its last checkpoint in
+data/histories/RUN.json and data/timings/finetune/RUN.json. Goes on from its last checkpoint in
 work/finetune/RUN if it was interrupted.
 """
 
 import shutil
-from argparse import ArgumentParser
+from pathlib import Path
 
-from stages.reformer.model import hash_buckets, load_reformer, parameter_counts
-from stages.study import machine
-from stages.study.console import run
-from stages.study.layout import BASES, HISTORIES, MODELS, TIMINGS, TOKENS, WINDOWS
-from stages.study.outputs import whole_folder, write_json
-from stages.study.params import Params, known, load_params
-from stages.text.splits import load_split
-from stages.training.checkpoints import fingerprint, work_folder
-from stages.training.trainer import train
+from reformer_seqlen.parameters.common.reading import known, read_section
+from reformer_seqlen.parameters.model_options import ModelOptions, options_of
+from reformer_seqlen.parameters.runs import Run, overridden
+from reformer_seqlen.parameters.training import Training
+from reformer_seqlen.reformer.model import hash_buckets, load_reformer, parameter_counts
+from reformer_seqlen.runtime import machine
+from reformer_seqlen.runtime.checkpoints import fingerprint, work_folder
+from reformer_seqlen.runtime.files import whole_folder, write_json
+from reformer_seqlen.runtime.paths import BASES, HISTORIES, MODELS, TIMINGS, TOKENS, WINDOWS
+from reformer_seqlen.text.splits import load_split
+from reformer_seqlen.training.determinism import make_deterministic, seed
+from reformer_seqlen.training.trainer import train
 
 
-def finetune(name: str, params: Params) -> None:
+def finetune(name: str, run: Run, settings: Training, options: ModelOptions) -> None:
     """Train a run and write its model, history and timings."""
-    item, settings, attention = params.runs[name], params.training(name), params.attention(name)
-    base = BASES / item.model
-    machine.make_deterministic(settings.threads)
-    inputs = [
-        *(path for path in base.iterdir() if path.is_file()),
-        *(TOKENS / f"{item.corpus}-{item.model}").glob("*.npy"),
-        *(WINDOWS / name).glob("*.npy"),
-    ]
-    values = [item.model_dump(), settings.model_dump(), attention.model_dump()]
-    with work_folder("finetune", name, fingerprint(values, inputs)) as work:
-        machine.seed(settings.seed)
-        model = load_reformer(base, sequence_length=item.sequence_length, **attention.options())
-        learnt, validation = (load_split(name, params, part) for part in ("train", "validation"))
+    base, tokens = BASES / run.model, TOKENS / f"{run.corpus}-{run.model}"
+    windows = WINDOWS / name
+    make_deterministic(settings.threads)
+    inputs = [path for folder in (base, tokens, windows) for path in sorted(folder.iterdir())]
+    values = [run.model_dump(), settings.model_dump(), options.model_dump()]
+    code = Path(__file__)
+    with work_folder("finetune", name, fingerprint(values, inputs, code)) as work:
+        seed(settings.seed)
+        model = load_reformer(base, sequence_length=run.sequence_length, **options.options())
+        learnt, validation = (load_split(tokens, windows, part) for part in ("train", "validation"))
         trained = train(model, learnt, validation, settings, work)
         with whole_folder(MODELS / name) as folder:
             trained.model.save_pretrained(folder)
             shutil.copyfile(base / "spiece.model", folder / "spiece.model")
         record = {
             "run": name,
-            "corpus": item.corpus,
-            "model": item.model,
-            "sequence_length": item.sequence_length,
+            "corpus": run.corpus,
+            "model": run.model,
+            "sequence_length": run.sequence_length,
             "hash_buckets": hash_buckets(trained.model),
             "parameters": parameter_counts(trained.model),
         }
         write_json(HISTORIES / f"{name}.json", {**record, **trained.history})
-        write_json(TIMINGS / f"{name}.json", {**trained.timings, **machine.describe()})
+        timings = {**trained.timings, **machine.describe()}
+        write_json(TIMINGS / "finetune" / f"{name}.json", timings)
 
 
-def main() -> None:
-    """Fine-tune the run named on the command line."""
-    parser = ArgumentParser(prog="python -m stages.finetune", description=__doc__)
-    parser.add_argument("run", help="a key of `runs` in params.yaml")
-    name = parser.parse_args().run
-    params = load_params()
-    known("runs", params.runs, name)
-    finetune(name, params)
+def main(name: str) -> None:
+    """Fine-tune a run."""
+    run = known("runs", read_section("runs", dict[str, Run]), name)
+    settings = overridden(read_section("train", Training), run.train, f"runs.{name}.train")
+    finetune(name, run, settings, options_of(name, run))
 
 
 if __name__ == "__main__":
-    run(main)
+    from reformer_seqlen.commands.stage import run_each
+
+    run_each(main, "runs")

@@ -1,16 +1,17 @@
 """Encode a corpus with a model's tokenizer, once for all lengths: `python -m stages.tokenize NAME`.
 
-Reads data/texts/CORPUS and data/bases/MODEL, writes data/tokens/NAME (see stages/text/tokens.py).
+Reads data/texts/CORPUS and data/bases/MODEL, writes data/tokens/NAME (see text/tokens.py).
 """
 
-from argparse import ArgumentParser
 from pathlib import Path
 
-from stages.study.console import run
-from stages.study.layout import BASES, TEXTS, TOKENS
-from stages.study.outputs import whole_folder, write_json
-from stages.study.params import SPLITS, TokenSet, known, load_params
-from stages.text.tokens import load_tokenizer, write_tokens
+from reformer_seqlen.parameters.common.quantities import SPLITS
+from reformer_seqlen.parameters.common.reading import known, read_section
+from reformer_seqlen.parameters.tokens import TokenSet
+from reformer_seqlen.runtime.files import whole_folder, write_json
+from reformer_seqlen.runtime.paths import BASES, TEXTS, TOKENS
+from reformer_seqlen.text.encoding import write_tokens
+from reformer_seqlen.text.tokens import load_tokenizer
 
 
 def tokenize(item: TokenSet, target: Path) -> None:
@@ -27,13 +28,13 @@ def tokenize(item: TokenSet, target: Path) -> None:
         write_json(folder / "tokens.json", {**record, "splits": splits})
 
 
-def main() -> None:
-    """Encode the token set named on the command line."""
-    parser = ArgumentParser(prog="python -m stages.tokenize", description=__doc__)
-    parser.add_argument("tokens", help="a key of `tokens` in params.yaml")
-    name = parser.parse_args().tokens
-    tokenize(known("tokens", load_params().tokens, name), TOKENS / name)
+def main(name: str) -> None:
+    """Encode a token set."""
+    item = known("tokens", read_section("tokens", dict[str, TokenSet]), name)
+    tokenize(item, TOKENS / name)
 
 
 if __name__ == "__main__":
-    run(main)
+    from reformer_seqlen.commands.stage import run_each
+
+    run_each(main, "tokens")

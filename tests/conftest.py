@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-import stages  # noqa: F401 - before torch, whose threads it tells how to wait
+from reformer_seqlen.runtime.process import wait_briefly
+
+wait_briefly()  # before torch is imported
 
 import torch  # isort: skip
 
@@ -79,7 +81,7 @@ def environment(**variables: str) -> dict[str, str]:
 @pytest.fixture
 def set_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
     """Sets torch's number of threads until the test ends; each takes even a few tokens."""
-    monkeypatch.setattr("stages.reformer.side_by_side.TOKENS_FOR_A_THREAD", 30)
+    monkeypatch.setattr("reformer_seqlen.reformer.side_by_side.TOKENS_FOR_A_THREAD", 30)
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)

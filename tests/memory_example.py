@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from stages.study.memory import MemoryStudy
+from reformer_seqlen.parameters.memory import MemoryStudy
 
 REFORMER_CP: dict[str, Any] = {
     "model_type": "reformer",

@@ -17,7 +17,7 @@ import sentencepiece
 import torch
 from transformers import ReformerConfig, ReformerModelWithLMHead
 
-from stages.reformer.published import PUBLISHED_ARCHITECTURE
+from reformer_seqlen.reformer.published import PUBLISHED_ARCHITECTURE
 from tests.servers import FileServer, Hub, Repository
 
 WIKITEXT = "Salesforce/wikitext"

@@ -6,8 +6,8 @@ import torch
 from transformers import ReformerConfig
 from transformers.models.reformer.modeling_reformer import ReformerModelWithLMHead
 
-from stages.reformer.hashing import rotation_seed
-from stages.reformer.model import Reformer
+from reformer_seqlen.reformer.hashing import rotation_seed
+from reformer_seqlen.reformer.model import Reformer
 
 VOCABULARY = 40
 KINDS = {"local": ["local", "local"], "lsh": ["lsh", "lsh"], "mixed": ["local", "lsh"]}

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from stages.study.params import Run
+from reformer_seqlen.parameters.runs import Run
 
 LENGTHS = (256, 1024)
 CORPORA = ("news", "wiki")

@@ -1,14 +1,12 @@
 """A study of one small text, whose stages run in this process and the working folder."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from ruamel.yaml import YAML
 
-from stages.study.profiles import compose
+from reformer_seqlen.parameters.profiles import compose
 from tests.conftest import CONF
 
 LINES = [b"%d trees grow by the river.\n" % number for number in range(10, 20)]
@@ -22,7 +20,7 @@ class SmallStudy:
         values: of params.yaml, to be changed before a stage runs.
     """
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         Path("mine.txt").write_bytes(b"".join(LINES))
         self.values: Any = compose("smoke", CONF)
         source = {"kind": "path", "path": "mine.txt", "licence": "my own"}
@@ -30,15 +28,13 @@ class SmallStudy:
         self.values["corpora"]["news"]["split"] = {
             "validation": 0.2, "test": 0.2, "between": "documents",
         }  # fmt: skip
-        self._monkeypatch = monkeypatch
 
     @property
     def corpus(self) -> Any:
         """The declaration of the text."""
         return self.values["corpora"]["news"]
 
-    def run(self, main: Callable[[], None], name: str) -> None:
+    def run(self, main: Callable[[str], None], name: str) -> None:
         """Run a stage's `main` as `python -m stages.STAGE NAME` does."""
         YAML().dump(self.values, Path("params.yaml"))
-        self._monkeypatch.setattr(sys, "argv", ["stage", name])
-        main()
+        main(name)

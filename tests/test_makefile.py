@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import ROOT, environment
 
+SAMPLE = ["-m", "reformer_seqlen.commands.sample", "--"]
 SHOW_ARGUMENTS = f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n"
 
 
@@ -39,11 +40,11 @@ def _made(folder: Path, *words: str, **variables: str) -> list[str]:
     ["The ", "It costs $5, or $(HOME)", '"It\'s" `x` # \\ ${y}', "-foo", "--help", "two\nlines"],
 )
 def test_a_prompt_arrives_as_it_was_typed(prompt: str, folder: Path) -> None:
-    words = ["-m", "stages.sample", "--", "news-512", prompt]
+    words = [*SAMPLE, "news-512", prompt]
     assert _made(folder, "RUN=news-512", f"PROMPT={prompt}") == words
     assert _made(folder, RUN="news-512", PROMPT=prompt) == words
 
 
 def test_what_is_not_given_is_left_to_the_command_to_ask_for(folder: Path) -> None:
-    assert _made(folder, "RUN=news-512") == ["-m", "stages.sample", "--", "news-512"]
-    assert _made(folder) == ["-m", "stages.sample", "--"]
+    assert _made(folder, "RUN=news-512") == [*SAMPLE, "news-512"]
+    assert _made(folder) == SAMPLE

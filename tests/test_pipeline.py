@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from stages.study.console import INTERRUPTED
-from stages.study.outputs import read_json
+from reformer_seqlen.runtime.console import INTERRUPTED
+from reformer_seqlen.runtime.files import read_json
 from tests.conftest import Project, copy_project, environment, stages_run
 
 pytestmark = pytest.mark.slow
@@ -176,7 +176,7 @@ def test_an_interrupted_study_ends_with_its_stages(smoke: Project, tmp_path: Pat
     copy_project(tmp_path)
     (tmp_path / "params.yaml").write_bytes((smoke.root / "params.yaml").read_bytes())
     process = subprocess.Popen(
-        [sys.executable, "-m", "stages.repro", "pretrain@tiny"],
+        [sys.executable, "-m", "reformer_seqlen.commands.repro", "pretrain@tiny"],
         cwd=tmp_path,
         env=environment(),
         stdout=subprocess.PIPE,

@@ -21,18 +21,26 @@ from transformers import (
     TrainingArguments,
 )
 
+from reformer_seqlen.parameters.corpora import Corpus
+from reformer_seqlen.parameters.evaluation import Evaluation
+from reformer_seqlen.parameters.models import Model
+from reformer_seqlen.parameters.profiles import compose
+from reformer_seqlen.parameters.sources import PathSource
+from reformer_seqlen.parameters.study import parse_study
+from reformer_seqlen.parameters.tokens import TokenSet
+from reformer_seqlen.parameters.training import Training
+from reformer_seqlen.reformer.hashing import rotation_seed
+from reformer_seqlen.reformer.model import Reformer, create_reformer, load_reformer
+from reformer_seqlen.text.chunking import cut
+from reformer_seqlen.text.encoding import write_tokens
+from reformer_seqlen.text.splits import Split
+from reformer_seqlen.text.splitting import shuffled_lines, split_parts
+from reformer_seqlen.text.stored import write_text
+from reformer_seqlen.text.tokens import load_tokenizer, load_tokens
+from reformer_seqlen.text.windows import Windows
+from reformer_seqlen.training.trainer import Trained, train
 from stages.evaluate import describe, score
 from stages.pretrain import fetch_checkpoint
-from stages.reformer.hashing import rotation_seed
-from stages.reformer.model import Reformer, create_reformer, load_reformer
-from stages.study.params import Corpus, Evaluation, Model, TokenSet, Training, parse_params
-from stages.study.profiles import compose
-from stages.study.sources import PathSource
-from stages.text.corpora import shuffled_lines, split_parts, write_text
-from stages.text.splits import Split
-from stages.text.tokens import load_tokenizer, load_tokens, write_tokens
-from stages.text.windows import Windows, cut
-from stages.training.trainer import Trained, train
 from tests.conftest import CONF, ROOT
 from tests.paper_example import (
     enwik8_bytes,
@@ -322,13 +330,13 @@ def test_perplexity_is_exp_of_the_trainers_eval_loss(trainings: Trainings) -> No
 
 
 def test_the_profile_says_what_the_study_did() -> None:
-    params = parse_params(compose("paper", CONF), "paper")
+    params = parse_study(compose("paper", CONF), "paper")
     cells = {(run.corpus, run.sequence_length) for run in params.runs.values()}
     lengths = {"wikitext-2": 256, "ptb": 256, "enwik8": 512}
     assert cells == {(c, n) for c, least in lengths.items() for n in (least, 2048, 16384)}
     for run in params.runs:
-        training, attention = params.training(run), params.attention(run)
-        assert training.policy == "published"
+        training, options = params.training(run), params.options(run)
+        assert params.chunking(run).policy == "published"
         assert (training.optimizer, training.schedule, training.precision) == (
             "adafactor",
             "linear",
@@ -337,8 +345,8 @@ def test_the_profile_says_what_the_study_did() -> None:
         assert (training.learning_rate, training.weight_decay) == (2e-4, 0.01)
         assert (training.warmup_updates, training.max_gradient_norm) == (0, 1.0)
         assert (training.batch_size, training.epochs, training.seed) == (16, 30, 42)
-        assert (attention.positions, attention.lsh_causality) == ("published", "published")
-        assert (attention.num_hashes, attention.num_buckets) == (None, None)
+        assert (options.positions, options.lsh_causality) == ("published", "published")
+        assert (options.num_hashes, options.num_buckets) == (None, None)
     shapes = {"wikitext-2": "blank_empty", "ptb": "stripped", "enwik8": "unended"}
     assert {item.corpus: item.row_shape for item in params.tokens.values()} == shapes
     assert {item.encoding for item in params.tokens.values()} == {"transformers"}
@@ -347,8 +355,6 @@ def test_the_profile_says_what_the_study_did() -> None:
     assert enwik8.split is not None
     assert (enwik8.split.between, enwik8.split.shares_of) == ("lines", "number")
     assert (enwik8.split.validation, enwik8.split.test) == (0.1, 0.1)
-    published = [row.published_mib for row in params.memory.rows.values() if row.published_mib]
-    assert len(published) == 15
 
 
 @pytest.fixture(scope="module")

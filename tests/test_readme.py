@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from stages.study.params import Params
-from stages.study.profiles import compose
+from reformer_seqlen.parameters.profiles import compose
+from reformer_seqlen.parameters.study import Study
 from tests.conftest import ROOT, Project, copy_project, environment
 from tests.memory_example import REFORMER_CP
 
@@ -78,7 +78,7 @@ def test_the_lines_of_the_readme_are_a_study() -> None:
     values = yaml.load(ROOT / "params.yaml")
     for part, added in lines.items():
         values[part] |= added
-    params = Params.model_validate(values)
+    params = Study.model_validate(values)
     assert set(lines["runs"]) < set(params.runs)
 
 

@@ -1,0 +1,1 @@
+"""What a longer context costs a small language model and what it buys."""

@@ -1,0 +1,268 @@
+"""Say what a profile would take before it is started: `make plan PROFILE=paper`.
+
+Prints runs, updates, tokens, memory, disk and an estimate of the time on this machine, from a few
+updates on random tokens. Nothing is downloaded, started or written.
+"""
+
+import shutil
+from argparse import ArgumentParser
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+from tqdm import tqdm
+from transformers import ReformerConfig
+
+from reformer_seqlen.parameters.profiles import compose
+from reformer_seqlen.parameters.sources import HubCheckpoint
+from reformer_seqlen.parameters.study import Study, load_study, parse_study
+from reformer_seqlen.planning.amounts import Job, disk_bytes, download_bytes, jobs
+from reformer_seqlen.planning.trial import (
+    FORWARD_SHARE,
+    Pace,
+    Trial,
+    base_config,
+    job_config,
+    parameter_count,
+    predicted_memory,
+)
+from reformer_seqlen.reformer import activations
+from reformer_seqlen.reporting.published import load_published, published_updates
+from reformer_seqlen.runtime import machine
+from reformer_seqlen.runtime.console import run
+from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.paths import CONF, PARAMS
+from reformer_seqlen.training import determinism
+
+UNKNOWN = "unknown"
+MIB, GIB = 1 << 20, 1 << 30
+HEADERS = [
+    "training", "tokens", "windows", "updates", "published", "tokens read", "MiB", "s / update",
+    "time here",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one training takes; None where it is not known or was not tried.
+
+    Attributes:
+        parameters: of its model.
+        memory: bytes that its updates hold at once.
+        pace: of its updates.
+        problem: why it cannot run on this machine.
+    """
+
+    parameters: int | None = None
+    memory: int | None = None
+    pace: Pace | None = None
+    problem: str | None = None
+
+
+def load_profile(name: str) -> Study:
+    """A profile as `dvc exp run -S profile=NAME` would make params.yaml of it.
+
+    Raises:
+        StudyError: there is no such profile, or it is no valid study.
+    """
+    return parse_study(compose(name), f"{CONF}/profile/{name}.yaml")
+
+
+def present_study() -> Study | None:
+    """The study of params.yaml, whose counts an earlier run may have left; None without one."""
+    try:
+        return load_study() if PARAMS.exists() else None
+    except StudyError:
+        return None
+
+
+def estimate(job: Job, base: ReformerConfig | None, trial: Trial) -> Estimate:
+    """Predict a training's memory and, where it fits, time a few of its updates."""
+    if base is None:
+        return Estimate()
+    try:
+        config = job_config(base, job)
+        parameters = parameter_count(config, job.options)
+    except StudyError as error:
+        return Estimate(problem=str(error))
+    try:
+        memory = predicted_memory(config, job).allocated
+    except StudyError as error:
+        return Estimate(parameters, problem=str(error))
+    available = activations.memory_bytes(determinism.device())
+    if memory > available:
+        problem = (
+            f"needs about {memory / GIB:.1f} GiB, and this machine has {available / GIB:.1f}: "
+            "a smaller batch_size, or `reversible: on`, or a larger machine"
+        )
+        return Estimate(parameters, memory, problem=problem)
+    return Estimate(parameters, memory, trial.pace(config, job))
+
+
+def estimates(todo: list[Job], params: Study) -> dict[str, Estimate]:
+    """An estimate for every training; trainings of one shape share it."""
+    trial, found, done = Trial(), {}, {}
+    shown = tqdm(todo, desc="trial", unit="training", leave=False, disable=None)
+    for job in shown:
+        shown.set_postfix_str(job.name)
+        settings = job.training
+        determinism.make_deterministic(settings.threads)
+        shape: tuple[Any, ...] = (job.model, job.sequence_length, job.options)
+        shape += (settings.batch_size, settings.optimizer, settings.precision, settings.threads)
+        if (key := repr(shape)) not in done:
+            base = base_config(job.model, params.models[job.model])
+            done[key] = estimate(job, base, trial)
+        found[job.name] = done[key]
+    return found
+
+
+def expected_seconds(job: Job, pace: Pace) -> float | None:
+    """The time of a training and of all scoring; None if its updates are not known."""
+    updates = job.updates()
+    if updates is None:
+        return None
+    scored = job.scored_windows() / job.training.batch_size
+    return pace.seconds * (updates + FORWARD_SHARE * scored)
+
+
+def theirs(job: Job, published: Mapping[str, Any]) -> float | None:
+    """The updates that the study made in its counterpart of a training; None without one."""
+    if job.corpus is None or job.model != published["counts_as"]["model"]:
+        return None
+    return published_updates(published, job.corpus, job.sequence_length)
+
+
+def duration(value: float) -> str:
+    """Seconds in the two largest of days, hours, minutes and seconds.
+
+    Example: 7384 seconds are "2 h 03 min".
+    """
+    minutes, rest = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours:02d} h"
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def _row(job: Job, found: Estimate, published: Mapping[str, Any]) -> list[str]:
+    tokens, updates = job.amount.tokens.get("train"), job.updates()
+    their_updates = theirs(job, published)
+    time = None if found.pace is None else expected_seconds(job, found.pace)
+    about = "" if job.amount.counted else "~ "
+    return [
+        job.name,
+        UNKNOWN if tokens is None else f"{about}{tokens:,}",
+        UNKNOWN if tokens is None else f"{about}{job.windows('train'):,}",
+        UNKNOWN if updates is None else f"{about}{updates:,}",
+        "" if their_updates is None else f"~ {their_updates:,.0f}",
+        UNKNOWN if updates is None else f"{about}{job.tokens_read():,}",
+        UNKNOWN if found.memory is None else f"{found.memory / MIB:,.0f}",
+        UNKNOWN if found.pace is None else f"{found.pace.seconds:.3g}",
+        UNKNOWN if time is None else duration(time),
+    ]
+
+
+def _notes(todo: list[Job], found: Mapping[str, Estimate], params: Study) -> list[str]:
+    """What the figures are, and where they come from."""
+    guessed = [job for job in todo if not job.amount.counted]
+    unknown = sorted({job.corpus or job.name for job in todo if not job.amount.tokens})
+    paces = [(job, pace) for job in todo if (pace := found[job.name].pace) is not None]
+    short = {pace.batch_size for job, pace in paces if pace.batch_size < job.training.batch_size}
+    notes = ["tokens and windows: of the training split; updates and tokens read: of all epochs."]
+    if guessed:
+        notes.append(
+            "~: estimated from the text's size, all rows taken as equally long; exact after "
+            "`tokenize` has run."
+        )
+    if any(job.policy == "published" and not job.amount.rows for job in todo):
+        notes.append(
+            "policy published drops the rest of every batch of rows, which are not known yet: "
+            "windows and updates are at most these, the longer the window the fewer."
+        )
+    if any(theirs(job, load_published()) for job in todo):
+        notes.append(
+            "published: updates by the study's own runtimes and its speeds, which it rounded to "
+            "0.5 % at 256, 2 % at 2048, 10 % at 16384."
+        )
+    if unknown:
+        notes.append(f"{UNKNOWN} until downloaded: how much text there is in {', '.join(unknown)}.")
+    notes.append(
+        "MiB: the most that updates hold at once, in float32; the process and its libraries come "
+        "on top."
+    )
+    if short:
+        sizes = " or ".join(str(size) for size in sorted(short))
+        notes.append(
+            f"where a whole batch takes long, {sizes} sequences of it were timed, and the rest is "
+            "reckoned: good to a few tens of percent."
+        )
+    notes.append(
+        "time here: training and scoring; fetching, tokenizing and memory rows come on top, "
+        f"{len(params.memory.rows)} rows of a few seconds each."
+    )
+    return notes
+
+
+def _totals(todo: list[Job], found: Mapping[str, Estimate], params: Study) -> list[str]:
+    times = [
+        expected_seconds(job, pace) for job in todo if (pace := found[job.name].pace) is not None
+    ]
+    known = [time for time in times if time is not None]
+    parameters = {name: item.parameters or 0 for name, item in found.items()}
+    disk, free = disk_bytes(todo, parameters, params), shutil.disk_usage(Path()).free
+    downloaded = any(isinstance(m.checkpoint, HubCheckpoint) for m in params.models.values())
+    lines = [
+        f"updates in all: {sum(job.updates() or 0 for job in todo):,}; "
+        f"tokens read: {sum(job.tokens_read() or 0 for job in todo):,}",
+        f"time here, one after another: {duration(sum(known)) if known else UNKNOWN}"
+        + (
+            f" for the {len(known)} of {len(todo)} that are known" if len(known) < len(todo) else ""
+        ),
+        f"to download: {download_bytes(params) / MIB:,.0f} MiB of corpora"
+        + (", and the checkpoints" if downloaded else ""),
+        f"disk: up to {disk / GIB:.1f} GiB, DVC's cache included; {free / GIB:.1f} GiB are free",
+    ]
+    if disk > free:
+        lines.append("WARNING: that is more than is free")
+    return lines
+
+
+def plan(profile: str) -> str:
+    """Everything that is said of a profile, as text."""
+    params = load_profile(profile)
+    todo = jobs(params, present_study())
+    found = estimates(todo, params)
+    published = load_published()
+    rows = [_row(job, found[job.name], published) for job in todo]
+    align = ["left"] + ["right"] * (len(HEADERS) - 1)
+    here, memory = machine.describe(), activations.memory_bytes(determinism.device())
+    problems = [f"CANNOT RUN HERE: {name}: {item.problem}" for name, item in found.items()
+                if item.problem]  # fmt: skip
+    sections = [
+        f"profile {profile}: {len(params.corpora)} corpora, {len(params.models)} models, "
+        f"{len(params.runs)} runs, {len(params.memory.rows)} memory rows",
+        f"here: {here['processor']}, {memory / GIB:.1f} GiB of memory",
+        "",
+        tabulate(rows, HEADERS, disable_numparse=True, colalign=align),
+        *(f"  {note}" for note in _notes(todo, found, params)),
+        "",
+        *_totals(todo, found, params),
+        *problems,
+    ]
+    return "\n".join(sections)
+
+
+def main() -> None:
+    """Print the plan of the profile named on the command line."""
+    parser = ArgumentParser(prog="python -m reformer_seqlen.commands.plan", description=__doc__)
+    parser.add_argument("profile", nargs="?", default="quick", help="a file of conf/profile")
+    print(plan(parser.parse_args().profile))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,64 @@
+"""Continue a text with a run's model: `python -m reformer_seqlen.commands.sample RUN PROMPT`."""
+
+from argparse import ArgumentParser
+
+import torch
+
+from reformer_seqlen.parameters.common.quantities import SEED_LIMIT
+from reformer_seqlen.parameters.common.reading import known
+from reformer_seqlen.parameters.study import Study, load_study
+from reformer_seqlen.reformer.model import load_reformer
+from reformer_seqlen.runtime.console import run
+from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.paths import MODELS
+from reformer_seqlen.text.tokens import load_tokenizer
+from reformer_seqlen.training import determinism
+
+
+def continuation(name: str, params: Study, prompt: str, pieces: int, seed: int) -> str:
+    """The prompt and `pieces` more, drawn from a run's model.
+
+    Raises:
+        StudyError: the run has not been trained yet, the prompt is empty, or a number is out of
+            range.
+    """
+    if pieces < 1:
+        raise StudyError(f"--pieces is {pieces}: give a number of at least 1")
+    if not 0 <= seed < SEED_LIMIT:
+        raise StudyError(f"--seed is {seed}: give a number from 0 to {SEED_LIMIT - 1}")
+    folder = MODELS / name
+    if not (folder / "model.safetensors").exists():
+        raise StudyError(f"runs.{name}: {folder} holds no model yet; run `make repro` first")
+    tokenizer = load_tokenizer(folder)
+    ids = tokenizer.encode(prompt)
+    if not ids:
+        raise StudyError('give a prompt that is not empty: make sample RUN=... PROMPT="The "')
+    determinism.make_deterministic(params.evaluation(name).threads)
+    determinism.seed(seed)
+    length = params.runs[name].sequence_length
+    model = load_reformer(folder, sequence_length=length, **params.options(name).options()).eval()
+    room = length - len(ids)
+    if room < 1:
+        raise StudyError(f"the prompt has {len(ids)} pieces, runs.{name} reads at most {length}")
+    with torch.no_grad():
+        drawn = model.generate(
+            torch.tensor([ids]), max_new_tokens=min(pieces, room), do_sample=True, top_p=0.9
+        )
+    return str(tokenizer.decode(drawn[0].tolist()))
+
+
+def main() -> None:
+    """Print a continuation of the prompt on the command line."""
+    parser = ArgumentParser(prog="python -m reformer_seqlen.commands.sample", description=__doc__)
+    parser.add_argument("run", help="a key of `runs` in params.yaml")
+    parser.add_argument("prompt", help="the text to continue")
+    parser.add_argument("--pieces", type=int, default=100, help="how many pieces to add")
+    parser.add_argument("--seed", type=int, default=42, help="another seed, another continuation")
+    arguments = parser.parse_args()
+    params = load_study()
+    known("runs", params.runs, arguments.run)
+    print(continuation(arguments.run, params, arguments.prompt, arguments.pieces, arguments.seed))
+
+
+if __name__ == "__main__":
+    run(main)

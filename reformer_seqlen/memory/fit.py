@@ -1,0 +1,212 @@
+"""What fits a card: the longest sequence and the largest batch, by search.
+
+The largest that fits is meant literally: nothing larger does. Smaller ones may not, as memory does
+not only grow: whether a request still fits into what an earlier one left depends on how its size is
+rounded, and near the limit it may be only every other length that runs.
+
+A search asks the same question for many shapes and cards. Where a model does the same operations
+for every shape, each request is a polynomial of degree two in the number of units (sequences of a
+batch, or chunks of a sequence), so three recorded runs give all the others exactly; a fourth, far
+away, proves it, and if it does not, every shape is recorded by itself.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from reformer_seqlen.memory.allocator import MIB, fits, most_asked_for, replay
+from reformer_seqlen.memory.models import Config, position_limit, positions_of
+from reformer_seqlen.memory.trace import Trace
+from reformer_seqlen.runtime.errors import StudyError
+
+FIRST = 2
+"""The smallest number of units that is extrapolated: one chunk alone takes a shorter way."""
+PROOF = 4
+"""So many times farther than needed is the run that proves an extrapolation."""
+EXACT = 4096
+"""Up to this many units each is tried; of more, one in so many thousands."""
+OFFSETS = (0, 1, -1, 4, -4, 16, -16)
+"""Where to look around a guess, before halving what is left: a recorded run costs most."""
+ABOVE = 4
+"""How far above a run that fits others are recorded, where nothing is extrapolated."""
+MOST_EVENTS = 25_000
+"""Where requests and releases grow to more than this, ever longer runs are not recorded: a model
+that loops over its tokens, as Mamba does without its kernels, would take hours."""
+LENGTH_UNIT = 64
+"""Lengths are searched in steps of this many tokens where a model does not ask for more."""
+
+
+@dataclass
+class Shapes:
+    """The runs of one model along one axis.
+
+    Attributes:
+        record: records the run with that many units.
+        limit: the largest number of units that there are; None if there is no end.
+        unit: what stands behind their number in a message.
+    """
+
+    record: Callable[[int], Trace]
+    limit: int | None
+    unit: str = "units"
+    _recorded: dict[int, Trace] = field(default_factory=dict)
+    _proven: int = 0
+    _refuted: float = math.inf
+
+    def largest(self, capacity: int) -> int:
+        """The largest number of units that fits; 0 if none does.
+
+        Beyond EXACT units it may be missed by a few in EXACT. Where runs cannot be extrapolated,
+        it is one that fits while the next few do not.
+
+        Args:
+            capacity: bytes that the allocator may reserve.
+
+        Raises:
+            StudyError: a run cannot be recorded, or takes too long to be.
+        """
+        bound = self._bound(capacity)
+        if bound is None:
+            return self._by_halving(capacity)
+        stride = bound // EXACT | 1  # odd, so that it meets odd numbers and even ones
+        for units in range(bound, 0, -stride):
+            if self.fits(units, capacity):
+                above = range(min(units + stride - 1, bound), units, -1)
+                return next((more for more in above if self.fits(more, capacity)), units)
+        return 0
+
+    def fits(self, units: int, capacity: int) -> bool:
+        """Whether that many units run within `capacity` reserved bytes."""
+        return fits(*self._run(units), capacity)
+
+    def _bound(self, capacity: int) -> int | None:
+        """The most units whose requests alone do not exceed the capacity; None if not known.
+
+        What is asked for at once only grows with the units, unlike what is reserved for it.
+        """
+        if not self._is_polynomial:
+            return None
+        low, high = 1, FIRST
+        while self._within(high) and most_asked_for(*self._extrapolated(high)) <= capacity:
+            low, high = high, 2 * high
+        if self.limit is not None:
+            high = min(high, self.limit + 1)
+        while high - low > 1:
+            middle = (low + high) // 2
+            enough = most_asked_for(*self._extrapolated(middle)) <= capacity
+            low, high = (middle, high) if enough else (low, middle)
+        return low if self._is_proven_to(high) else None
+
+    def _by_halving(self, capacity: int) -> int:
+        low, high = 0, 1
+        while self._within(high) and self.fits(high, capacity):
+            low, high = high, 2 * high
+            least = len(self._trace(1).events)
+            if len(self._trace(low).events) > max(MOST_EVENTS, 2 * least):
+                raise StudyError(
+                    f"{low} {self.unit} fit; more do too many operations to be searched"
+                )
+        if self.limit is not None:
+            high = min(high, self.limit + 1)
+        guess = self._guess(low, high, capacity)
+        while high - low > 1:
+            near = (guess + offset for offset in OFFSETS)
+            middle = next((units for units in near if low < units < high), (low + high) // 2)
+            low, high = (middle, high) if self.fits(middle, capacity) else (low, middle)
+        above = (low + more for more in range(ABOVE, 1, -1) if self._within(low + more))
+        return next((units for units in above if self.fits(units, capacity)), low)
+
+    def _guess(self, low: int, high: int, capacity: int) -> int:
+        """Where a straight line through two runs meets the capacity; memory is nearly one."""
+        end = high if self._within(high) else high - 1
+        if low == 0 or end - low < 2:
+            return low
+        first, second = (replay(*self._run(units)).peak_reserved for units in (low, end))
+        return low + (capacity - first) * (end - low) // max(1, second - first)
+
+    def _within(self, units: int) -> bool:
+        return self.limit is None or units <= self.limit
+
+    def _run(self, units: int) -> tuple[list[int], list[int]]:
+        """The requests and events of a run, extrapolated where that is exact."""
+        if FIRST <= units <= self._proven:
+            return self._extrapolated(units)
+        trace = self._trace(units)
+        return trace.sizes, trace.events
+
+    def _trace(self, units: int) -> Trace:
+        if units not in self._recorded:
+            self._recorded[units] = self.record(units)
+        return self._recorded[units]
+
+    @cached_property
+    def _is_polynomial(self) -> bool:
+        """Whether three neighbouring runs are alike, and grow."""
+        if not self._within(FIRST + 2):
+            return False
+        first, second, third = (self._trace(FIRST + index) for index in range(3))
+        if not first.events == second.events == third.events:
+            return False
+        sizes = zip(first.sizes, second.sizes, third.sizes, strict=True)
+        return all(a <= b and b - a <= c - b for a, b, c in sizes)
+
+    def _is_proven_to(self, units: int) -> bool:
+        """Whether runs of up to so many units are extrapolated exactly, as a run that far shows."""
+        end = math.inf if self.limit is None else self.limit
+        units = int(min(units, end))
+        for far in (int(min(PROOF * units, end)), units):  # the first serves larger cards as well
+            if self._proven < units and far < self._refuted:
+                trace = self._trace(far)
+                if (trace.sizes, trace.events) == self._extrapolated(far):
+                    self._proven = far
+                else:
+                    self._refuted = far
+        return units <= self._proven
+
+    def _extrapolated(self, units: int) -> tuple[list[int], list[int]]:
+        """Newton's forward differences over three neighbouring runs."""
+        steps = units - FIRST
+        pairs = steps * (steps - 1) // 2
+        runs = (self._trace(FIRST + index).sizes for index in range(3))
+        sizes = [
+            first + steps * (second - first) + pairs * (third - 2 * second + first)
+            for first, second, third in zip(*runs, strict=True)
+        ]
+        return sizes, self._trace(FIRST).events
+
+
+def length_unit(config: Config) -> int:
+    """The step in which lengths are searched, in tokens.
+
+    A Reformer works on whole chunks, and with axial positions on whole rows of its first table.
+    """
+    if config.model_type != "reformer":
+        return LENGTH_UNIT
+    unit = math.lcm(LENGTH_UNIT, config.lsh_attn_chunk_length, config.local_attn_chunk_length)
+    if positions_of(config) == "axial":
+        unit = math.lcm(unit, config.axial_pos_shape[1])
+    return unit
+
+
+def lengths(config: Config, record: Callable[[int], Trace]) -> Shapes:
+    """The runs of a model over its lengths, in units of `length_unit`.
+
+    Args:
+        config: the model's.
+        record: records the run with that many tokens in a sequence.
+    """
+    unit = length_unit(config)
+    limit = position_limit(config)
+    end = None if limit is None else limit // unit
+    return Shapes(lambda units: record(units * unit), end, f"x {unit} tokens")
+
+
+def batches(record: Callable[[int], Trace]) -> Shapes:
+    """The runs of a model over its batch sizes."""
+    return Shapes(record, None, "sequences")
+
+
+def capacity(memory_mib: int, context_mib: int) -> int:
+    """The bytes that the allocator may reserve on a card, beside the CUDA context."""
+    return (memory_mib - context_mib) * MIB

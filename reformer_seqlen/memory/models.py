@@ -1,0 +1,162 @@
+"""Causal language models of transformers, from a configuration alone.
+
+A configuration is what params.yaml's `memory.models` or a config.json holds: `model_type` and the
+values of that type's configuration class. Nothing is downloaded and no remote code is run.
+"""
+
+import math
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+from reformer_seqlen.runtime.errors import StudyError
+
+Config = Any
+"""A configuration of transformers (its package has no types)."""
+Positions = Literal["axial", "learned", "own"]
+UNDECLARED = {"attn_implementation", "use_cache", "head_dim"}
+"""What may stand in a configuration although its class does not declare it: choices of a run, and
+what models read all the same."""
+
+
+def configuration(values: Mapping[str, Any], where: str, strict: bool = True) -> Config:
+    """Make a configuration.
+
+    Args:
+        values: `model_type` and values of its configuration class.
+        where: what the message calls them: a key of params.yaml or a file.
+        strict: refuse names that the configuration class does not have. Published config.json
+            files hold more than that.
+
+    Raises:
+        StudyError: there is no such model type, it is no causal LM, or a value is refused.
+    """
+    model_type = str(values.get("model_type", ""))
+    check_causal(model_type, where)
+    given = {name: value for name, value in values.items() if name != "model_type"}
+    try:
+        if strict:
+            _refuse_unknown(model_type, given)
+        return AutoConfig.for_model(model_type, **given)
+    except Exception as error:
+        raise StudyError(
+            f"{where} is not a configuration of {model_type}: {_line(error)}"
+        ) from error
+
+
+def check_causal(model_type: str, where: str) -> None:
+    """Refuse what is no causal language model of transformers.
+
+    Raises:
+        StudyError: it is none.
+    """
+    if model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        return
+    asked = f"{where}: model_type must be a causal language model of transformers"
+    if not model_type:
+        raise StudyError(f"{asked}, but there is none")
+    near = get_close_matches(model_type, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, cutoff=0.5)
+    is_another = model_type in CONFIG_MAPPING_NAMES
+    hint = f"; did you mean {' or '.join(near)}?" if near and not is_another else ""
+    raise StudyError(f"{asked}, but it is `{model_type}`{hint}")
+
+
+def with_positions(config: Config, positions: Positions, where: str) -> Config:
+    """A copy of a Reformer's configuration with axial or learned positions.
+
+    Args:
+        config: of any model.
+        positions: `own` leaves the configuration as it is.
+        where: what the message calls it.
+
+    Raises:
+        StudyError: the model is no Reformer, so it has no choice.
+    """
+    if positions == "own":
+        return config
+    if config.model_type != "reformer":
+        raise StudyError(
+            f"{where}: {positions} positions are for Reformers; write `own` for {config.model_type}"
+        )
+    values = config.to_dict() | {"axial_pos_embds": positions == "axial"}
+    return type(config).from_dict(values)
+
+
+def with_depth(config: Config, layers: int, positions: int) -> Config:
+    """A copy of a configuration with another depth and number of positions.
+
+    A Reformer repeats the pattern of its attention layers, and its positions are learned: in
+    training, axial ones are made for one length.
+    """
+    changed = type(config).from_dict(config.to_dict())
+    changed.num_hidden_layers = layers
+    changed.max_position_embeddings = positions
+    if config.model_type == "reformer":
+        pattern = config.attn_layers
+        changed.attn_layers = [pattern[index % len(pattern)] for index in range(layers)]
+        changed.axial_pos_embds = False
+    return changed
+
+
+def positions_of(config: Config) -> Positions:
+    """How a model knows where a token stands, as far as there is a choice."""
+    if config.model_type != "reformer":
+        return "own"
+    return "axial" if config.axial_pos_embds else "learned"
+
+
+def position_limit(config: Config) -> int | None:
+    """The longest sequence that a model has positions for, in tokens; None if none is known."""
+    if positions_of(config) == "axial":
+        return math.prod(int(size) for size in config.axial_pos_shape)
+    limit: int | None = getattr(config, "max_position_embeddings", None)
+    return limit if limit is None or limit > 0 else None  # XLNet says -1
+
+
+def check_length(config: Config, sequence_length: int) -> None:
+    """Refuse a sequence that is longer than the model's positions.
+
+    Tensors without data do not check bounds, so a run would not notice.
+
+    Raises:
+        StudyError: it is.
+    """
+    limit = position_limit(config)
+    if limit is not None and sequence_length > limit:
+        raise StudyError(
+            f"{config.model_type} has {limit} positions, {sequence_length} tokens are too many"
+        )
+
+
+def build(config: Config, dtype: torch.dtype = torch.float32) -> nn.Module:
+    """Make the model with its language-modelling head, on the current default device.
+
+    Raises:
+        StudyError: transformers refuses the configuration.
+    """
+    try:
+        model: nn.Module = AutoModelForCausalLM.from_config(config, dtype=dtype)
+    except Exception as error:
+        raise StudyError(f"{config.model_type} does not build: {_line(error)}") from error
+    return model
+
+
+def _refuse_unknown(model_type: str, given: Mapping[str, Any]) -> None:
+    default = AutoConfig.for_model(model_type)
+    known = {*default.to_dict(), *default.attribute_map, *UNDECLARED}
+    for name in given:
+        if name not in known:
+            near = get_close_matches(name, known)
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise ValueError(f"it has no `{name}`{hint}")
+
+
+def _line(error: Exception) -> str:
+    """An exception's message on one line of bearable length."""
+    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -1,0 +1,312 @@
+"""Run a model without weights, data or a GPU, and record every request for memory that it makes.
+
+On the meta device an operator computes shapes and nothing else, so a run takes a fraction of a
+second whatever the length. A dispatch mode sees each operator; a storage that appears for the first
+time is a request, and a weak reference tells when nothing holds it any more.
+"""
+
+import gc
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.module import (
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+)
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from reformer_seqlen.memory.allocator import CachingAllocator, held_at_peak, replay
+
+aten = torch.ops.aten
+WEIGHTS, POSITIONS, CACHE, LOGITS = "weights", "position table", "cache", "logits"
+INPUTS, ACTIVATIONS = "inputs", "activations"
+GRADIENTS, OPTIMIZER = "gradients", "optimizer"
+KINDS = (WEIGHTS, POSITIONS, ACTIVATIONS, LOGITS, CACHE, INPUTS, GRADIENTS, OPTIMIZER)
+"""What memory is for. The loss counts with the logits, an optimizer's scratch with its states,
+gradients of activations with the activations."""
+POSITION_NAMES = ("position", "wpe", "embed_pos")
+"""How transformers' models call the module that holds their table of positions."""
+
+
+@dataclass
+class Trace:
+    """Every request of a run and every release, in order.
+
+    Attributes:
+        sizes: the bytes of request n.
+        kinds: what request n was for, one of KINDS.
+        modules: the module that asked for request n, shortened by `family_of`.
+        events: n where request n was made, ~n where it was released.
+    """
+
+    sizes: list[int] = field(default_factory=list)
+    kinds: list[str] = field(default_factory=list)
+    modules: list[str] = field(default_factory=list)
+    events: list[int] = field(default_factory=list)
+
+    def request(self, size: int, kind: str, module: str) -> int:
+        """Record a request and return its number."""
+        number = len(self.sizes)
+        self.sizes.append(size)
+        self.kinds.append(kind)
+        self.modules.append(module)
+        self.events.append(number)
+        return number
+
+    def release(self, number: int) -> None:
+        """Record that the request of that number is no longer needed."""
+        self.events.append(~number)
+
+    def replay(self) -> CachingAllocator:
+        """Send the recorded requests through a caching allocator without a limit."""
+        return replay(self.sizes, self.events)
+
+    def held_at_peak(self) -> dict[int, int]:
+        """The bytes that each live request held when the most were in use."""
+        return held_at_peak(self.sizes, self.events)
+
+
+class Tracker(TorchDispatchMode):
+    """Records the storages that operators make, and when each is gone.
+
+    Attributes:
+        trace: what was recorded.
+        kind: what the storages that now appear are for.
+    """
+
+    def __init__(self, scalar: int) -> None:
+        """Make a tracker.
+
+        Args:
+            scalar: the answer to `.item()`, which a tensor without data cannot give. Reformer's
+                axial positions ask for the last position (AxialPositionEmbeddings.forward).
+        """
+        super().__init__()
+        self.trace = Trace()
+        self.kind = ACTIVATIONS
+        self._scalar = scalar
+        self._alive: dict[int, tuple[int, weakref.ref[Any]]] = {}
+        self._path: list[str] = [""]
+        self._names: dict[nn.Module, str] = {}
+        self._model: nn.Module | None = None
+        self._head: nn.Module | None = None
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Run an operator and record what it allocates."""
+        if func is aten._local_scalar_dense.default:
+            return self._scalar
+        scratch = self._request(_bytes(args[0])) if func is aten.logsumexp.default else None
+        result = func(*args, **(kwargs or {}))
+        for tensor in tensors_in(result):
+            self.record(tensor)
+        if scratch is not None:  # it computes (self - maxes).exp_() (aten/native/ReduceOps.cpp)
+            self.trace.release(scratch)
+        return result
+
+    def record(self, tensor: Tensor) -> None:
+        """Count a tensor's storage, unless it is known or empty."""
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key in self._alive or storage.nbytes() == 0:
+            return
+        number = self._request(storage.nbytes())
+
+        def gone(_: Any) -> None:
+            del self._alive[key]
+            self.trace.release(number)
+
+        self._alive[key] = (number, weakref.ref(storage, gone))
+
+    def place(self, model: nn.Module) -> None:
+        """Put a model's tensors on the GPU, in the order in which `model.to` moves them."""
+        self._names = {module: family_of(name) for name, module in model.named_modules()}
+        self._model, self._head = model, _output_embeddings(model)
+        for module, name, tensor in _in_moving_order(model):
+            self._path.append(self._names[module])
+            is_table = any(part in name for part in POSITION_NAMES)
+            with self.all_as(POSITIONS if is_table else WEIGHTS):
+                self.record(tensor)
+            self._path.pop()
+
+    def label(self, value: Any, kind: str) -> None:
+        """Say what the storages of all tensors in `value` are for; weights stay weights."""
+        for tensor in tensors_in(value):
+            known = self._alive.get(tensor.untyped_storage()._cdata)
+            if known is not None and self.trace.kinds[known[0]] not in (WEIGHTS, POSITIONS):
+                self.trace.kinds[known[0]] = kind
+
+    @contextmanager
+    def all_as(self, kind: str) -> Iterator[None]:
+        """Storages that appear within the block are for `kind`."""
+        before, self.kind = self.kind, kind
+        try:
+            yield
+        finally:
+            self.kind = before
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Record the operators in the block, and which module runs them."""
+        with ExitStack() as stack:
+            for handle in (
+                register_module_forward_pre_hook(self._enter),
+                register_module_forward_hook(self._leave, always_call=True),
+            ):
+                stack.callback(handle.remove)
+            stack.enter_context(_kernels_of_a_gpu())
+            stack.enter_context(self)
+            yield
+
+    def stop(self) -> None:
+        """Record nothing any more, although what is alive will be gone one day."""
+        self._alive.clear()
+
+    def _request(self, size: int) -> int:
+        return self.trace.request(size, self.kind, self._path[-1])
+
+    def _enter(self, module: nn.Module, _: Any) -> None:
+        self._path.append(self._names.get(module, self._path[-1]))
+        if module is self._model:
+            self.kind = ACTIVATIONS
+        elif module is self._head:
+            self.kind = LOGITS
+
+    def _leave(self, *_: Any) -> None:
+        self._path.pop()
+
+
+@contextmanager
+def on_meta(scalar: int) -> Iterator[Tracker]:
+    """Yield a tracker; within the block new tensors have shapes but no data.
+
+    Nothing is left behind: models that draw seeds (Reformer does) leave the generators as they
+    were, and the garbage collector waits, so that releases come in the same order every time.
+    """
+    on_gpu = torch.cuda.is_initialized()
+    gpus = range(torch.cuda.device_count()) if on_gpu else ()
+    collects = gc.isenabled()
+    gc.disable()
+    tracker = Tracker(scalar)
+    try:
+        with torch.random.fork_rng(devices=gpus), torch.device("meta"):
+            yield tracker
+    finally:
+        tracker.stop()
+        if collects:
+            gc.enable()
+
+
+@contextmanager
+def _kernels_of_a_gpu() -> Iterator[None]:
+    """Replace what allocates otherwise on a GPU, as long as the block lasts.
+
+    A GPU's dropout keeps a mask of bytes (native_dropout), the CPU's one of floats; a GPU's
+    attention keeps no weights, with dropout and a mask neither (memory-efficient attention). The
+    product over experts (grouped_mm) works in float32 too, which the meta device refuses.
+    """
+    kernels: dict[str, Callable[..., Tensor]] = {
+        "dropout": _dropout,
+        "scaled_dot_product_attention": _attention,
+        "grouped_mm": _grouped_mm,
+    }
+    before = {name: getattr(F, name) for name in kernels}
+    _replace(kernels)
+    try:
+        yield
+    finally:
+        _replace(before)
+
+
+def _replace(kernels: dict[str, Callable[..., Tensor]]) -> None:
+    for name, kernel in kernels.items():
+        setattr(F, name, kernel)
+
+
+def _dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:  # noqa: A002
+    return torch.native_dropout(input, p, True)[0] if training and p > 0 else input
+
+
+def _attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    if enable_gqa:
+        groups = query.shape[1] // key.shape[1]
+        key, value = (x.repeat_interleave(groups, dim=1) for x in (key, value))
+    learns = torch.is_grad_enabled() and query.requires_grad
+    attended: Tensor = aten._scaled_dot_product_efficient_attention(
+        query, key, value, attn_mask, learns, dropout_p, is_causal, scale=scale
+    )[0]
+    return attended
+
+
+def _grouped_mm(input: Tensor, weight: Tensor, offs: Tensor) -> Tensor:  # noqa: A002
+    """Each group of rows times its own matrix: transformers' operator, which asks for the same."""
+    product: Tensor = torch.ops.transformers.grouped_mm_fallback(input, weight, offs)
+    return product
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+def _in_moving_order(module: nn.Module, path: str = "") -> Iterator[tuple[nn.Module, str, Tensor]]:
+    """The tensors of a module in the order of nn.Module._apply: children first, then its own."""
+    for name, child in module.named_children():
+        yield from _in_moving_order(child, f"{path}{name}.")
+    for own in (module._parameters, module._buffers):
+        for name, tensor in own.items():
+            if tensor is not None:
+                yield module, path + name, tensor
+
+
+def _output_embeddings(model: nn.Module) -> nn.Module | None:
+    find: Callable[[], nn.Module | None] | None = getattr(model, "get_output_embeddings", None)
+    return find() if find is not None else None
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """Every tensor that a value holds; containers and plain objects (caches) are searched."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from tensors_in(item)
+    elif isinstance(value, dict):
+        yield from tensors_in(list(value.values()))
+    elif hasattr(value, "__dict__"):
+        yield from tensors_in(vars(value))
+
+
+@cache
+def family_of(name: str) -> str:
+    """The part of a model that a module belongs to, the same for each of its layers.
+
+    `reformer.encoder.layers.3.attention.self_attention.query` becomes
+    `reformer.encoder.layers.*.attention`, `reformer.embeddings.word_embeddings` becomes
+    `reformer.embeddings`.
+    """
+    parts = name.split(".")
+    for index, part in enumerate(parts):
+        if part.isdigit():
+            return ".".join([*parts[:index], "*", *parts[index + 1 : index + 2]])
+    return ".".join(parts[:2])

@@ -1,0 +1,1 @@
+"""The models of a study: what params.yaml asks for, built, and described."""

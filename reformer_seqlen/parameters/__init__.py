@@ -1,0 +1,1 @@
+"""What params.yaml may hold, as typed objects that are checked before anything runs."""

@@ -1,0 +1,18 @@
+"""The section `chunk` of params.yaml."""
+
+from typing import Literal
+
+from reformer_seqlen.parameters.common.section import Section
+
+Policy = Literal["contiguous", "published"]
+
+
+class Chunking(Section):
+    """How windows are cut out of a split's tokens.
+
+    Attributes:
+        policy: `contiguous` windows drop nothing but the tail of a split; `published` are the
+            study's, which drop the rest of every batch of rows.
+    """
+
+    policy: Policy = "contiguous"

@@ -1,0 +1,19 @@
+"""The quantities that several sections of params.yaml hold, with their bounds."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+SPLITS = ("train", "validation", "test")
+LENGTH_MULTIPLE = 64
+"""Every length is a multiple of the published chunk length, so that no stage has to pad."""
+SEED_LIMIT = 2**32
+"""Seeds are below it: numpy takes no others."""
+
+SequenceLength = Annotated[int, Field(ge=LENGTH_MULTIPLE, multiple_of=LENGTH_MULTIPLE)]
+BatchSize = Annotated[int, Field(gt=0, le=2**20)]
+Threads = Annotated[int, Field(gt=0, le=4096)]
+Seed = Annotated[int, Field(ge=0, lt=SEED_LIMIT)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Precision = Literal["float32", "bfloat16"]
+"""What matrix products are computed in."""

@@ -1,0 +1,58 @@
+"""The section `corpora` of params.yaml: texts and their splits."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from reformer_seqlen.parameters.common.quantities import SPLITS, Fraction
+from reformer_seqlen.parameters.common.section import Section
+from reformer_seqlen.parameters.sources import FileSource
+from reformer_seqlen.runtime.messages import parameters as messages
+
+Format = Literal["lines", "wikipedia_prose", "bytes", "python_string"]
+SplitFile = Literal["all", "train", "validation", "test"]
+
+
+class Split(Section):
+    """How one text becomes three: contiguous parts, in order, cut between documents or lines.
+
+    Attributes:
+        shares_of: `validation` and `test` are shares of the text's bytes, or of the number of
+            lines or documents, as the published study counted enwik8's lines.
+    """
+
+    validation: Fraction
+    test: Fraction
+    between: Literal["documents", "lines"]
+    shares_of: Literal["bytes", "number"] = "bytes"
+
+    @model_validator(mode="after")
+    def _something_is_left_to_train_on(self) -> Self:
+        if self.validation + self.test >= 1:
+            raise ValueError(messages.NOTHING_LEFT_TO_TRAIN_ON)
+        return self
+
+
+class Corpus(Section):
+    """A text and its three splits: one file to be split, or a file for each split.
+
+    Attributes:
+        first_bytes: of each file; what is used of it ends with a whole line.
+        first_rows: of each file, lines.
+        shuffle_lines_seed: the order in which lines are taken, before they are split.
+    """
+
+    format: Format
+    files: dict[SplitFile, FileSource]
+    first_bytes: Annotated[int, Field(gt=0)] | None = None
+    first_rows: Annotated[int, Field(gt=0)] | None = None
+    shuffle_lines_seed: int | None = None
+    split: Split | None = None
+
+    @model_validator(mode="after")
+    def _files_fit_the_split(self) -> Self:
+        if self.split is not None and set(self.files) != {"all"}:
+            raise ValueError(messages.SPLIT_CUTS_ONE_FILE)
+        if self.split is None and set(self.files) != set(SPLITS):
+            raise ValueError(messages.FILES_WITHOUT_SPLIT)
+        return self

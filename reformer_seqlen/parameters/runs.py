@@ -1,0 +1,49 @@
+"""The section `runs` of params.yaml: the grid, and what a run says over what holds for all."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import Field, ValidationError
+
+from reformer_seqlen.parameters.common.quantities import SequenceLength
+from reformer_seqlen.parameters.common.section import Name, Section
+from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.messages import parameters as messages
+
+S = TypeVar("S", bound=Section)
+
+
+class Run(Section):
+    """One run: a corpus, a model, a length; the other fields go over what holds for all runs.
+
+    Attributes:
+        chunk: over the section `chunk`.
+        train: over the section `train`.
+        evaluate: over the section `evaluate`.
+        options: over the model's options.
+    """
+
+    corpus: Name
+    model: Name
+    sequence_length: SequenceLength
+    chunk: dict[str, Any] = Field(default_factory=dict)
+    train: dict[str, Any] = Field(default_factory=dict)
+    evaluate: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+def overridden(base: S, own: Mapping[str, Any], key: str) -> S:
+    """A section with a run's own values over it.
+
+    Args:
+        base: what holds for all runs.
+        own: the run's values.
+        key: where these stand, for the message.
+
+    Raises:
+        StudyError: a value is wrong.
+    """
+    try:
+        return type(base).model_validate({**base.model_dump(), **own})
+    except ValidationError as error:
+        raise StudyError("\n".join(messages.complaints(error, key))) from error

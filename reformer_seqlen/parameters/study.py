@@ -1,0 +1,134 @@
+"""params.yaml as a whole: one typed object, whose parts fit each other."""
+
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from reformer_seqlen.parameters.chunking import Chunking
+from reformer_seqlen.parameters.common.reading import read_values
+from reformer_seqlen.parameters.common.section import Name, Section
+from reformer_seqlen.parameters.corpora import Corpus
+from reformer_seqlen.parameters.evaluation import Evaluation
+from reformer_seqlen.parameters.memory import MemoryStudy
+from reformer_seqlen.parameters.model_options import ModelOptions
+from reformer_seqlen.parameters.models import Model
+from reformer_seqlen.parameters.report import Reporting
+from reformer_seqlen.parameters.runs import Run, overridden
+from reformer_seqlen.parameters.sources import Sources
+from reformer_seqlen.parameters.tokens import TokenSet
+from reformer_seqlen.parameters.training import Training
+from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.messages import parameters as messages
+from reformer_seqlen.runtime.paths import PARAMS
+
+
+class Study(Section):
+    """Everything in params.yaml."""
+
+    profile: Name
+    sources: Sources = Sources()
+    corpora: dict[Name, Corpus] = Field(min_length=1)
+    models: dict[Name, Model] = Field(min_length=1)
+    tokens: dict[Name, TokenSet] = Field(min_length=1)
+    runs: dict[Name, Run] = Field(min_length=1)
+    chunk: Chunking
+    train: Training
+    evaluate: Evaluation
+    memory: MemoryStudy
+    report: Reporting
+
+    @field_validator("tokens")
+    @classmethod
+    def _token_sets_are_named_after_what_they_hold(
+        cls, tokens: dict[str, TokenSet]
+    ) -> dict[str, TokenSet]:
+        for name, item in tokens.items():
+            if name != f"{item.corpus}-{item.model}":
+                raise ValueError(messages.token_set_is_misnamed(name, item.corpus, item.model))
+        return tokens
+
+    @model_validator(mode="after")
+    def _names_refer_to_something(self) -> "Study":
+        named: list[tuple[str, TokenSet | Run]] = [
+            *((f"tokens.{name}", item) for name, item in self.tokens.items()),
+            *((f"runs.{name}", item) for name, item in self.runs.items()),
+        ]
+        for key, each in named:
+            _refer(f"{key}.corpus", each.corpus, self.corpora, "corpora")
+            _refer(f"{key}.model", each.model, self.models, "models")
+        for name, run in self.runs.items():
+            self._check_run(name, run)
+        return self
+
+    def _check_run(self, name: str, run: Run) -> None:
+        key, joined = f"runs.{name}", f"{run.corpus}-{run.model}"
+        _refer(f"{key} needs tokens", joined, self.tokens, "tokens")
+        tokens = self.tokens[joined]
+        held, wanted = (tokens.corpus, tokens.model), (run.corpus, run.model)
+        if held != wanted:
+            raise messages.tokens_of_another(key, wanted, held, joined)
+        _check_positions(key, run, self.models[run.model])
+        self.chunking(name)
+        self.training(name)
+        self.evaluation(name)
+        self.options(name)
+
+    def chunking(self, run: str) -> Chunking:
+        """How windows of `run` are cut."""
+        return overridden(self.chunk, self.runs[run].chunk, f"runs.{run}.chunk")
+
+    def training(self, run: str) -> Training:
+        """How `run` is trained."""
+        return overridden(self.train, self.runs[run].train, f"runs.{run}.train")
+
+    def evaluation(self, run: str) -> Evaluation:
+        """How `run` is scored."""
+        return overridden(self.evaluate, self.runs[run].evaluate, f"runs.{run}.evaluate")
+
+    def options(self, run: str) -> ModelOptions:
+        """The options of `run`'s model."""
+        base = ModelOptions(**self.models[self.runs[run].model].options())
+        return overridden(base, self.runs[run].options, f"runs.{run}.options")
+
+
+def _check_positions(key: str, run: Run, model: Model) -> None:
+    """Refuse a run that is longer than the axial tables of a model made here."""
+    shape = model.pretraining.architecture.get("axial_pos_shape") if model.pretraining else None
+    positions = run.options.get("positions", model.positions)
+    if positions == "axial" and shape and prod(shape) < run.sequence_length:
+        raise messages.beyond_axial_tables(key, run.sequence_length, prod(shape), run.model)
+
+
+def _refer(key: str, name: str, known: dict[str, Any], section: str) -> None:
+    if name not in known:
+        raise messages.not_among(key, name, known, section)
+
+
+def parse_study(values: Any, where: str) -> Study:
+    """Check the values of a params.yaml.
+
+    Args:
+        values: what YAML gave.
+        where: the file's name, for the message.
+
+    Raises:
+        StudyError: something is missing, unknown, of a wrong type or out of range; the message
+            names each key, what is allowed and what was given.
+    """
+    try:
+        return Study.model_validate(values)
+    except ValidationError as error:
+        raise messages.invalid_study(where, messages.complaints(error)) from error
+    except StudyError as error:
+        raise messages.invalid_study(where, [str(error)]) from error
+
+
+def load_study(path: Path = PARAMS) -> Study:
+    """Read and check params.yaml.
+
+    Raises:
+        StudyError: there is no such file, it is not YAML, or its values are wrong.
+    """
+    return parse_study(read_values(path), str(path))

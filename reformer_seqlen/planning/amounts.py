@@ -1,0 +1,289 @@
+"""How much there is to do: text, tokens, windows, updates, bytes on disk. Nothing is downloaded."""
+
+import importlib.metadata
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reformer_seqlen.fetching.unpacking import packing
+from reformer_seqlen.parameters.chunking import Policy
+from reformer_seqlen.parameters.common.quantities import SPLITS
+from reformer_seqlen.parameters.corpora import Corpus
+from reformer_seqlen.parameters.model_options import ModelOptions
+from reformer_seqlen.parameters.models import Pretraining
+from reformer_seqlen.parameters.sources import (
+    FileSource,
+    HubSource,
+    PackageSource,
+    PathSource,
+    UrlSource,
+)
+from reformer_seqlen.parameters.study import Study
+from reformer_seqlen.parameters.training import Training
+from reformer_seqlen.runtime.files import read_json
+from reformer_seqlen.runtime.paths import TOKENS
+from reformer_seqlen.text.chunking import cut
+
+BYTES_PER_ROW = 100
+"""Of text nobody has counted, where a study takes the first rows alone: a guess."""
+BYTES_PER_PIECE = 1.9
+"""Of English under 320 pieces; what is measured of the published tokenizer is below."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A published corpus under the published tokenizer and encoding.
+
+    Attributes:
+        bytes_per_piece: bytes of text a piece.
+        bytes_per_row: bytes of text a row, its newline included.
+    """
+
+    bytes_per_piece: float
+    bytes_per_row: float
+
+
+PUBLISHED = {
+    "wikitext-2": Measured(1.840, 10_940_747 / 36_718),
+    "ptb": Measured(2.10, 5_101_618 / 42_068),
+    "enwik8": Measured(1.799, 100_000_000 / 1_128_024),
+}
+"""Pieces of WikiText-2's validation and test texts and of enwik8's first 1,000,000 bytes, counted.
+
+Penn Treebank's were counted with `<unk>` spelt out in five pieces (1.970 bytes a piece); it and the
+blank before it are two, and the training text has 45,020 of them. The rows are the official files'.
+"""
+BYTES_PER_NUMBER = 4
+COPIES = 2
+"""DVC keeps what a stage writes in its cache too, unless the file system can share the blocks."""
+CHECKPOINTS = 2
+BYTES_PER_TOKEN = 3
+"""Two for the piece, one for how many bytes of text it stands for."""
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How many tokens and rows each split has, and how that is known.
+
+    Attributes:
+        tokens: by split; empty where nothing is known before the download.
+        rows: by split; empty where nothing is known of them.
+        counted: whether an earlier run has counted them; otherwise they are an estimate.
+    """
+
+    tokens: Mapping[str, int] = field(default_factory=dict)
+    rows: Mapping[str, int] = field(default_factory=dict)
+    counted: bool = False
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: a base model's own, or a run.
+
+    Attributes:
+        passes: how often each split is only scored, after epochs and at the end.
+    """
+
+    name: str
+    model: str
+    corpus: str | None
+    sequence_length: int
+    training: Training
+    options: ModelOptions
+    policy: Policy
+    amount: Amount
+    passes: Mapping[str, int]
+
+    def windows(self, split: str) -> int | None:
+        """Windows of a split; with rows that are not known, as many as there can be at most."""
+        tokens, rows = self.amount.tokens.get(split), self.amount.rows.get(split)
+        if tokens is None:
+            return None
+        return count_windows(self.policy, tokens, rows, self.sequence_length, split)
+
+    def updates(self) -> int | None:
+        """Updates of the weights in all epochs."""
+        windows = self.windows("train")
+        return windows and self.training.epochs * math.ceil(windows / self.training.batch_size)
+
+    def tokens_read(self) -> int | None:
+        """Tokens that training reads in all epochs."""
+        windows = self.windows("train")
+        return windows and self.training.epochs * windows * self.sequence_length
+
+    def scored_windows(self) -> int:
+        """Windows that are only scored, each as often as it is."""
+        return sum(times * (self.windows(split) or 0) for split, times in self.passes.items())
+
+
+def count_windows(policy: Policy, tokens: int, rows: int | None, length: int, split: str) -> int:
+    """Windows of a split.
+
+    Example: 1000 contiguous tokens have 3 whole windows of 256, and 4 where all of it is scored.
+
+    Args:
+        policy: how the tokens are cut.
+        tokens: of the split.
+        rows: of the split, taken to be equally long; the published policy drops the rest of every
+            batch of rows. None: they are not known, and nothing is dropped.
+        length: of a window.
+        split: training drops the tail of a split, scoring does not.
+    """
+    if policy == "published" and rows is None:
+        return tokens // length
+    begins = np.linspace(0, tokens, rows or 1, endpoint=False).astype(np.int64)
+    return len(cut(policy, begins, tokens, length, every_token=split != "train"))
+
+
+def jobs(params: Study, known: Study | None) -> list[Job]:
+    """Every training of a study, in the order in which the pipeline gets to them.
+
+    Args:
+        params: the study.
+        known: the study whose results are here, if there is one.
+    """
+    made_here = [
+        Job(
+            name=f"pretrain {name}",
+            model=name,
+            corpus=None,
+            sequence_length=recipe.sequence_length,
+            training=recipe.train,
+            options=ModelOptions(**model.options()),
+            policy="contiguous",
+            amount=_amount_of_pretraining(recipe),
+            passes={"validation": recipe.train.epochs},
+        )
+        for name, model in params.models.items()
+        if (recipe := model.pretraining) is not None
+    ]
+    return made_here + [_run_job(name, params, known) for name in params.runs]
+
+
+def _run_job(name: str, params: Study, known: Study | None) -> Job:
+    run, training, options = params.runs[name], params.training(name), params.options(name)
+    ours = options.implementation == "reformer-seqlen"
+    peeking = ours and options.lsh_causality == "strict"
+    final = params.evaluation(name).hash_draws * (1 + peeking)
+    return Job(
+        name=name,
+        model=run.model,
+        corpus=run.corpus,
+        sequence_length=run.sequence_length,
+        training=training,
+        options=options,
+        policy=params.chunking(name).policy,
+        amount=amount_of(run.corpus, run.model, params, known),
+        passes={"validation": training.epochs + final, "test": final},
+    )
+
+
+def _amount_of_pretraining(recipe: Pretraining) -> Amount:
+    size = raw_bytes(recipe.file)
+    size = min(filter(None, (size, recipe.first_bytes)), default=None)
+    if size is None:
+        return Amount()
+    tokens = size / BYTES_PER_PIECE
+    shares = {"train": 1 - recipe.validation, "validation": recipe.validation}
+    return Amount({split: round(tokens * share) for split, share in shares.items()})
+
+
+def amount_of(corpus: str, model: str, params: Study, known: Study | None) -> Amount:
+    """The tokens of a corpus under a model: as an earlier run counted them, or as estimated."""
+    path = TOKENS / f"{corpus}-{model}" / "tokens.json"
+    if known is not None and path.exists() and _declared_alike(corpus, model, params, known):
+        splits: dict[str, Any] = read_json(path)["splits"]
+        return Amount(
+            {split: item["tokens"] for split, item in splits.items()},
+            {split: item["rows"] for split, item in splits.items()},
+            counted=True,
+        )
+    texts, measured = text_bytes(corpus, params.corpora[corpus]), PUBLISHED.get(corpus)
+    if measured is None:
+        return Amount({split: round(size / BYTES_PER_PIECE) for split, size in texts.items()})
+    return Amount(
+        {split: round(size / measured.bytes_per_piece) for split, size in texts.items()},
+        {split: round(size / measured.bytes_per_row) for split, size in texts.items()},
+    )
+
+
+def _declared_alike(corpus: str, model: str, params: Study, known: Study) -> bool:
+    name = f"{corpus}-{model}"
+    return (
+        params.corpora[corpus] == known.corpora.get(corpus)
+        and params.models[model] == known.models.get(model)
+        and params.tokens[name] == known.tokens.get(name)
+    )
+
+
+def text_bytes(name: str, corpus: Corpus) -> dict[str, int]:
+    """The bytes of each split, about; empty where the sources do not say."""
+    measured = PUBLISHED.get(name)
+    bytes_per_row = BYTES_PER_ROW if measured is None else measured.bytes_per_row
+    rows = corpus.first_rows and round(corpus.first_rows * bytes_per_row)
+    sizes = {
+        name: min(filter(None, (raw_bytes(source), corpus.first_bytes, rows)), default=None)
+        for name, source in corpus.files.items()
+    }
+    if corpus.split is None:
+        return {} if None in sizes.values() else {name: size or 0 for name, size in sizes.items()}
+    whole = sizes["all"]
+    if whole is None:
+        return {}
+    validation, test = corpus.split.validation, corpus.split.test
+    shares = dict(zip(SPLITS, (1 - validation - test, validation, test), strict=True))
+    return {split: round(whole * share) for split, share in shares.items()}
+
+
+def raw_bytes(source: FileSource) -> int | None:
+    """The bytes of a raw file as declared or as they are on this machine; None if unknown."""
+    if isinstance(source, HubSource):
+        return source.size
+    if source.unpacked_size is not None:
+        return source.unpacked_size
+    match source:
+        case UrlSource():
+            name, size = source.file_name, source.size
+        case PackageSource():
+            name, size = source.file, _packaged_bytes(source)
+        case PathSource():
+            path = Path(source.path).expanduser()
+            name, size = path.name, path.stat().st_size if path.is_file() else None
+    packed = source.member is not None or packing(name, source.compression) is not None
+    return None if packed else size
+
+
+def _packaged_bytes(source: PackageSource) -> int | None:
+    try:
+        files = importlib.metadata.files(source.package) or []
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return next((file.size for file in files if str(file) == source.file), None)
+
+
+def download_bytes(params: Study) -> int:
+    """What is declared to come over the network, as far as sizes are declared."""
+    files = [source for corpus in params.corpora.values() for source in corpus.files.values()]
+    return sum(source.size or 0 for source in files if isinstance(source, UrlSource | HubSource))
+
+
+def disk_bytes(todo: list[Job], parameters: Mapping[str, int], params: Study) -> int:
+    """What the study leaves on disk at most, DVC's cache included, and needs while it trains.
+
+    Args:
+        todo: its trainings.
+        parameters: of each job's model, by the job's name.
+        params: the study.
+    """
+    texts = sum(sum(text_bytes(*each).values()) for each in params.corpora.items())
+    sets = {(job.corpus, job.model): job.amount.tokens for job in todo if job.corpus}
+    tokens = sum(sum(amount.values()) for amount in sets.values())
+    models = {job.name: BYTES_PER_NUMBER * parameters.get(job.name, 0) for job in todo}
+    kept = COPIES * (texts + BYTES_PER_TOKEN * tokens + sum(models.values()))
+    states = {job.name: 3 if job.training.optimizer == "adamw" else 1 for job in todo}
+    training = max((models[name] * states[name] for name in models), default=0)
+    return download_bytes(params) + kept + CHECKPOINTS * training

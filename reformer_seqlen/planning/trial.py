@@ -1,0 +1,170 @@
+"""What one update takes here: memory predicted, time measured on random tokens."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import ReformerConfig
+
+from reformer_seqlen.memory.prediction import (
+    Prediction,
+    make_optimizer,
+    reformer_training_memory,
+    stock_reformer,
+)
+from reformer_seqlen.models.architecture import architecture
+from reformer_seqlen.parameters.common.quantities import LENGTH_MULTIPLE
+from reformer_seqlen.parameters.model_options import ModelOptions
+from reformer_seqlen.parameters.models import Model
+from reformer_seqlen.parameters.sources import HubCheckpoint, PathSource
+from reformer_seqlen.planning.amounts import Job
+from reformer_seqlen.reformer.activations import recomputes
+from reformer_seqlen.reformer.model import Reformer, configured, create_reformer
+from reformer_seqlen.reformer.published import PUBLISHED_ARCHITECTURE
+from reformer_seqlen.runtime.paths import BASES
+from reformer_seqlen.scoring.loss import autocast, nats
+from reformer_seqlen.training import determinism
+
+KNOWN_CHECKPOINTS = {
+    "google/reformer-crime-and-punishment": {**PUBLISHED_ARCHITECTURE, "vocab_size": 320}
+}
+"""Configurations that are known without a download."""
+TRIAL_TOKENS = 4096
+"""Of a timed update: enough to stand out from the noise, a second or so of two cores."""
+FORWARD_SHARE = 1 / 3
+"""Of an update's time that scoring the same windows takes."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long an update takes.
+
+    Attributes:
+        seconds: of one update.
+        batch_size: what was timed; where it is less than the run's, `seconds` go on from it in a
+            straight line.
+    """
+
+    seconds: float
+    batch_size: int
+
+
+def base_config(name: str, model: Model) -> ReformerConfig | None:
+    """A base model's configuration; None where it is not known before it is fetched."""
+    if model.pretraining is not None:
+        return architecture(name, model, model.pretraining)
+    match model.checkpoint:
+        case PathSource(path=path) if (Path(path).expanduser() / "config.json").is_file():
+            return ReformerConfig.from_pretrained(Path(path).expanduser())
+        case HubCheckpoint(repository=repository) if repository in KNOWN_CHECKPOINTS:
+            return ReformerConfig(**KNOWN_CHECKPOINTS[repository])
+        case HubCheckpoint() if (BASES / name / "config.json").is_file():
+            return ReformerConfig.from_pretrained(BASES / name)
+    return None
+
+
+def job_config(base: ReformerConfig, job: Job) -> ReformerConfig:
+    """The configuration that a job's model is made with.
+
+    Raises:
+        StudyError: the base model can't be what the job asks for.
+    """
+    options = job.options.options()
+    return configured(base, job.model, sequence_length=job.sequence_length, **options)
+
+
+def parameter_count(config: ReformerConfig, options: ModelOptions) -> int:
+    """How many parameters a model has, counted without making them."""
+    with torch.device("meta"):
+        model = create_reformer(config, options.implementation)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def predicted_memory(config: ReformerConfig, job: Job) -> Prediction:
+    """What a job's updates hold at once in float32; bfloat16 needs less."""
+    tokens = job.training.batch_size * job.sequence_length
+    ours = job.options.implementation == "reformer-seqlen"
+    recomputed = recomputes(job.options.reversible, config, tokens, determinism.device())
+    return reformer_training_memory(
+        config,
+        job.training.batch_size,
+        job.sequence_length,
+        reversible=recomputed or not ours,
+        optimizer=job.training.optimizer,
+        build_reformer=_our_reformer if ours else stock_reformer,
+    )
+
+
+def _our_reformer(config: ReformerConfig, reversible: bool) -> Reformer:
+    chosen = type(config).from_dict(config.to_dict())
+    chosen.reversible = "on" if reversible else "off"
+    return Reformer(chosen)
+
+
+class Trial:
+    """A model that is updated on random tokens; the last one made serves as long as it fits."""
+
+    def __init__(self) -> None:
+        self._made: tuple[str, Any, Any] | None = None
+        self._known: dict[str, float] = {}
+
+    def pace(self, config: ReformerConfig, job: Job) -> Pace:
+        """Time a few updates of a job's shape.
+
+        Of a large batch only as many sequences as make `TRIAL_TOKENS` are timed: the shortest text
+        there is gives what an update takes whatever the batch, mostly the optimizer, and the rest
+        grows with the tokens.
+        """
+        whole, length = job.training.batch_size, job.sequence_length
+        shortest = self._shortest(config, job)
+        several = min(whole, max(1, TRIAL_TOKENS // length))
+        timed = self._step(config, job, several, length)
+        if several == whole:
+            return Pace(min(timed, self._step(config, job, whole, length)), whole)
+        each = max(timed - shortest, 0.0) / (several * length - LENGTH_MULTIPLE)
+        return Pace(shortest + each * (whole * length - LENGTH_MULTIPLE), several)
+
+    def _shortest(self, config: ReformerConfig, job: Job) -> float:
+        """The time of an update on the shortest text; the first one makes optimizer states."""
+        stock_axial = config.axial_pos_embds and job.options.implementation == "transformers"
+        length = job.sequence_length if stock_axial else LENGTH_MULTIPLE
+        key = self._key(config, job)
+        if key not in self._known:
+            self._step(config, job, 1, length)
+            self._known = {key: min(self._step(config, job, 1, length) for _ in range(2))}
+        return self._known[key]
+
+    def _step(self, config: ReformerConfig, job: Job, batch_size: int, length: int) -> float:
+        model, optimizer = self._model(config, job)
+        device = determinism.device()
+        tokens = torch.randint(config.vocab_size, (batch_size, length), device=device)
+        _wait(device)
+        began = time.perf_counter()
+        with autocast(device, job.training.precision):
+            loss = nats(model(tokens, use_cache=False).logits, tokens)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), job.training.max_gradient_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+        _wait(device)
+        return time.perf_counter() - began
+
+    def _key(self, config: ReformerConfig, job: Job) -> str:
+        return repr((config.to_dict(), job.options, job.training.optimizer))
+
+    def _model(self, config: ReformerConfig, job: Job) -> tuple[Any, Any]:
+        key = self._key(config, job)
+        if self._made is None or self._made[0] != key:
+            self._made = None  # the last model goes before the next one comes
+            torch.manual_seed(0)
+            model = create_reformer(config, job.options.implementation)
+            model.to(determinism.device()).train()
+            self._made = (key, model, make_optimizer(job.training.optimizer, model))
+        return self._made[1:]
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()

@@ -1,0 +1,42 @@
+"""What a training pass keeps for its backward pass, and when it is computed again instead."""
+
+from typing import Literal
+
+import psutil
+import torch
+from transformers import ReformerConfig
+
+Reversible = Literal["auto", "on", "off"]
+
+
+def recomputes(
+    reversible: Reversible, config: ReformerConfig, tokens: int, device: torch.device
+) -> bool:
+    """Whether activations are computed again: `auto` does where they need half of the memory."""
+    if reversible != "auto":
+        return reversible == "on"
+    limit: int = memory_bytes(device)
+    return tokens * activation_bytes(config) > limit / 2
+
+
+def activation_bytes(config: ReformerConfig) -> int:
+    """Roughly what a training pass keeps of each token, if nothing is computed again."""
+    heads: int = config.num_attention_heads * config.attention_head_size
+    layer = 0
+    for kind in config.attn_layers:
+        rounds = config.num_hashes if kind == "lsh" else 1
+        before = getattr(config, f"{kind}_num_chunks_before")
+        window = (1 + before) * getattr(config, f"{kind}_attn_chunk_length")
+        # streams and their norms; projections, sorted copies, outputs; twice the probabilities
+        layer += 4 * config.hidden_size + config.feed_forward_size
+        layer += heads * (4 + 3 * rounds) + 2 * rounds * config.num_attention_heads * window
+    return int(4 * (layer + 8 * config.hidden_size + 3 * config.vocab_size))
+
+
+# torch.compile cannot look into this. Taken as a constant, it does not break the graph in two.
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def memory_bytes(device: torch.device) -> int:
+    """All memory that there is, free or not: what is free would make results depend on others."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return int(psutil.virtual_memory().total)

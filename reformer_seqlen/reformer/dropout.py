@@ -1,0 +1,55 @@
+"""Dropout whose masks are a pure function of a number: the same for a recompute or a resume.
+
+torch's own dropout draws one Bernoulli number after the other, a quarter of stock Reformer's
+training time. `draws.kept_bits` says how they are drawn here.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from reformer_seqlen.reformer.draws import Seed, kept_bits
+
+
+class Dropout:
+    """Draws one mask, a pure function of its seed."""
+
+    def __init__(self, probability: float, seed: Seed) -> None:
+        self.probability, self.seed = probability, seed
+        self.scale = 1 / (1 - probability)  # of what is kept
+
+    def bits(self, shape: torch.Size, device: torch.device) -> Tensor:
+        """Bytes, 1 where kept and 0 where dropped."""
+        return kept_bits(self.seed, self.probability, shape, device)
+
+    def mask(self, like: Tensor) -> Tensor:
+        """The bits as numbers of `like`'s type and shape."""
+        return self.bits(like.shape, like.device).to(like.dtype)
+
+
+class _Dropped(torch.autograd.Function):
+    """dropout(values), in place."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, dropout: Dropout) -> Tensor:
+        bits = dropout.bits(values.shape, values.device)
+        ctx.scale = dropout.scale
+        ctx.save_for_backward(bits)
+        ctx.mark_dirty(values)
+        return values.mul_(bits.to(values.dtype).mul_(dropout.scale))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (bits,) = ctx.saved_tensors
+        return bits.to(gradient.dtype).mul_(ctx.scale).mul_(gradient), None
+
+
+def dropped_(values: Tensor, dropout: Dropout) -> Tensor:
+    """dropout(values), in place."""
+    if not dropout.probability:
+        return values
+    if torch.compiler.is_compiling():  # which works in place where that pays
+        return values * dropout.mask(values).mul_(dropout.scale)
+    result: Tensor = _Dropped.apply(values, dropout)
+    return result

@@ -1,0 +1,174 @@
+"""The three kinds of branch that Reformer's layers add to their streams.
+
+Shapes: B batch, L length, N = B x L tokens, M hidden size, H heads, D head size, R hash rounds.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from reformer_seqlen.reformer.chunked_attention import Geometry, LocalAttention
+from reformer_seqlen.reformer.dense import DenseAdd, NormedDense, relu_dropped_
+from reformer_seqlen.reformer.draws import Seed, derived_seed
+from reformer_seqlen.reformer.dropout import Dropout
+from reformer_seqlen.reformer.generation import GenerationCache
+from reformer_seqlen.reformer.hash_order import Causality, HashRule, find_buckets, strict_geometry
+from reformer_seqlen.reformer.hashed_attention import HashedAttention
+from reformer_seqlen.reformer.side_by_side import compute_side_by_side, parts_of
+
+TOKENS_AT_A_TIME = 8192
+"""In feed-forward layers and the head. Larger temporaries would cross 32 MiB, where the C library
+asks the system for memory each time, and fetching it costs more than the arithmetic."""
+
+PROBABILITIES, ATTENTION, HIDDEN, FEED_FORWARD, WORDS, POSITIONS, HEAD = range(7)
+"""Where dropout happens: the first number of a site. The layer and what is within it follow."""
+
+
+class Pass(NamedTuple):
+    """What all layers of one forward pass share."""
+
+    dtype: torch.dtype  # of products and attention
+    real: Tensor | None  # (B, L), False where a token is padding
+    local_bias: Tensor | None  # (1 or B, L / C, C, W), see `chunked_attention.local_bias`
+    rotations: dict[int, Tensor]  # by layer: (H, D, R, S)
+    factors: tuple[int, ...]  # of the number of buckets
+    causality: Causality
+    unhashed: bool  # stock attends to everything before in a text of one chunk
+    dropout_seed: Seed | None  # of all masks, None in evaluation
+    cache: GenerationCache | None  # to be filled for generation
+
+    def dropout(self, probability: float, *site: int) -> Dropout:
+        """The dropout at a site: numbers that no other site has."""
+        if self.dropout_seed is None:
+            return Dropout(0.0, 0)
+        return Dropout(probability, derived_seed(self.dropout_seed, *site))
+
+    def part(self, number: int, texts: slice) -> "Pass":
+        """The pass of some of the batch's texts alone, with dropout masks of their own."""
+        bias, seed = self.local_bias, self.dropout_seed
+        return self._replace(
+            real=None if self.real is None else self.real[texts],
+            local_bias=bias if bias is None or len(bias) == 1 else bias[texts],
+            dropout_seed=None if seed is None else derived_seed(seed, number),
+        )
+
+
+def geometry_of(attention: Any, batch: int, length: int) -> Geometry:
+    """The layout of a stock attention module."""
+    return Geometry(
+        batch,
+        length,
+        attention.num_attention_heads,
+        attention.attention_head_size,
+        attention.chunk_length,
+        attention.num_chunks_before,
+    )
+
+
+def local_weight(attention: Any) -> Tensor:
+    """Weights (3*H*D, M) of queries, keys and values; the scores' 1 / sqrt(D) goes to queries."""
+    queries = attention.query.weight * attention.attention_head_size**-0.5
+    return torch.cat([queries, attention.key.weight, attention.value.weight])
+
+
+def lsh_weight(attention: Any) -> Tensor:
+    """Weights (H*2*D, M): of every head the shared query/keys, then the values."""
+    by_head = (attention.num_attention_heads, attention.attention_head_size)
+    shared = attention.query_key.weight.unflatten(0, by_head)
+    values = attention.value.weight.unflatten(0, by_head)
+    return torch.cat([shared, values], dim=1).flatten(0, 1)
+
+
+def add_local_attention(
+    module: Any, index: int, run: Pass, stream: Tensor, inputs: Tensor
+) -> Tensor:
+    """The stream plus attention over the own chunk and those before it. Both (B, L, M)."""
+    attention = module.self_attention
+    geometry = geometry_of(attention, *inputs.shape[:2])
+    lead = geometry.before * geometry.chunk
+    weight = local_weight(attention).to(run.dtype)
+    projected = _normed_dense(module.layer_norm, weight, inputs.flatten(0, 1), lead=lead)
+    dropouts = [
+        run.dropout(attention.dropout, PROBABILITIES, index, head) for head in range(geometry.heads)
+    ]
+    if run.cache is not None:
+        run.cache.fill_local(projected[lead:], geometry)
+    outputs = LocalAttention.apply(projected, run.local_bias, geometry, dropouts)
+    return _add_attention(module, index, run, stream, outputs)
+
+
+def add_lsh_attention(
+    module: Any, index: int, run: Pass, kept: list[Tensor], stream: Tensor, inputs: Tensor
+) -> Tensor:
+    """The stream plus attention over chunks of the order that hashing makes. Both (B, L, M).
+
+    `kept` takes the buckets, for a second run in the backward pass, which could round otherwise and
+    hash differently.
+    """
+    attention = module.self_attention
+    geometry = geometry_of(attention, *inputs.shape[:2])
+    weight = lsh_weight(attention).to(run.dtype)
+    projected = _normed_dense(module.layer_norm, weight, inputs.flatten(0, 1))
+    rule = HashRule(run.rotations[index], run.factors, run.causality, run.real)
+    if run.unhashed:
+        shape = (geometry.batch, geometry.heads, 1, geometry.length)
+        kept[:] = [torch.zeros(shape, dtype=torch.long, device=inputs.device)]
+        geometry = geometry._replace(chunk=geometry.length, before=0)
+    if not kept:
+        kept.append(find_buckets(projected.detach(), rule, geometry))
+    dropout = run.dropout(attention.dropout, PROBABILITIES, index)
+    if run.causality == "strict":
+        geometry = strict_geometry(geometry, rule)
+    outputs = HashedAttention.apply(projected, kept[0], rule, geometry, dropout)
+    if run.cache is not None:
+        run.cache.fill_lsh(projected, kept[0], geometry)
+    return _add_attention(module, index, run, stream, outputs)
+
+
+def add_feed_forward(module: Any, index: int, run: Pass, stream: Tensor, inputs: Tensor) -> Tensor:
+    """The stream plus two dense layers. Both (B, L, M)."""
+    inner, outer = module.dense, module.output
+
+    def add(number: int, _: slice, stream: Tensor, inputs: Tensor) -> Tensor:
+        weight, bias = inner.dense.weight.to(run.dtype), inner.dense.bias.to(run.dtype)
+        outer_weight, outer_bias = outer.dense.weight.to(run.dtype), outer.dense.bias.to(run.dtype)
+        results = []
+        for block, (stream_part, part) in enumerate(token_parts(stream, inputs)):
+            dropout = run.dropout(inner.dropout, HIDDEN, index, number, block)
+            hidden = _normed_dense(module.layer_norm, weight, part, bias)
+            hidden = relu_dropped_(hidden, dropout)
+            outer_dropout = run.dropout(outer.dropout, FEED_FORWARD, index, number, block)
+            results.append(
+                DenseAdd.apply(
+                    stream_part, hidden, outer_weight, outer_bias, outer_dropout, dropout.scale
+                )
+            )
+        return torch.cat(results) if len(results) > 1 else results[0]
+
+    rows = [stream.flatten(0, 1), inputs.flatten(0, 1)]
+    parts = parts_of(len(rows[0]), 1, stream.device)
+    return compute_side_by_side(add, parts, rows, list(module.parameters())).view(stream.shape)
+
+
+def token_parts(*rows: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Parts (TOKENS_AT_A_TIME or fewer, M) of rows (N, M)."""
+    if len(rows[0]) <= TOKENS_AT_A_TIME:  # splitting would copy every gradient
+        return iter([tuple(rows)])
+    return zip(*(tensor.split(TOKENS_AT_A_TIME) for tensor in rows), strict=True)
+
+
+def _normed_dense(
+    norm: nn.LayerNorm, weight: Tensor, tokens: Tensor, bias: Tensor | None = None, lead: int = 0
+) -> Tensor:
+    result: Tensor = NormedDense.apply(tokens, norm.weight, norm.bias, weight, bias, norm.eps, lead)
+    return result
+
+
+def _add_attention(module: Any, index: int, run: Pass, stream: Tensor, outputs: Tensor) -> Tensor:
+    """The stream plus the projected outputs (N, H*D) of attention."""
+    weight = module.output.dense.weight.to(run.dtype)
+    dropout = run.dropout(module.output.dropout, ATTENTION, index)
+    result: Tensor = DenseAdd.apply(stream.flatten(0, 1), outputs, weight, None, dropout, 1.0)
+    return result.view(stream.shape)

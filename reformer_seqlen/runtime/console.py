@@ -1,0 +1,72 @@
+"""How a stage meets the terminal: one clear line for an error, quiet progress elsewhere."""
+
+import errno
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.paths import DATA
+
+STDERR = 2
+INTERRUPTED = 130
+INTERRUPT_NOTE = "interrupted: run the same command again to go on from here"
+
+
+def run(main: Callable[[], None]) -> NoReturn:
+    """Run a command's `main` and exit with its status.
+
+    A `StudyError` becomes one message on stderr and exit status 1, Ctrl-C a short note and 130.
+    What the system refuses becomes a message, too: files that are missing or locked, a full disk.
+    """
+    if signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        main()
+        sys.stdout.flush()
+    except StudyError as error:
+        sys.exit(f"error: {error}")
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        sys.exit(f"error: {_refusal(error)}")
+    except KeyboardInterrupt:
+        print(INTERRUPT_NOTE, file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    sys.exit(0)
+
+
+def end_at_interrupts() -> None:
+    """Have Ctrl-C end a command with the same note while its modules are imported, before `run`.
+
+    An exception can be lost there: libraries catch all that optional imports raise.
+    """
+    starting = sys.argv[0] == "-m"  # until `python -m` has found the module that it will run
+    if starting and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end)
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    """End the process as the signal does by itself, after the note."""
+    os.write(STDERR, f"{INTERRUPT_NOTE}\n".encode())  # print may have been what is interrupted
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
+
+
+def _refusal(error: OSError) -> str:
+    """What to tell of an error of the system; without a file or a full disk it is passed on."""
+    if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        raise error
+    if isinstance(error, FileNotFoundError) and _is_a_result(error.filename):
+        return f"{error.filename} is missing; an earlier stage writes it: `make repro`"
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+
+
+def _is_a_result(name: object) -> bool:
+    """Whether a missing file, if it is known by name, is one that a stage writes."""
+    return isinstance(name, str | Path) and Path(name).absolute().is_relative_to(DATA.absolute())

@@ -1,0 +1,9 @@
+"""The one kind of error that a person is meant to read."""
+
+
+class StudyError(Exception):
+    """Something that a person can mend.
+
+    The message says what is wrong, where (file, key or run), what was expected and what to do.
+    `reformer_seqlen.runtime.console.run` prints it without a traceback and exits with 1.
+    """

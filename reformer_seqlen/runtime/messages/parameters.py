@@ -1,0 +1,85 @@
+"""Of params.yaml."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reformer_seqlen.runtime.errors import StudyError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+CONTEXT_FILLS_GPU = "context_mib must be less than memory_mib"
+MEMBER_AND_COMPRESSION = "`member` is taken from a .zip, which leaves no other `compression`"
+NOTHING_LEFT_TO_TRAIN_ON = "validation + test must be less than 1, something is left for train"
+ORIGIN_OF_A_MODEL = "give either `checkpoint` or `pretraining`"
+SPLIT_CUTS_ONE_FILE = "`split` cuts one file: give `files: {all: ...}` or leave `split` out"
+FILES_WITHOUT_SPLIT = "give `files: {all: ...}` with a `split`, or a file for every split"
+
+
+def unknown_keys(unknown: Iterable[str], known: Iterable[str]) -> str:
+    """Keys that a section does not have."""
+    named = ", ".join(f"`{key}`" for key in unknown)
+    return f"unknown key {named}; known are {', '.join(known)}"
+
+
+def token_set_is_misnamed(name: str, corpus: str, model: str) -> str:
+    """A token set is named after its corpus and model."""
+    return f"`{name}` holds corpus {corpus} and model {model}: name it `{corpus}-{model}`"
+
+
+def not_among(key: str, name: str, known: Iterable[str], section: str) -> StudyError:
+    """A name that refers to nothing."""
+    return StudyError(f"{key}: `{name}` is not among {section}: {', '.join(known)}")
+
+
+def tokens_of_another(
+    key: str, wanted: tuple[str, str], held: tuple[str, str], name: str
+) -> StudyError:
+    """Two pairs of corpus and model that give one name."""
+    return StudyError(
+        f"{key} needs tokens.{name} of corpus {wanted[0]} and model {wanted[1]}, "
+        f"but they are of {held[0]} and {held[1]}: rename one of them"
+    )
+
+
+def beyond_axial_tables(key: str, length: int, positions: int, model: str) -> StudyError:
+    """A run that is longer than the axial tables of a model made here."""
+    return StudyError(
+        f"{key}.sequence_length: {length} is more than the {positions} "
+        f"positions of models.{model}.pretraining.architecture.axial_pos_shape"
+    )
+
+
+def not_in_params(section: str, name: str, known: Iterable[str]) -> StudyError:
+    """A name on the command line that params.yaml does not have."""
+    return StudyError(f"{section}.{name}: not in params.yaml, which has {', '.join(known)}")
+
+
+def invalid_study(where: str, lines: Iterable[str]) -> StudyError:
+    """Everything that is wrong with a params.yaml."""
+    return StudyError("\n  ".join([f"{where} is not a valid study:", *lines]))
+
+
+def missing(path: Path) -> StudyError:
+    """No params.yaml."""
+    return StudyError(f"{path} is missing: run this in the repository's root folder")
+
+
+def not_yaml(path: Path, error: Exception) -> StudyError:
+    """A params.yaml that no YAML reader takes."""
+    return StudyError(f"{path} is not YAML: {error}")
+
+
+def unknown_profile(profile: str, known: Iterable[str]) -> StudyError:
+    """A profile without a file in conf/profile."""
+    return StudyError(f"there is no profile `{profile}`: choose one of {', '.join(known)}")
+
+
+def complaints(error: "ValidationError", prefix: str = "") -> Iterator[str]:
+    """A line for each wrong value: its key, what is allowed, what was given."""
+    for item in error.errors(include_url=False):
+        key = ".".join(str(part) for part in (prefix, *item["loc"]) if part != "")
+        given = item["input"]
+        shown = f", but it is {given!r}" if not isinstance(given, dict | list) else ""
+        yield f"{key or 'params'}: {item['msg'].removeprefix('Value error, ')}{shown}"

@@ -1,0 +1,85 @@
+"""From a source's bytes to documents, each of whole lines, as UTF-8 that ends with a newline."""
+
+import ast
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from pathlib import Path
+
+from reformer_seqlen.parameters.corpora import Format
+from reformer_seqlen.runtime.messages import text as messages
+
+MEDIA_LINKS = ("file:", "image:", "category:", "media:")
+
+
+def documents(raw: Path, text_format: Format) -> Iterator[bytes]:
+    """Read a source's documents, one at a time, as UTF-8 bytes that end with a newline.
+
+    Formats:
+        lines: each line that is not blank is a document (news stories, sentences).
+        wikipedia_prose: each article's prose, without markup, from a MediaWiki XML dump.
+        bytes: the whole file is one document, byte for byte.
+        python_string: the longest string literal in a Python module, each line a document; the
+            module is parsed, never imported.
+    """
+    if text_format == "lines":
+        with raw.open("rb") as file:
+            yield from (closed(line) for line in file if line.strip())
+    elif text_format == "wikipedia_prose":
+        yield from _wikipedia_articles(raw)
+    elif text_format == "python_string":
+        lines = _longest_string(raw).encode().splitlines(keepends=True)
+        yield from (closed(line) for line in lines if line.strip())
+    else:
+        yield raw.read_bytes()
+
+
+def closed(line: bytes) -> bytes:
+    """The line with a newline at its end."""
+    return line if line.endswith(b"\n") else line + b"\n"
+
+
+def _longest_string(module: Path) -> str:
+    try:
+        tree = ast.parse(module.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        raise messages.no_python_module(module, error) from error
+    strings = (
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+    return max(strings, key=len, default="")
+
+
+def _wikipedia_articles(dump: Path) -> Iterator[bytes]:
+    title = ""
+    for _, element in ElementTree.iterparse(dump):  # noqa: S314 - checked by its sha256
+        tag = element.tag.rpartition("}")[2]
+        if tag == "title":
+            title = element.text or ""
+        elif tag == "text" and not (element.text or "").lower().startswith("#redirect"):
+            yield wikipedia_prose(title, element.text or "").encode()
+        elif tag == "page":
+            element.clear()
+
+
+def wikipedia_prose(title: str, wikitext: str) -> str:
+    """An article's prose: its title, then one line a paragraph, without markup, notes or tables."""
+    # mwparserfromhell is slow to import and only this format needs it.
+    import mwparserfromhell
+
+    code = mwparserfromhell.parse(wikitext)
+    for link in code.filter_wikilinks():
+        if str(link.title).strip().lower().startswith(MEDIA_LINKS):
+            _remove(code, link)
+    for tag in code.filter_tags(matches=lambda node: str(node.tag).lower() in {"table", "ref"}):
+        _remove(code, tag)
+    lines = (" ".join(line.split()) for line in code.strip_code().split("\n"))
+    return "".join(f"{line}\n" for line in (title, *lines) if line)
+
+
+def _remove(code: object, node: object) -> None:
+    try:
+        code.remove(node)  # type: ignore[attr-defined]
+    except ValueError:
+        return  # it stood inside a node that is already gone

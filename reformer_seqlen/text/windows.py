@@ -1,0 +1,63 @@
+"""Windows of a sequence length over a split's tokens: only where each begins, no copy of them.
+
+A window is read at `length` positions from its start. Under `contiguous` its targets are the next
+token at every position, so the windows' targets tile the split. Under `published` a window is a
+block of its own: its first token is no target and its last position predicts nothing.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reformer_seqlen.parameters.chunking import Policy
+
+NO_TARGET = -100
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Where the windows of a split begin, and how many of their first targets are not scored.
+
+    Attributes:
+        starts: (windows,) the token each begins at.
+        context: (windows,) targets at a window's beginning that an earlier window scored.
+    """
+
+    starts: NDArray[np.int64]
+    context: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+def batch(
+    ids: NDArray[np.unsignedinteger], windows: Windows, chosen: slice, length: int, policy: Policy
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Inputs and targets of some windows.
+
+    Returns:
+        inputs (chosen, length) and targets (chosen, length); a target that is not scored is -100.
+    """
+    starts = windows.starts[chosen]
+    offsets = np.arange(length)
+    inputs = ids[starts[:, None] + offsets].astype(np.int64)
+    if policy == "published":
+        targets = np.full_like(inputs, NO_TARGET)
+        targets[:, :-1] = inputs[:, 1:]
+    else:
+        targets = ids[starts[:, None] + offsets + 1].astype(np.int64)
+    targets[offsets < windows.context[chosen][:, None]] = NO_TARGET
+    return inputs, targets
+
+
+def save_windows(path: Path, windows: Windows) -> None:
+    """Write windows as one (windows, 2) int64 array: start and context."""
+    np.save(path, np.stack([windows.starts, windows.context], axis=1))
+
+
+def load_windows(path: Path) -> Windows:
+    """Read what `save_windows` wrote."""
+    array = np.load(path, allow_pickle=False)
+    return Windows(array[:, 0], array[:, 1])

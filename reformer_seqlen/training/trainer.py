@@ -1,0 +1,272 @@
+"""Training on windows with transformers' Trainer, made repeatable and resumable."""
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import (
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from reformer_seqlen.parameters.training import Training
+from reformer_seqlen.reformer.model import Reformer, StockReformer
+from reformer_seqlen.runtime.checkpoints import last_complete, mark_complete
+from reformer_seqlen.runtime.files import finite
+from reformer_seqlen.runtime.messages import training as messages
+from reformer_seqlen.scoring.loss import mean_nats, nats
+from reformer_seqlen.text.splits import Split
+
+CHECKPOINTS_KEPT = 2
+"""One more than needed: the newest may be cut off while it is being written."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of a training: the model, its history and how long it took."""
+
+    model: Reformer | StockReformer
+    history: dict[str, Any]
+    timings: dict[str, float]
+
+
+class WindowData(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
+    """A split's windows, one an item: input_ids and targets, both (length,)."""
+
+    def __init__(self, split: Split) -> None:
+        self.split = split
+
+    def __len__(self) -> int:
+        return len(self.split.windows)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        inputs, targets = self.split.batch(slice(index, index + 1))
+        return {"input_ids": inputs[0], "targets": targets[0]}
+
+
+class WindowTrainer(Trainer):  # type: ignore[misc]
+    """Trainer over windows: targets are already shifted, evaluation weighs every token alike."""
+
+    def __init__(self, *, validation: Split, settings: Training, **options: Any) -> None:
+        super().__init__(**options)
+        self.validation, self.settings = validation, settings
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """Mean nats of a batch's targets."""
+        output = model(inputs["input_ids"], use_cache=False)
+        loss = nats(output.logits, inputs["targets"])
+        return (loss, output) if return_outputs else loss
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Nats per token over the whole validation split, under a fixed draw of the hashes."""
+        loss = mean_nats(
+            self.model,
+            self.validation,
+            batch_size=self.settings.batch_size,
+            precision=self.settings.precision,
+            hash_seed=self.settings.seed,
+            description="validation",
+        )
+        metrics = {"eval_loss": loss}
+        self.log(metrics)
+        return metrics
+
+
+class Progress(ProgressCallback):  # type: ignore[misc]
+    """The Trainer's bars, without its print of every update's log above them."""
+
+    def on_log(self, *_: Any, **__: Any) -> None:
+        """Print nothing: the history has it all."""
+
+
+class Pacemaker(TrainerCallback):  # type: ignore[misc]
+    """Draws each update's hashes from (seed, update), and marks whole checkpoints with the time.
+
+    A draw that depends on nothing else is the same after a stop and resume. A checkpoint of an
+    epoch's last update is written after the epoch's evaluation: what was stopped in between would
+    go on without it.
+    """
+
+    def __init__(self, settings: Training, elapsed_seconds: float) -> None:
+        self.settings, self.began = settings, time.monotonic() - elapsed_seconds
+        self.save_after_evaluation = False
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """Seconds of training so far, those before an interruption included."""
+        return time.monotonic() - self.began
+
+    def on_step_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: Reformer | StockReformer,
+        **_: Any,
+    ) -> None:
+        """Draw the hashes of the update that begins."""
+        model.set_hash_draw(self.settings.seed, state.global_step)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Put off a checkpoint at an epoch's end."""
+        if state.global_step % (state.max_steps // self.settings.epochs) == 0:
+            self.save_after_evaluation, control.should_save = control.should_save, False
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Write the checkpoint that was put off; the Trainer evaluates first."""
+        control.should_save = self.save_after_evaluation
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Mark the checkpoint that was just written."""
+        checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        mark_complete(checkpoint, self.elapsed_seconds)
+
+
+def train(
+    model: Reformer | StockReformer,
+    train_split: Split,
+    validation: Split,
+    settings: Training,
+    work: Path,
+) -> Trained:
+    """Train a model on a split's windows, going on from the last whole checkpoint in `work`.
+
+    Args:
+        model: trained in place.
+        train_split: what is learnt from.
+        validation: what is scored after every epoch.
+        settings: optimizer, schedule and so on.
+        work: where checkpoints live.
+
+    Returns:
+        history: per update and per epoch; losses in nats per piece.
+        timings: wall clock of the whole training, evaluations included, as the published study
+            and transformers' Trainer count it.
+    """
+    checkpoint, elapsed_seconds = last_complete(work)
+    if checkpoint is not None:
+        print(messages.going_on(checkpoint.name.rpartition("-")[2], elapsed_seconds))
+    pacemaker = Pacemaker(settings, elapsed_seconds)
+    trainer = WindowTrainer(
+        model=model,
+        args=_arguments(settings, work),
+        train_dataset=WindowData(train_split),
+        eval_dataset=WindowData(validation),
+        validation=validation,
+        settings=settings,
+        callbacks=[pacemaker],
+    )
+    trainer.remove_callback(PrinterCallback)
+    if not trainer.args.disable_tqdm:
+        trainer.remove_callback(ProgressCallback)
+        trainer.add_callback(Progress)
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    history = summarise(trainer.state.log_history, settings.epochs)
+    windows = len(train_split.windows) * settings.epochs
+    history["tokens_seen"] = windows * train_split.length
+    timings = speed(pacemaker.elapsed_seconds, history["updates"], windows, history["tokens_seen"])
+    return Trained(model, history, timings)
+
+
+def _arguments(settings: Training, work: Path) -> TrainingArguments:
+    arguments = TrainingArguments(
+        output_dir=str(work),
+        per_device_train_batch_size=settings.batch_size,
+        num_train_epochs=settings.epochs,
+        optim="adafactor" if settings.optimizer == "adafactor" else "adamw_torch",
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        lr_scheduler_type=settings.schedule,
+        warmup_steps=settings.warmup_updates,
+        max_grad_norm=settings.max_gradient_norm,
+        bf16=settings.precision == "bfloat16",
+        seed=settings.seed,
+        use_cpu=not torch.cuda.is_available(),
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        eval_strategy="epoch",
+        save_strategy="steps",
+        save_steps=settings.checkpoint_every_updates,
+        save_total_limit=CHECKPOINTS_KEPT,
+        remove_unused_columns=False,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        report_to=[],
+        disable_tqdm=not sys.stderr.isatty(),
+    )
+    if arguments.n_gpu > 1:
+        raise messages.several_gpus(arguments.n_gpu)
+    return arguments
+
+
+def summarise(log_history: list[dict[str, Any]], epochs: int) -> dict[str, Any]:
+    """The Trainer's log as a history: one entry an update, one an evaluation, and what they say.
+
+    What is not a number is None.
+    """
+    steps = [
+        {
+            "step": entry["step"],
+            "epoch": entry["epoch"],
+            "training_loss": finite(entry["loss"]),
+            "learning_rate": entry["learning_rate"],
+            "gradient_norm": finite(entry["grad_norm"]),
+        }
+        for entry in log_history
+        if "loss" in entry
+    ]
+    evaluations: list[dict[str, Any]] = []
+    for entry in (entry for entry in log_history if "eval_loss" in entry):
+        begin = evaluations[-1]["step"] if evaluations else 0
+        losses = [s["training_loss"] for s in steps if begin < s["step"] <= entry["step"]]
+        evaluations.append(
+            {
+                "epoch": entry["epoch"],
+                "step": entry["step"],
+                "training_loss": _mean(losses),
+                "validation_loss": finite(entry["eval_loss"]),
+            }
+        )
+    numbers = [e["validation_loss"] for e in evaluations if e["validation_loss"] is not None]
+    return {
+        "updates": steps[-1]["step"],
+        "epochs": epochs,
+        "final_training_loss": evaluations[-1]["training_loss"],
+        "best_validation_loss": min(numbers, default=None),
+        "steps": steps,
+        "evaluations": evaluations,
+    }
+
+
+def _mean(values: list[float | None]) -> float | None:
+    numbers = [value for value in values if value is not None]
+    return sum(numbers) / len(numbers) if len(numbers) == len(values) else None
+
+
+def speed(seconds: float, updates: int, windows: int, tokens: int) -> dict[str, float]:
+    """Rates of a training: updates, windows (the study's samples) and tokens a second."""
+    return {
+        "runtime_seconds": seconds,
+        "steps_per_second": updates / seconds,
+        "samples_per_second": windows / seconds,
+        "tokens_per_second": tokens / seconds,
+    }

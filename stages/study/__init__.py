@@ -1,1 +1,0 @@
-"""What params.yaml holds, where things live, and how a stage meets files, terminal and machine."""

@@ -1,9 +1,0 @@
-"""The one kind of error that a person is meant to read."""
-
-
-class StudyError(Exception):
-    """Something that a person can mend.
-
-    The message says what is wrong, where (file, key or run), what was expected and what to do.
-    `stages.study.console.run` prints it without a traceback and exits with 1.
-    """

@@ -1,0 +1,166 @@
+"""params.yaml: what is right is read, what is wrong is named with its key, value and remedy."""
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from reformer_seqlen.parameters.common.reading import known
+from reformer_seqlen.parameters.profiles import compose
+from reformer_seqlen.parameters.study import load_study, parse_study
+from reformer_seqlen.runtime.errors import StudyError
+from tests.conftest import CONF, ROOT
+
+
+@pytest.fixture(scope="module")
+def smoke_values() -> Any:
+    return compose("smoke", CONF)
+
+
+@pytest.fixture
+def values(smoke_values: Any) -> Any:
+    return deepcopy(smoke_values)
+
+
+PROFILES = sorted(path.stem for path in (CONF / "profile").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_every_profile_is_a_valid_study(name: str) -> None:
+    assert parse_study(compose(name, CONF), name).profile == name
+
+
+def test_the_committed_params_are_the_composed_quick_profile() -> None:
+    assert YAML(typ="safe").load(ROOT / "params.yaml") == compose("quick", CONF)
+
+
+def test_a_run_overrides_what_holds_for_all(values: Any) -> None:
+    values["runs"]["news-64"] |= {"train": {"epochs": 7}, "options": {"reversible": "on"}}
+    params = parse_study(values, "params.yaml")
+    assert params.training("news-64").epochs == 7
+    assert params.training("news-64").batch_size == params.train.batch_size
+    assert params.training("news-256").epochs == params.train.epochs
+    assert params.options("news-64").reversible == "on"
+    assert params.options("news-256").reversible == "auto"
+
+
+def _set(path: str, value: Any) -> Any:
+    def change(values: Any) -> None:
+        *parents, last = path.split("/")
+        for key in parents:
+            values = values[key]
+        values[last] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (_set("train/epochs", "three"), r"train\.epochs: .*valid integer, but it is 'three'"),
+        (_set("train/batch_size", 1.5), r"train\.batch_size: .*integer.*1\.5"),
+        (_set("train/learning_rate", -0.1), r"train\.learning_rate: .*greater than 0.*-0\.1"),
+        (_set("train/seed", -1), r"train\.seed: .*greater than or equal to 0, but it is -1"),
+        (_set("train/seed", 2**32), r"train\.seed: .*less than 4294967296, but it is 4294967296"),
+        (_set("train/speed", 3), r"train: unknown key `speed`; known are optimizer, "),
+        (_set("runz", {}), r"params: unknown key `runz`; known are profile, "),
+        (
+            _set("runs/news-64/sequence_length", 100),
+            r"runs\.news-64\.sequence_length: .*multiple of 64, but it is 100",
+        ),
+        (
+            _set("runs/news-64/corpus", "novels"),
+            r"runs\.news-64\.corpus: `novels` is not among corpora: news",
+        ),
+        (
+            _set("runs/news-64/model", "big"),
+            r"runs\.news-64\.model: `big` is not among models: tiny",
+        ),
+        (_set("tokens/news-tiny/corpus", "x"), r"tokens: `news-tiny` holds"),
+        (_set("runs", {}), r"runs: .*at least 1 item"),
+        (_set("corpora", {}), r"corpora: .*at least 1 item"),
+        (
+            _set("runs/news-64/train", {"learning_rate": 0}),
+            r"runs\.news-64\.train\.learning_rate: .*greater than 0, but it is 0",
+        ),
+        (
+            _set("runs/news-64/train", {"pace": 1}),
+            r"runs\.news-64\.train: unknown key `pace`; known are optimizer, ",
+        ),
+        (_set("train/optimizer", "sgd"), r"train\.optimizer: .*'adafactor' or 'adamw'.*'sgd'"),
+        (_set("corpora/news/split/test", 0.9), r"corpora\.news\.split: .*less than 1"),
+        (_set("corpora/news/split", None), r"corpora\.news: give `files: \{all"),
+        (_set("models/tiny/pretraining", None), r"models\.tiny: give either"),
+        (_set("runs/news-0.5", {}), r"runs\.news-0\.5.*match pattern"),
+        (_set("train/learning_rate", float("inf")), r"train\.learning_rate: .*finite number"),
+        (_set("train/threads", 10**9), r"train\.threads: .*less than or equal to 4096"),
+        (_set("models/tiny/num_buckets", 3), r"models\.tiny\.num_buckets.*multiple of 2"),
+        (_set("models/tiny/num_buckets", []), r"models\.tiny\.num_buckets.*at least 1 item"),
+        (
+            _set("runs/news-64/sequence_length", 4096),
+            r"runs\.news-64\.sequence_length: 4096 is more than the 256 positions",
+        ),
+    ],
+    ids=lambda item: item if isinstance(item, str) else "",
+)
+def test_what_is_wrong_is_named(values: Any, change: Any, complaint: str) -> None:
+    change(values)
+    with pytest.raises(StudyError, match=complaint):
+        parse_study(values, "params.yaml")
+
+
+def test_a_run_gets_no_other_corpuss_tokens(values: Any) -> None:
+    """news-x with tiny, and news with x-tiny, would share the name news-x-tiny."""
+    values["corpora"]["news-x"] = values["corpora"]["news"]
+    values["models"]["x-tiny"] = values["models"]["tiny"]
+    values["tokens"]["news-x-tiny"] = {"corpus": "news-x", "model": "tiny"}
+    run = values["runs"]["news-64"]
+    values["runs"]["clash"] = {**run, "corpus": "news", "model": "x-tiny"}
+    with pytest.raises(StudyError, match=r"runs\.clash needs tokens\.news-x-tiny of corpus news "):
+        parse_study(values, "params.yaml")
+
+
+def test_a_run_does_not_take_the_timings_of_a_pretraining(values: Any) -> None:
+    values["runs"]["pretrain-tiny"] = values["runs"]["news-64"]
+    with pytest.raises(StudyError, match=r"runs\.pretrain-tiny: its timings"):
+        parse_study(values, "params.yaml")
+
+
+def test_every_mistake_is_named_at_once(values: Any) -> None:
+    _set("train/epochs", 0)(values)
+    _set("evaluate/batch_size", 0)(values)
+    with pytest.raises(StudyError, match=r"(?s)train\.epochs.*evaluate\.batch_size"):
+        parse_study(values, "params.yaml")
+
+
+def test_a_missing_key_is_named(values: Any) -> None:
+    del values["runs"]["news-64"]["corpus"]
+    with pytest.raises(StudyError, match=r"runs\.news-64\.corpus: Field required"):
+        parse_study(values, "params.yaml")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"params\.yaml is missing"):
+        load_study(tmp_path / "params.yaml")
+
+
+def test_what_is_not_yaml_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("runs: [")
+    with pytest.raises(StudyError, match=r"params\.yaml is not YAML"):
+        load_study(path)
+
+
+def test_a_number_in_scientific_notation_is_a_number(tmp_path: Path, values: Any) -> None:
+    path = tmp_path / "params.yaml"
+    YAML().dump(values, path)
+    path.write_text(path.read_text().replace("learning_rate: 0.01", "learning_rate: 1e-2"))
+    assert load_study(path).train.learning_rate == 0.01
+
+
+def test_an_unknown_name_on_the_command_line_is_named(values: Any) -> None:
+    params = parse_study(values, "params.yaml")
+    with pytest.raises(StudyError, match=r"runs\.x: not in params\.yaml, which has news-64"):
+        known("runs", params.runs, "x")

@@ -1,0 +1,108 @@
+"""torch.compile takes the whole model as one graph, once for all draws, and changes nothing."""
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch._dynamo.testing import CompileCounterWithBackend
+
+from reformer_seqlen.reformer.draws import derived_seed, kept_bits, mixed_seed, normal_numbers
+from tests.reformer_example import padding_mask, random_ids, small_reformer
+
+DROPOUT: dict[str, Any] = {"hidden_dropout_prob": 0.1, "local_attention_probs_dropout_prob": 0.1}
+
+
+@pytest.fixture(autouse=True)
+def _fresh_compiler() -> Iterator[None]:
+    torch.compiler.reset()
+    yield
+    torch.compiler.reset()
+
+
+def logits_and_gradients(
+    model: Any, called: Any, ids: Tensor, mask: Tensor | None
+) -> tuple[Tensor, list[Tensor]]:
+    """Of one pass; gradients only in training."""
+    model.zero_grad()
+    output = called(ids, attention_mask=mask, labels=ids, use_cache=False)
+    if model.training:
+        output.loss.backward()
+    found = [p.grad.clone() for p in model.parameters() if p.grad is not None]
+    return output.logits.detach(), found
+
+
+def assert_equal_for_all_draws(
+    model: Any, compiled: Any, mask: Tensor | None, tolerance: float, length: int = 128
+) -> None:
+    for step in range(3):
+        ids = random_ids(2, length, seed=step)
+        results = []
+        for called in (model, compiled):
+            model.set_hash_draw(5, step)
+            results.append(logits_and_gradients(model, called, ids, mask))
+        (logits, gradients), (compiled_logits, compiled_gradients) = results
+        torch.testing.assert_close(compiled_logits, logits, atol=tolerance, rtol=0)
+        assert bool(gradients) == model.training
+        for expected, found in zip(gradients, compiled_gradients, strict=True):
+            torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("training", "options", "padding"),
+    [
+        (False, {}, "none"),
+        (True, {}, "none"),
+        (True, {"num_hashes": 2}, "both"),
+        (False, {"lsh_causality": "published"}, "right"),
+        (True, {"lsh_causality": "published", "num_hashes": 2}, "none"),
+        (True, {"axial_pos_embds": True, "axial_pos_shape": (16, 64)}, "none"),
+    ],
+)
+def test_one_graph_serves_every_draw(training: bool, options: dict[str, Any], padding: str) -> None:
+    model = small_reformer(**DROPOUT, **options).train(training)
+    counter = CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(model, backend=counter, fullgraph=True)  # refuses a break
+    mask = padding_mask(padding, 2, 128)
+    assert_equal_for_all_draws(model, compiled, mask, tolerance=1e-6)
+    assert counter.frame_count == 1
+
+
+def test_a_text_that_is_padded_to_whole_chunks() -> None:
+    model = small_reformer()
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+    assert_equal_for_all_draws(model, compiled, None, tolerance=1e-6, length=100)
+
+
+def test_reversible_layers_are_left_to_run_as_they_are() -> None:
+    model = small_reformer(reversible="on", **DROPOUT).train()
+    compiled = torch.compile(model, backend="aot_eager")
+    assert_equal_for_all_draws(model, compiled, None, tolerance=0)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    shutil.which("g++") is None, reason="torch.compile's own backend needs a C++ compiler"
+)
+def test_generated_code_computes_the_same(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    model = small_reformer(**DROPOUT).train()
+    compiled = torch.compile(model, fullgraph=True)
+    assert_equal_for_all_draws(model, compiled, None, tolerance=1e-5)
+
+
+@pytest.mark.parametrize("probability", [0.05, 0.5])
+def test_seeds_of_both_kinds_give_the_same_numbers(probability: float) -> None:
+    number, tensor = mixed_seed(3, 7), torch.tensor([3, 7])
+    derived = derived_seed(tensor, 1, 2)
+    assert isinstance(derived, Tensor)
+    assert derived.item() == mixed_seed(3, 7, 1, 2)
+    inner = derived_seed(derived_seed(tensor), 1)
+    assert isinstance(inner, Tensor)
+    assert inner.item() == derived_seed(number, 1)
+    same = torch.tensor([number])
+    assert torch.equal(normal_numbers(derived_seed(tensor), (3, 5)), normal_numbers(number, (3, 5)))
+    one, other = (kept_bits(s, probability, (40, 9), torch.device("cpu")) for s in (number, same))
+    assert torch.equal(one, other)

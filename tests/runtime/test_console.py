@@ -1,0 +1,121 @@
+"""How a command ends: its exit status, and what a person reads."""
+
+import errno
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from reformer_seqlen.runtime.console import INTERRUPT_NOTE, INTERRUPTED, run
+from reformer_seqlen.runtime.errors import StudyError
+from tests.conftest import ROOT, environment
+
+
+def _raises(error: BaseException) -> Callable[[], None]:
+    def main() -> None:
+        raise error
+
+    return main
+
+
+def _reads(path: Path) -> Callable[[], None]:
+    def main() -> None:
+        path.read_bytes()
+
+    return main
+
+
+def _exit_code(main: Callable[[], None]) -> str | int | None:
+    with pytest.raises(SystemExit) as ended:
+        run(main)
+    return ended.value.code
+
+
+def test_success_is_zero() -> None:
+    assert _exit_code(lambda: None) == 0
+
+
+def test_a_study_error_is_its_message() -> None:
+    assert _exit_code(_raises(StudyError("mend this"))) == "error: mend this"
+
+
+def test_an_interrupted_command_can_be_run_again(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _exit_code(_raises(KeyboardInterrupt())) == INTERRUPTED
+    assert "run the same command again" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_a_missing_result_is_the_work_of_an_earlier_stage(
+    absolute: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path("data/tokens/news-tiny/tokens.json")
+    shown = path.absolute() if absolute else path
+    said = f"error: {shown} is missing; an earlier stage writes it: `make repro`"
+    assert _exit_code(_reads(shown)) == said
+
+
+@pytest.mark.parametrize("path", ["README.md", "database/tokens.json", "/nowhere/data/x.json"])
+def test_another_missing_file_is_not_said_to_be(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert _exit_code(_reads(Path(path))) == f"error: {path}: No such file or directory"
+
+
+def test_what_the_system_refuses_is_named(tmp_path: Path) -> None:
+    assert _exit_code(_reads(tmp_path)) == f"error: {tmp_path}: Is a directory"
+    full = OSError(errno.ENOSPC, "No space left on device")
+    assert _exit_code(_raises(full)) == "error: No space left on device"
+
+
+def test_a_reader_who_has_seen_enough_ends_the_command_quietly() -> None:
+    """As in `make repro | head`."""
+    program = "from reformer_seqlen.runtime.console import run; run(lambda: print('x\\n' * 10**6))"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as command:
+        assert command.stdout is not None
+        assert command.stderr is not None
+        command.stdout.readline()
+        command.stdout.close()
+        assert command.stderr.read() == ""
+
+
+def test_ctrl_c_is_not_lost_while_a_stage_starts(tmp_path: Path) -> None:
+    """Whatever the libraries that it imports do with exceptions."""
+    (tmp_path / "torch.py").write_text(
+        "try:\n"
+        "    import time\n"
+        "    print('ready', flush=True)\n"
+        "    time.sleep(60)\n"
+        "except BaseException:\n"
+        "    print('lost')\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-m", "stages.finetune", "news-512"],
+        cwd=ROOT,
+        env=environment(PYTHONPATH=str(tmp_path)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as stage:
+        assert stage.stdout is not None
+        assert stage.stdout.readline() == "ready\n"
+        stage.send_signal(signal.SIGINT)
+        assert stage.communicate(timeout=60) == ("", INTERRUPT_NOTE + "\n")
+    assert stage.returncode == -signal.SIGINT
+
+
+def test_imports_of_others_leave_ctrl_c_as_it_is() -> None:
+    program = "import signal; before = signal.getsignal(signal.SIGINT); import stages; "
+    program += "assert signal.getsignal(signal.SIGINT) is before"
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
+
+
+def test_an_error_without_a_file_name_is_passed_on() -> None:
+    with pytest.raises(FileNotFoundError, match="no queue"):
+        run(_raises(FileNotFoundError("no queue")))

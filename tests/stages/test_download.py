@@ -1,0 +1,102 @@
+"""The stage `download`: a declared text becomes three splits and a record of where it is from."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.files import read_json
+from reformer_seqlen.runtime.paths import TEXTS, WORK
+from stages.download import main
+from tests.small_study import LINES, SmallStudy
+
+NEWS = TEXTS / "news"
+TEXT = b"".join(LINES)
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallStudy:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("REFORMER_SEQLEN_MIRROR", raising=False)
+    return SmallStudy()
+
+
+def test_a_text_is_split_in_order(study: SmallStudy) -> None:
+    study.run(main, "news")
+    assert (NEWS / "train.txt").read_bytes() == b"".join(LINES[:6])
+    assert (NEWS / "validation.txt").read_bytes() == b"".join(LINES[6:8])
+    assert (NEWS / "test.txt").read_bytes() == b"".join(LINES[8:])
+    assert np.load(NEWS / "validation.documents.npy").tolist() == [0, 28]
+
+
+def test_the_record_says_what_was_read_and_made(study: SmallStudy) -> None:
+    study.run(main, "news")
+    record = read_json(NEWS / "source.json")
+    assert (record["corpus"], record["licence"]) == ("news", "my own")
+    [source] = record["sources"]
+    assert (source["file"], source["kind"], source["size_bytes"]) == ("all", "path", 280)
+    assert source["sha256"] == hashlib.sha256(TEXT).hexdigest()
+    assert record["splits"] == {
+        "train": {"bytes": 168, "documents": 6},
+        "validation": {"bytes": 56, "documents": 2},
+        "test": {"bytes": 56, "documents": 2},
+    }
+
+
+def test_a_file_without_a_checksum_is_told_its_checksum(
+    study: SmallStudy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digest = hashlib.sha256(TEXT).hexdigest()
+    study.run(main, "news")
+    said = f"corpora.news.files.all: no sha256 is declared, it is {digest} now; without it"
+    assert said in capsys.readouterr().out
+    study.corpus["files"]["all"]["sha256"] = digest
+    study.run(main, "news")
+    assert "no sha256" not in capsys.readouterr().out
+
+
+def test_a_corpus_may_have_a_file_for_every_split(study: SmallStudy) -> None:
+    names = ("train", "validation", "test")
+    for name, line in zip(names, LINES, strict=False):
+        Path(f"{name}.txt").write_bytes(line)
+    files = {name: {"kind": "path", "path": f"{name}.txt", "licence": "my own"} for name in names}
+    study.corpus["files"], study.corpus["split"] = files, None
+    study.run(main, "news")
+    assert [(NEWS / f"{name}.txt").read_bytes() for name in names] == LINES[:3]
+
+
+def test_the_first_lines_are_enough_where_asked_for(study: SmallStudy) -> None:
+    study.corpus["first_rows"] = 5
+    study.run(main, "news")
+    assert (NEWS / "train.txt").read_bytes() == b"".join(LINES[:3])
+    assert (NEWS / "test.txt").read_bytes() == LINES[4]
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"path": "gone.txt"}, "there is no file or folder `gone.txt`"),
+        ({"sha256": "0" * 64}, "another checksum than declared"),
+    ],
+)
+def test_what_cannot_be_had_leaves_nothing(
+    change: dict[str, str], complaint: str, study: SmallStudy
+) -> None:
+    study.corpus["files"]["all"] |= change
+    with pytest.raises(StudyError, match=complaint):
+        study.run(main, "news")
+    assert list(TEXTS.iterdir()) == list(WORK.iterdir()) == []
+
+
+def test_an_empty_split_is_refused(study: SmallStudy) -> None:
+    study.corpus["first_rows"] = 2
+    with pytest.raises(StudyError, match=r"corpora\.news: the \w+ split is empty"):
+        study.run(main, "news")
+    assert not NEWS.exists()
+
+
+def test_a_corpus_that_is_not_declared_is_named(study: SmallStudy) -> None:
+    with pytest.raises(StudyError, match=r"corpora\.novels: not in params\.yaml, which has news"):
+        study.run(main, "novels")

@@ -1,0 +1,72 @@
+"""`implementation` decides whose model the stages train and score."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from reformer_seqlen.parameters.study import load_study
+from reformer_seqlen.reformer.model import Reformer, StockReformer, create_reformer
+from reformer_seqlen.runtime.files import read_json
+from reformer_seqlen.runtime.paths import BASES, EVALUATIONS, TOKENS, WINDOWS
+from reformer_seqlen.text.chunking import contiguous
+from reformer_seqlen.text.splits import Split
+from reformer_seqlen.text.tokens import Tokens
+from reformer_seqlen.training.trainer import train
+from stages import evaluate, finetune
+from tests.reformer_example import VOCABULARY, small_config
+
+RUN = "news-128"
+STOCK = {"implementation": "transformers", "positions": "learned", "lsh_causality": "published"}
+
+
+class Pieces:
+    """Stands in for a tokenizer."""
+
+    def unk_id(self) -> int:
+        """The piece that no text here has."""
+        return 0
+
+
+def short_split(*_: Any) -> Split:
+    ids, starts = np.random.default_rng(0).integers(1, VOCABULARY, 640), np.array([0])
+    tokens = Tokens(ids.astype(np.uint8), np.ones(640, np.uint8), starts, starts)
+    return Split(tokens, contiguous(640, 128, every_token=True), 128, "contiguous")
+
+
+@pytest.mark.parametrize(("options", "kind"), [({}, Reformer), (STOCK, StockReformer)])
+def test_stages_train_and_score_the_chosen_implementation(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: dict[str, str], kind: type
+) -> None:
+    study = load_study()
+    run, chosen = study.runs[RUN], study.options(RUN).model_copy(update=options)
+    seen: list[type] = []
+
+    def watched(function: Any) -> Any:
+        def call(model: Any, *arguments: Any) -> Any:
+            seen.append(type(model))
+            return function(model, *arguments)
+
+        return call
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(finetune, "train", watched(train))
+    monkeypatch.setattr(evaluate, "score", watched(evaluate.score))
+    monkeypatch.setattr(evaluate, "load_tokenizer", lambda _: Pieces())
+    for stage in (finetune, evaluate):
+        monkeypatch.setattr(stage, "load_split", short_split)
+    base = BASES / run.model
+    torch.manual_seed(0)
+    config = small_config(axial_pos_embds=True, axial_pos_shape=(4, 64))
+    create_reformer(config).save_pretrained(base)
+    (base / "spiece.model").touch()
+
+    for folder in (TOKENS / f"{run.corpus}-{run.model}", WINDOWS / RUN):
+        folder.mkdir(parents=True)
+    finetune.finetune(RUN, run, study.training(RUN), chosen)
+    evaluate.evaluate(RUN, run, study.evaluation(RUN), chosen)
+    assert seen
+    assert set(seen) == {kind}
+    assert read_json(EVALUATIONS / f"{RUN}.json")["test"]["perplexity"] > 1

@@ -1,0 +1,82 @@
+"""Base models made here: what cannot be made is refused with its key."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reformer_seqlen.models.architecture import architecture
+from reformer_seqlen.parameters.models import Model, Pretraining
+from reformer_seqlen.reformer.model import StockReformer, create_reformer, parameter_counts
+from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.text.tokenizers import train_tokenizer
+
+
+def _recipe(**values: Any) -> Pretraining:
+    return Pretraining.model_validate(
+        {
+            "file": {"kind": "path", "path": "x.txt", "licence": "none"},
+            "format": "lines",
+            "sequence_length": 64,
+            "train": {},
+            "architecture": values,
+        }
+    )
+
+
+def _refusal(**values: Any) -> str:
+    recipe = _recipe(**values)
+    with pytest.raises(StudyError) as refused:
+        architecture("tiny", Model(pretraining=recipe), recipe)
+    return str(refused.value)
+
+
+def test_the_architecture_is_the_published_one_unless_the_recipe_says_otherwise() -> None:
+    recipe = _recipe(attn_layers=["lsh"], axial_pos_shape=[8, 8])
+    config = architecture("tiny", Model(pretraining=recipe), recipe)
+    assert (config.attn_layers, config.hidden_size, config.vocab_size) == (["lsh"], 256, 320)
+
+
+def test_the_models_options_are_those_of_its_base() -> None:
+    recipe = _recipe(attn_layers=["lsh"], max_position_embeddings=4096)
+    chosen = Model(
+        pretraining=recipe,
+        implementation="transformers",
+        lsh_causality="published",
+        positions="learned",
+        num_hashes=3,
+        num_buckets=4,
+    )
+    config = architecture("tiny", chosen, recipe)
+    assert (config.num_hashes, config.num_buckets) == (3, [4])
+    model = create_reformer(config, chosen.implementation)
+    assert isinstance(model, StockReformer)
+    assert parameter_counts(model)["position_table"] == 64 * 256
+
+
+def test_options_that_contradict_each_other_are_refused() -> None:
+    recipe = _recipe()
+    with pytest.raises(StudyError, match="stock transformers knows the published rule only"):
+        architecture("tiny", Model(pretraining=recipe, implementation="transformers"), recipe)
+
+
+def test_an_unknown_name_in_the_architecture_is_refused() -> None:
+    message = _refusal(axial_pos_shapes=[8, 8])
+    assert message.startswith("models.tiny.pretraining.architecture: ")
+    assert "has no axial_pos_shapes; published is attn_layers, " in message
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"hidden_size": "wide"}, {"attn_layers": ["global"]}, {"axial_pos_embds_dim": [1, 2]}]
+)
+def test_an_architecture_that_does_not_build_is_refused(wrong: dict[str, Any]) -> None:
+    assert _refusal(**wrong).startswith("models.tiny.pretraining.architecture makes no Reformer: ")
+
+
+@pytest.mark.parametrize("pieces", [50, 5000])
+def test_too_few_or_too_many_pieces_are_refused(tmp_path: Path, pieces: int) -> None:
+    text = tmp_path / "train.txt"
+    text.write_text("In the beginning was the word.\n" * 40, encoding="utf-8")
+    with pytest.raises(StudyError, match=rf"pretraining\.pieces: .* makes no {pieces} pieces"):
+        train_tokenizer(text, pieces, tmp_path / "spiece.model")
+    assert not (tmp_path / "spiece.model").exists()

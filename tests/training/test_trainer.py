@@ -1,0 +1,143 @@
+"""Training: the same seed gives the same numbers, and a history says what happened."""
+
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import ReformerConfig, TrainingArguments
+
+from reformer_seqlen.parameters.training import Training
+from reformer_seqlen.reformer.model import create_reformer
+from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.text.chunking import contiguous
+from reformer_seqlen.text.splits import Split
+from reformer_seqlen.text.tokens import Tokens
+from reformer_seqlen.training.trainer import Trained, WindowTrainer, summarise, train
+
+SETTINGS = Training(epochs=2, batch_size=4, learning_rate=0.01, threads=1)
+
+
+def split(tokens: int, *, every_token: bool) -> Split:
+    """A text that can be learnt: three pieces in turn, now and then another one."""
+    generator = np.random.default_rng(tokens)
+    ids = np.arange(tokens) % 3
+    ids[generator.integers(0, tokens, tokens // 20)] = 7
+    windows = contiguous(tokens, 64, every_token=every_token)
+    starts = np.array([0])
+    return Split(
+        Tokens(ids.astype(np.uint8), np.ones(tokens, np.uint8), starts, starts),
+        windows,
+        64,
+        "contiguous",
+    )
+
+
+def trained(work: Path, settings: Training) -> Trained:
+    torch.manual_seed(settings.seed)
+    config = ReformerConfig(
+        attn_layers=["local", "lsh"],
+        hidden_size=16,
+        attention_head_size=8,
+        num_attention_heads=2,
+        feed_forward_size=32,
+        vocab_size=10,
+        axial_pos_shape=[2, 32],
+        axial_pos_embds_dim=[4, 12],
+        max_position_embeddings=64,
+        hidden_dropout_prob=0.1,
+        is_decoder=True,
+    )
+    data = split(1500, every_token=False), split(300, every_token=True)
+    return train(create_reformer(config), *data, settings, work)
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return trained(tmp_path_factory.mktemp("once"), SETTINGS)
+
+
+def test_the_same_seed_gives_the_same_history_and_weights(once: Trained, tmp_path: Path) -> None:
+    again = trained(tmp_path, SETTINGS)
+    assert again.history == once.history
+    weights = dict(again.model.named_parameters())
+    for name, parameter in once.model.named_parameters():
+        assert torch.equal(parameter, weights[name]), name
+
+
+def test_another_seed_gives_another_history(once: Trained, tmp_path: Path) -> None:
+    other = trained(tmp_path, SETTINGS.model_copy(update={"seed": 43}))
+    assert other.history["steps"] != once.history["steps"]
+
+
+@pytest.mark.parametrize(("epochs", "killed_at"), [(1, 1), (2, 1), (2, 2)])
+def test_what_was_killed_in_an_evaluation_evaluates_when_it_goes_on(
+    epochs: int, killed_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = SETTINGS.model_copy(update={"epochs": epochs, "checkpoint_every_updates": 6})
+    whole = trained(tmp_path / "whole", settings)
+    evaluate, evaluations = WindowTrainer.evaluate, iter(range(1, epochs + 1))
+
+    def killed(trainer: WindowTrainer) -> dict[str, float]:
+        if next(evaluations) == killed_at:
+            raise KeyboardInterrupt
+        return evaluate(trainer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WindowTrainer, "evaluate", lambda trainer, *_, **__: killed(trainer))
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path / "killed", settings)
+    resumed = trained(tmp_path / "killed", settings)
+    assert resumed.history == whole.history
+    weights = dict(whole.model.named_parameters())
+    for name, parameter in resumed.model.named_parameters():
+        assert torch.equal(parameter, weights[name]), name
+
+
+def test_updates_epochs_tokens_and_learning_rate_are_what_was_asked_for(once: Trained) -> None:
+    windows, updates = 1499 // 64, 2 * math.ceil((1499 // 64) / 4)
+    assert once.history["updates"] == updates == len(once.history["steps"])
+    assert once.history["tokens_seen"] == 2 * windows * 64
+    assert [round(e["epoch"], 6) for e in once.history["evaluations"]] == [1, 2]
+    rates = [step["learning_rate"] for step in once.history["steps"]]
+    assert rates == pytest.approx([0.01 * (1 - done / updates) for done in range(updates)])
+
+
+def test_several_gpus_are_refused_as_they_would_make_the_batch_larger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TrainingArguments, "n_gpu", 2)
+    with pytest.raises(StudyError, match=r"has 2 GPUs.*CUDA_VISIBLE_DEVICES=0"):
+        trained(tmp_path, SETTINGS)
+
+
+def test_a_terminal_shows_bars_and_no_log_of_every_update(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    trained(tmp_path, SETTINGS.model_copy(update={"epochs": 1}))
+    shown = capsys.readouterr()
+    assert "6/6" in shown.err
+    assert "loss" not in shown.out + shown.err
+
+
+def test_it_learns(once: Trained) -> None:
+    first, last = once.history["evaluations"]
+    assert last["validation_loss"] < first["validation_loss"] < math.log(10)
+
+
+def log(validation: list[float]) -> list[dict[str, float]]:
+    entries: list[dict[str, float]] = []
+    for epoch, loss in enumerate(validation, start=1):
+        step = {"step": epoch, "epoch": epoch, "learning_rate": 0.1, "grad_norm": 1.0}
+        entries += [{**step, "loss": loss}, {"step": epoch, "epoch": epoch, "eval_loss": loss}]
+    return entries
+
+
+def test_a_loss_that_is_not_a_number_is_said_and_not_hidden() -> None:
+    history = summarise(log([3.0, math.nan]), 2)
+    assert history["best_validation_loss"] == 3.0
+    assert history["evaluations"][-1]["validation_loss"] is None
+    assert history["final_training_loss"] is None
