@@ -14,9 +14,7 @@ from ruamel.yaml import YAML
 
 from reformer_seqlen.runtime.process import wait_briefly
 
-wait_briefly()  # before torch is imported
-
-import torch  # isort: skip
+wait_briefly()  # before any test imports torch
 
 ROOT = Path(__file__).parent.parent
 CONF = ROOT / "conf"
@@ -81,6 +79,8 @@ def environment(**variables: str) -> dict[str, str]:
 @pytest.fixture
 def set_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
     """Sets torch's number of threads until the test ends; each takes even a few tokens."""
+    import torch
+
     monkeypatch.setattr("reformer_seqlen.reformer.side_by_side.TOKENS_FOR_A_THREAD", 30)
     before = torch.get_num_threads()
     yield torch.set_num_threads

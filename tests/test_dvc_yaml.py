@@ -1,90 +1,71 @@
-"""dvc.yaml: every stage depends on all the code that it runs, but for the packages' __init__ files.
+"""dvc.yaml: a stage depends on every module that decides its numbers, and on no other."""
 
-stages/__init__.py says how threads wait and what becomes of freed memory: speed, no result. So a
-change there need not run the study again. The other __init__ files hold no code.
-"""
-
-import ast
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
+from reformer_seqlen.runtime.code import deciding_modules
 from tests.conftest import ROOT
 
-STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+STAGES: Mapping[str, Any] = {
+    name: stage.get("do", stage)
+    for name, stage in YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"].items()
+}
+CODE = ("stages", "reformer_seqlen")
 
 
-def module_of(name: str) -> Path:
-    """The module that a stage's command runs."""
-    command = STAGES[name].get("do", STAGES[name])["cmd"]
-    return ROOT / f"{command.split()[2].replace('.', '/')}.py"
+def declared_code(stage: str) -> list[Path]:
+    """The files and folders of the project's code that a stage depends on."""
+    return [ROOT / dep for dep in STAGES[stage]["deps"] if dep.startswith(CODE)]
 
 
-def imported(module: Path) -> Iterator[Path]:
-    """The project's modules that a module imports, inside functions too, but not for types only."""
-    tree = ast.parse(module.read_text(encoding="utf-8"))
-    only_types = {
-        id(node)
-        for test in ast.walk(tree)
-        if isinstance(test, ast.If) and ast.unparse(test.test) == "TYPE_CHECKING"
-        for statement in test.body
-        for node in ast.walk(statement)
-    }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and id(node) not in only_types:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-            paths = (ROOT / f"{name.replace('.', '/')}.py" for name in names)
-            yield from (path for path in paths if name_is_ours(path) and path.is_file())
+def deciding(stage: str) -> set[Path]:
+    """The modules that decide a stage's numbers."""
+    return deciding_modules(ROOT / "stages" / f"{stage}.py")
 
 
-def name_is_ours(path: Path) -> bool:
-    """Whether a module's file would stand in the project's packages."""
-    return path.is_relative_to(ROOT / "stages") or path.is_relative_to(ROOT / "benchmarks")
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_runs_the_module_of_its_name(stage: str) -> None:
+    assert STAGES[stage]["cmd"].startswith(f"python -m stages.{stage}")
+    assert (ROOT / "stages" / f"{stage}.py").is_file()
 
 
-def all_imported(module: Path) -> set[Path]:
-    """Everything of the project that runs when a module runs."""
-    seen, waiting = set(), [module]
-    while waiting:
-        path = waiting.pop()
-        if path not in seen:
-            seen.add(path)
-            waiting += imported(path)
-    return seen
+def test_stages_holds_nothing_else() -> None:
+    assert {path.stem for path in (ROOT / "stages").glob("*.py")} == {*STAGES, "__init__"}
 
 
-@pytest.mark.parametrize("name", STAGES)
-def test_deps_name_every_module_that_a_stage_imports(name: str) -> None:
-    declared = [ROOT / dep for dep in STAGES[name].get("do", STAGES[name])["deps"]]
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_says_what_it_does(stage: str) -> None:
+    assert STAGES[stage]["desc"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_module_that_decides_is_a_dependency_or_only_talks(stage: str) -> None:
+    declared = declared_code(stage)
     forgotten = {
         str(path.relative_to(ROOT))
-        for path in all_imported(module_of(name))
+        for path in deciding(stage)
         if not any(path.is_relative_to(dep) for dep in declared)
+        and path != ROOT / "stages/__init__.py"
     }
     assert forgotten == set()
 
 
-def test_packages_hold_no_code_that_no_stage_depends_on() -> None:
-    files = set((ROOT / "stages").rglob("__init__.py")) - {ROOT / "stages/__init__.py"}
-    docstrings_alone = {
-        path
-        for path in files
-        if len((tree := ast.parse(path.read_text(encoding="utf-8"))).body) == 1
-        and ast.get_docstring(tree)
-    }
-    assert docstrings_alone == files
-
-
-@pytest.mark.parametrize("name", STAGES)
-def test_deps_name_no_code_that_a_stage_does_not_import(name: str) -> None:
-    declared = [ROOT / dep for dep in STAGES[name].get("do", STAGES[name])["deps"]]
-    used = all_imported(module_of(name))
+@pytest.mark.parametrize("stage", [name for name in STAGES if name != "report"])
+def test_no_dependency_holds_a_module_that_decides_nothing(stage: str) -> None:
+    """A folder may, where all of it belongs to one subject; a file may not."""
     idle = {
         str(dep.relative_to(ROOT))
-        for dep in declared
-        if dep.is_relative_to(ROOT / "stages")
-        and not any(path.is_relative_to(dep) for path in used)
+        for dep in declared_code(stage)
+        if not any(path.is_relative_to(dep) for path in deciding(stage))
     }
     assert idle == set()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_what_only_talks_is_no_dependency(stage: str) -> None:
+    talking = ("reformer_seqlen/runtime", "reformer_seqlen/commands")
+    assert not [dep for dep in STAGES[stage]["deps"] if dep.startswith(talking)]

@@ -122,12 +122,6 @@ def test_a_run_gets_no_other_corpuss_tokens(values: Any) -> None:
         parse_study(values, "params.yaml")
 
 
-def test_a_run_does_not_take_the_timings_of_a_pretraining(values: Any) -> None:
-    values["runs"]["pretrain-tiny"] = values["runs"]["news-64"]
-    with pytest.raises(StudyError, match=r"runs\.pretrain-tiny: its timings"):
-        parse_study(values, "params.yaml")
-
-
 def test_every_mistake_is_named_at_once(values: Any) -> None:
     _set("train/epochs", 0)(values)
     _set("evaluate/batch_size", 0)(values)

@@ -62,7 +62,7 @@ def test_the_report_says_what_each_policy_keeps(study: SmallStudy) -> None:
 def test_a_run_may_cut_its_windows_as_the_study_did(study: SmallStudy) -> None:
     for split in ("train", "validation", "test"):
         write_split(split, 400, row=100)
-    study.values["runs"]["news-64"]["train"] = {"policy": "published"}
+    study.values["runs"]["news-64"]["chunk"] = {"policy": "published"}
     study.run(main, "news-64")
     assert load_windows(NEWS / "train.npy").starts.tolist() == [0, 100, 200, 300]
 

@@ -1,14 +1,10 @@
-"""Corpora: documents of each format, and splits that share nothing."""
+"""From documents to train, validation and test."""
 
-from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pytest
 
 from reformer_seqlen.parameters.corpora import Split
-from reformer_seqlen.runtime.errors import StudyError
-from reformer_seqlen.text.documents import documents, wikipedia_prose
 from reformer_seqlen.text.splitting import (
     counted_cut_points,
     cut_points,
@@ -17,58 +13,8 @@ from reformer_seqlen.text.splitting import (
     shuffled_lines,
     split_parts,
 )
-from reformer_seqlen.text.stored import document_starts, read_rows, write_text
 
 TENTHS = Split(validation=0.1, test=0.1, between="lines")
-
-DUMP = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.10/">
-<page><title>Old name</title><revision><text>#REDIRECT [[Tree]]</text></revision></page>
-<page><title>Tree</title><revision><text>
-A '''tree''' is a [[perennial plant|plant]].&lt;ref&gt;Smith&lt;/ref&gt;
-[[File:Tree.jpg|thumb|A tree]]
-{{Infobox plant|name=Tree}}
-== Growth ==
-It  grows.</text></revision></page>
-</mediawiki>
-"""
-
-
-def test_each_line_is_a_document(tmp_path: Path) -> None:
-    raw = tmp_path / "raw"
-    raw.write_bytes(b"one\n\ntwo")
-    assert list(documents(raw, "lines")) == [b"one\n", b"two\n"]
-
-
-def test_bytes_are_left_as_they_are(tmp_path: Path) -> None:
-    raw = tmp_path / "raw"
-    raw.write_bytes(b"  a\r\n\n b")
-    assert list(documents(raw, "bytes")) == [b"  a\r\n\n b"]
-
-
-def test_wikipedia_prose_has_no_markup_redirects_notes_or_pictures(tmp_path: Path) -> None:
-    raw = tmp_path / "dump.xml"
-    raw.write_text(DUMP, encoding="utf-8")
-    assert list(documents(raw, "wikipedia_prose")) == [
-        b"Tree\nA tree is a plant.\nGrowth\nIt grows.\n"
-    ]
-
-
-def test_tables_and_nested_notes_are_left_out() -> None:
-    text = "Before.\n{|\n| cell <ref>note</ref>\n|}\nAfter."
-    assert wikipedia_prose("Title", text) == "Title\nBefore.\nAfter.\n"
-
-
-def test_the_longest_string_of_a_module_is_read_without_running_it(tmp_path: Path) -> None:
-    raw = tmp_path / "book.py"
-    raw.write_text('raise SystemExit\nname = "short"\ntext = """\nIn the\nbeginning\n"""\n')
-    assert list(documents(raw, "python_string")) == [b"In the\n", b"beginning\n"]
-
-
-def test_a_file_that_is_no_module_is_named(tmp_path: Path) -> None:
-    raw = tmp_path / "book.py"
-    raw.write_text("In the beginning")
-    with pytest.raises(StudyError, match=r"book\.py is not a Python module"):
-        list(documents(raw, "python_string"))
 
 
 def test_the_first_bytes_end_with_a_whole_line() -> None:
@@ -134,16 +80,3 @@ def test_shares_of_the_number_are_rounded_down_as_the_study_did() -> None:
     assert counted_cut_points(19, 0.1, 0.1) == (15, 16)
     assert counted_cut_points(1_128_024, 0.1, 0.1) == (902_419, 1_015_221)  # enwik8's lines
     assert counted_cut_points(10, 0.7, 0.1) == (2, 9)
-
-
-def test_text_is_written_with_its_documents(tmp_path: Path) -> None:
-    written = write_text(tmp_path, "test", [b"a\nb\n", b"c\n"], "corpora.x")
-    assert written == {"bytes": 6, "documents": 2}
-    assert list(read_rows(tmp_path, "test")) == [b"a\n", b"b\n", b"c\n"]
-    assert np.array_equal(document_starts(tmp_path, "test"), [0, 4])
-
-
-def test_an_empty_split_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match=r"corpora\.x: the test split is empty"):
-        write_text(tmp_path, "test", [], "corpora.x")
-    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,57 @@
+"""From a source's bytes to documents."""
+
+from pathlib import Path
+
+import pytest
+
+from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.text.documents import documents, wikipedia_prose
+
+DUMP = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.10/">
+<page><title>Old name</title><revision><text>#REDIRECT [[Tree]]</text></revision></page>
+<page><title>Tree</title><revision><text>
+A '''tree''' is a [[perennial plant|plant]].&lt;ref&gt;Smith&lt;/ref&gt;
+[[File:Tree.jpg|thumb|A tree]]
+{{Infobox plant|name=Tree}}
+== Growth ==
+It  grows.</text></revision></page>
+</mediawiki>
+"""
+
+
+def test_each_line_is_a_document(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.write_bytes(b"one\n\ntwo")
+    assert list(documents(raw, "lines")) == [b"one\n", b"two\n"]
+
+
+def test_bytes_are_left_as_they_are(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.write_bytes(b"  a\r\n\n b")
+    assert list(documents(raw, "bytes")) == [b"  a\r\n\n b"]
+
+
+def test_wikipedia_prose_has_no_markup_redirects_notes_or_pictures(tmp_path: Path) -> None:
+    raw = tmp_path / "dump.xml"
+    raw.write_text(DUMP, encoding="utf-8")
+    assert list(documents(raw, "wikipedia_prose")) == [
+        b"Tree\nA tree is a plant.\nGrowth\nIt grows.\n"
+    ]
+
+
+def test_tables_and_nested_notes_are_left_out() -> None:
+    text = "Before.\n{|\n| cell <ref>note</ref>\n|}\nAfter."
+    assert wikipedia_prose("Title", text) == "Title\nBefore.\nAfter.\n"
+
+
+def test_the_longest_string_of_a_module_is_read_without_running_it(tmp_path: Path) -> None:
+    raw = tmp_path / "book.py"
+    raw.write_text('raise SystemExit\nname = "short"\ntext = """\nIn the\nbeginning\n"""\n')
+    assert list(documents(raw, "python_string")) == [b"In the\n", b"beginning\n"]
+
+
+def test_a_file_that_is_no_module_is_named(tmp_path: Path) -> None:
+    raw = tmp_path / "book.py"
+    raw.write_text("In the beginning")
+    with pytest.raises(StudyError, match=r"book\.py is not a Python module"):
+        list(documents(raw, "python_string"))
