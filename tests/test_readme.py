@@ -1,28 +1,51 @@
-"""The README's commands that take seconds and change nothing run as they stand there."""
+"""The README: short, and every command in it runs."""
 
 import json
+import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
 from reformer_seqlen.parameters.profiles import compose
-from reformer_seqlen.parameters.study import Study
+from reformer_seqlen.parameters.study import parse_study
 from tests.conftest import ROOT, Project, copy_project, environment
 from tests.memory_example import REFORMER_CP
 
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+LONGEST = 220
 
-def _commands(text: str, word: str) -> list[list[str]]:
-    """The lines of a text that are a command with this word in it, as lists of arguments."""
-    lines = text.replace("`", "\n").splitlines()
-    return [
-        shlex.split(line, comments=True)
-        for line in lines
-        if line.startswith(("python ", "dvc ")) and word in line
-    ]
+
+def blocks(language: str) -> list[str]:
+    """What stands between fences of a language."""
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+
+
+def commands(program: str) -> list[list[str]]:
+    """The lines of the README's shell blocks that run a program, as lists of arguments."""
+    lines = "".join(blocks("sh")).splitlines()
+    return [shlex.split(line, comments=True) for line in lines if line.startswith(f"{program} ")]
+
+
+def test_it_is_short() -> None:
+    assert len(TEXT.splitlines()) <= LONGEST
+
+
+def test_every_file_that_it_links_is_there() -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", TEXT)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_make_command_is_a_target_with_a_help_text() -> None:
+    listed = subprocess.check_output(["make", "--silent", "help"], cwd=ROOT, text=True)
+    helped = {line.split()[0] for line in listed.splitlines() if line.strip()}
+    named = {words[1] for words in commands("make")} | set(re.findall(r"`make ([\w-]+)", TEXT))
+    assert named - {"help"} <= helped
 
 
 @pytest.fixture(scope="module")
@@ -32,54 +55,50 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 @pytest.mark.parametrize(
-    ("word", "shown"),
-    [
-        ("report --show", "Evaluation perplexity"),
-        ("exp show", "test_perplexity"),
-        ("metrics diff", ""),  # nothing differs
-    ],
+    "words", [w for w in commands("dvc") if w[1] in ("metrics", "plots")], ids=" ".join
 )
-def test_looking_at_results_changes_nothing(project: Project, word: str, shown: str) -> None:
-    command, *_ = _commands((ROOT / "README.md").read_text(encoding="utf-8"), word)
-    assert shown in project.run(*command)
+def test_looking_at_results_changes_nothing(project: Project, words: list[str]) -> None:
+    project.run(*words)
     assert project.run("git", "status", "--short") == ""
 
 
+def test_metrics_fit_a_terminal(project: Project) -> None:
+    printed = project.dvc("metrics", "show")
+    assert max(map(len, printed.splitlines())) <= 120
+    assert "bits_per_byte" in printed
+
+
+EXPERIMENTS = {
+    "dvc exp run -S profile=smoke": ("smoke", 0.01, 2),
+    "dvc exp run -S profile=smoke -S train.learning_rate=5e-4": ("smoke", 0.0005, 2),
+    "dvc exp run --no-hydra -S train.learning_rate=5e-4": ("quick", 0.0005, 9),
+}
+"""What each leaves in params.yaml: profile, learning rate, epochs."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("command", "profile", "learning_rate", "epochs"),
-    [
-        ("dvc exp run -S profile=smoke", "smoke", 0.01, 2),
-        ("dvc exp run -S profile=smoke -S train.learning_rate=5e-4", "smoke", 0.0005, 2),
-        ("dvc exp run --no-hydra -S train.learning_rate=5e-4", "quick", 0.0005, 9),
-    ],
-)
+@pytest.mark.parametrize("command", EXPERIMENTS)
 def test_an_experiment_composes_params_anew_unless_it_is_told_not_to(
-    command: str, profile: str, learning_rate: float, epochs: int, tmp_path: Path
+    command: str, tmp_path: Path
 ) -> None:
     words = shlex.split(command)
-    assert words in _commands((ROOT / "README.md").read_text(encoding="utf-8"), "exp run")
+    assert words in commands("dvc")
     project = copy_project(tmp_path)
     project.change_params(lambda values: values["train"].update(epochs=9))
     project.run(*words, "download@news")
     values = YAML(typ="safe").load(tmp_path / "params.yaml")
     train = values["train"]
-    assert (values["profile"], train["learning_rate"], train["epochs"]) == (
-        profile,
-        learning_rate,
-        epochs,
-    )
+    assert (values["profile"], train["learning_rate"], train["epochs"]) == EXPERIMENTS[command]
 
 
-def test_the_lines_of_the_readme_are_a_study() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_lines_of_a_study_of_ones_own_are_valid() -> None:
     yaml = YAML(typ="safe")
-    lines = yaml.load(text.split("```yaml\n")[1].split("```")[0])
+    [lines] = map(yaml.load, blocks("yaml"))
     values = yaml.load(ROOT / "params.yaml")
     for part, added in lines.items():
         values[part] |= added
-    params = Study.model_validate(values)
-    assert set(lines["runs"]) < set(params.runs)
+    study = parse_study(values, "the README")
+    assert set(lines["runs"]) < set(study.runs)
 
 
 def test_a_copied_profile_is_a_profile_of_ones_own(tmp_path: Path) -> None:
@@ -91,22 +110,18 @@ def test_a_copied_profile_is_a_profile_of_ones_own(tmp_path: Path) -> None:
     assert compose("mine", conf) == compose("quick", conf) | {"profile": "mine"}
 
 
-def test_the_memory_of_a_model_of_ones_own_is_printed_as_the_readme_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    shutil.copy2(ROOT / "params.yaml", tmp_path)
+def test_the_memory_of_a_model_of_ones_own_is_printed(tmp_path: Path) -> None:
     # as transformers writes it: with names that no configuration class has
     config = {
         **REFORMER_CP,
         "architectures": ["ReformerModelWithLMHead"],
         "transformers_version": "4",
     }
-    Path("config.json").write_text(json.dumps(config))
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    [command] = _commands(text, "stages.benchmark_memory --config")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    [[_, *words]] = commands("reformer-seqlen")
     done = subprocess.run(
-        command,
+        [sys.executable, "-m", "reformer_seqlen", *words],
+        cwd=tmp_path,
         env=environment(PYTHONPATH=str(ROOT)),
         capture_output=True,
         text=True,
@@ -117,5 +132,15 @@ def test_the_memory_of_a_model_of_ones_own_is_printed_as_the_readme_says(
     reserved = next(line for line in done.stdout.splitlines() if line.startswith("peak reserved"))
     # the published row cp-axial-16384 is this and 919 MiB of CUDA context
     assert reserved.split()[-1] == "5,138.0"
-    card = next(line for line in done.stdout.splitlines() if line.startswith("T4"))
-    assert card.split()[:4] == ["T4", "15360", "512", "yes"]
+    gpu = next(line for line in done.stdout.splitlines() if line.startswith("T4"))
+    assert gpu.split()[:4] == ["T4", "15360", "512", "yes"]
+
+
+def test_a_remote_can_be_added(project: Project, tmp_path: Path) -> None:
+    [line] = re.findall(r"`(dvc remote add --default storage )\S+`", TEXT)
+    shutil.copytree(project.root / ".dvc", tmp_path / ".dvc")
+    (tmp_path / "here").mkdir()
+    own = Project(tmp_path)
+    own.run("git", "init", "-q")
+    own.run(*shlex.split(line), str(tmp_path / "here"))
+    assert "storage" in own.dvc("remote", "list")

@@ -1,7 +1,4 @@
-"""What a process of ours sets before it imports anything large, and when it has: entry points call it.
-
-None of it changes a number.
-"""
+"""What an entry point sets before it imports anything large, and after: no number depends on it."""
 
 import gc
 import os
