@@ -1,4 +1,4 @@
-"""Stand-in servers on 127.0.0.1: plain HTTP with ranges, the Hugging Face hub's protocol, a proxy.
+"""Stand-in servers on 127.0.0.1: plain HTTP, the Hugging Face hub's protocol, a proxy.
 
 They speak what the real clients (requests, huggingface_hub, datasets) say over a real socket, so
 that the tests run the real loading code, and they misbehave where a test asks them to.
@@ -30,7 +30,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server says; a body with an ETag can be asked for in ranges."""
+    """What a server says."""
 
     status: int = 200
     body: bytes = b""
@@ -42,9 +42,8 @@ class StandIn(ThreadingHTTPServer, ABC):
 
     Attributes:
         log: every request, in the order of arrival.
-        cuts: for a path, after how many bytes each of the next GETs breaks off.
+        cuts: for a path, after how many bytes each of the next bodies breaks off.
         statuses: for a path, the statuses that the next requests get instead of an answer.
-        ranges: whether a Range header is honoured.
     """
 
     daemon_threads = True
@@ -54,7 +53,6 @@ class StandIn(ThreadingHTTPServer, ABC):
         self.log: list[Request] = []
         self.cuts: dict[str, list[int]] = {}
         self.statuses: dict[str, list[int]] = {}
-        self.ranges = True
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01})
 
     @property
@@ -112,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
             answer = Answer(status=server.statuses[self.path].pop(0))
         else:
             answer = server.answer(request)
-        self._send(_in_range(answer, request) if server.ranges else answer)
+        self._send(answer)
 
     def _send(self, answer: Answer) -> None:
         self.send_response(answer.status)
@@ -124,38 +122,20 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "HEAD":
             return
         cuts = cast("StandIn", self.server).cuts.get(self.path)
-        if cuts:
+        if cuts and answer.body:
             self.wfile.write(answer.body[: cuts.pop(0)])
         else:
             self.wfile.write(answer.body)
 
 
-def _in_range(answer: Answer, request: Request) -> Answer:
-    """Cut `answer` to what the request's Range asks for, if its If-Range still holds."""
-    wanted = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
-    known = request.headers.get("If-Range")
-    if answer.status != 200 or wanted is None:
-        return answer
-    if known is not None and known not in (
-        answer.headers.get("ETag"),
-        answer.headers.get("Last-Modified"),
-    ):
-        return answer
-    start, whole = int(wanted[1]), len(answer.body)
-    if start >= whole:
-        return Answer(416, headers={"Content-Range": f"bytes */{whole}"})
-    span = {"Content-Range": f"bytes {start}-{whole - 1}/{whole}"}
-    return Answer(206, answer.body[start:], {**answer.headers, **span})
-
-
 class FileServer(StandIn):
-    """Plain HTTP: paths and their bytes, with ETags, ranges and redirects."""
+    """Plain HTTP: paths and their bytes, redirects, headers that come with every file."""
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
         super().__init__()
         self.files = dict(files)
         self.redirects: dict[str, str] = {}
-        self.etags = True
+        self.headers: dict[str, str] = {}
 
     def answer(self, request: Request) -> Answer:
         """Serve a file, a redirect, or 404."""
@@ -164,7 +144,7 @@ class FileServer(StandIn):
         body = self.files.get(request.path)
         if body is None:
             return Answer(404, b"no such file")
-        return Answer(body=body, headers={"ETag": _etag(body)} if self.etags else {})
+        return Answer(body=body, headers=self.headers)
 
 
 class Proxy(StandIn):
@@ -177,7 +157,7 @@ class Proxy(StandIn):
     def answer(self, request: Request) -> Answer:
         """Serve a file by its whole address, as a client asks a proxy for it."""
         body = self.files.get(request.path)
-        return Answer(404) if body is None else Answer(body=body, headers={"ETag": _etag(body)})
+        return Answer(404) if body is None else Answer(body=body)
 
 
 @dataclass

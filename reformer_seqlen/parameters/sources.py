@@ -7,11 +7,18 @@ from pathlib import PurePosixPath
 from typing import Annotated, Literal, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from reformer_seqlen.parameters.common.reading import read_section, read_values
 from reformer_seqlen.parameters.common.section import Section
 from reformer_seqlen.runtime.messages import parameters as messages
+
+
+def _has_a_host(url: str) -> str:
+    """Refuse brackets that hold no IPv6 address, which the pattern lets through."""
+    urlsplit(url)
+    return url
+
 
 Text = Annotated[str, Field(min_length=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -19,7 +26,11 @@ Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 Repository = Annotated[str, Field(pattern=r"^[\w-][\w.-]*/[\w-][\w.-]*$")]
 Word = Annotated[str, Field(pattern=r"^[\w.-]+$")]
 Revision = Annotated[str, Field(pattern=r"^\w[\w./-]*$")]
-Url = Annotated[str, Field(pattern=r"^https?://[^/?#]+/([^?#]*/)?[^/?#]+([?#].*)?$")]
+Url = Annotated[
+    str,
+    Field(pattern=r"^https?://[^/?#]+/([^?#]*/)?[^/?#]+([?#].*)?$"),
+    AfterValidator(_has_a_host),
+]
 FileName = Annotated[str, Field(pattern=r"^[\w-][\w.-]*$")]
 Compression = Literal["auto", "none", "gz", "bz2", "xz"]
 
