@@ -1,4 +1,4 @@
-"""Stand-in servers on 127.0.0.1: plain HTTP, the Hugging Face hub's protocol, a proxy.
+"""Stand-in servers on 127.0.0.1: plain HTTP and the Hugging Face hub's protocol.
 
 They speak what the real clients (requests, huggingface_hub, datasets) say over a real socket, so
 that the tests run the real loading code, and they misbehave where a test asks them to.
@@ -25,7 +25,6 @@ class Request:
     method: str
     path: str
     headers: Message
-    body: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -60,9 +59,9 @@ class StandIn(ThreadingHTTPServer, ABC):
         """The address to ask at."""
         return f"http://127.0.0.1:{self.server_port}"
 
-    def asked(self, path: str, method: str = "GET") -> list[Request]:
-        """The requests for `path` so far."""
-        return [each for each in self.log if (each.method, each.path) == (method, path)]
+    def asked(self, path: str) -> int:
+        """How often `path` was to be got so far."""
+        return [(each.method, each.path) for each in self.log].count(("GET", path))
 
     @abstractmethod
     def answer(self, request: Request) -> Answer:
@@ -95,16 +94,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self._serve()
 
-    def do_POST(self) -> None:
-        self._serve()
-
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
         """Say nothing on stderr; `StandIn.log` has the requests."""
 
     def _serve(self) -> None:
         server = cast("StandIn", self.server)
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        request = Request(self.command, self.path, self.headers, body)
+        request = Request(self.command, self.path, self.headers)
         server.log.append(request)
         if server.statuses.get(self.path):
             answer = Answer(status=server.statuses[self.path].pop(0))
@@ -129,7 +124,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class FileServer(StandIn):
-    """Plain HTTP: paths and their bytes, redirects, headers that come with every file."""
+    """Plain HTTP: paths and their bytes, redirects, headers that come with every file.
+
+    It is a proxy, too: a client asks a proxy for a file by its whole address.
+    """
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
         super().__init__()
@@ -145,19 +143,6 @@ class FileServer(StandIn):
         if body is None:
             return Answer(404, b"no such file")
         return Answer(body=body, headers=self.headers)
-
-
-class Proxy(StandIn):
-    """An HTTP proxy that knows the files of hosts that exist nowhere else."""
-
-    def __init__(self, files: Mapping[str, bytes]) -> None:
-        super().__init__()
-        self.files = dict(files)
-
-    def answer(self, request: Request) -> Answer:
-        """Serve a file by its whole address, as a client asks a proxy for it."""
-        body = self.files.get(request.path)
-        return Answer(404) if body is None else Answer(body=body)
 
 
 @dataclass
@@ -179,9 +164,7 @@ class Repository:
 
 
 _RESOLVE = re.compile(r"/(?:(datasets)/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
-_API = re.compile(
-    r"/api/(models|datasets)/([^/]+/[^/]+)(?:/(revision|tree|paths-info)/([^/]+)(?:/(.*))?)?"
-)
+_API = re.compile(r"/api/(models|datasets)/([^/]+/[^/]+)/(revision|tree)/([^/]+)(?:/(.*))?")
 
 
 class Hub(StandIn):
@@ -202,10 +185,13 @@ class Hub(StandIn):
             return repository if isinstance(repository, Answer) else self._file(repository, file)
         if found := _API.fullmatch(path):
             kind, name, what, revision, folder = _unquoted(found)
-            repository = self._repository(kind, name, revision or "main", request)
+            repository = self._repository(kind, name, revision, request)
             if isinstance(repository, Answer):
                 return repository
-            return _told(repository, name, what, folder, request)
+            if what == "tree":
+                return _as_json(_entries(repository, folder))
+            siblings = [{"rfilename": file} for file in repository.files]
+            return _as_json({"id": name, "sha": repository.commit, "siblings": siblings})
         return Answer(404)
 
     def _repository(
@@ -241,25 +227,14 @@ def _unquoted(found: re.Match[str]) -> list[str]:
     return [unquote(group or "") for group in found.groups()]
 
 
-def _told(repository: Repository, name: str, what: str, folder: str, request: Request) -> Answer:
-    if what in ("", "revision"):
-        siblings = [{"rfilename": file} for file in repository.files]
-        return _as_json({"id": name, "sha": repository.commit, "siblings": siblings})
-    if what == "tree":
-        return _as_json(_entries(repository, folder))
-    asked = json.loads(request.body)["paths"]
-    return _as_json([each for each in _entries(repository, "") if each["path"] in asked])
-
-
 def _entries(repository: Repository, folder: str) -> list[dict[str, object]]:
     """List files and folders under `folder`, all levels."""
-    entries: list[dict[str, object]] = []
-    parents = {file.rsplit("/", 1)[0] for file in repository.files if "/" in file}
-    for path in sorted(parents):
-        entries.append({"type": "directory", "path": path, "oid": "0" * 40})  # noqa: PERF401
+    parents = sorted({file.rsplit("/", 1)[0] for file in repository.files if "/" in file})
+    entries: list[dict[str, object]] = [
+        {"type": "directory", "path": path, "oid": "0" * 40} for path in parents
+    ]
     for path, body in repository.files.items():
-        entry: dict[str, object] = {"type": "file", "path": path, "size": len(body)}
-        entry["oid"] = _git_hash(body)
+        entry = {"type": "file", "path": path, "size": len(body), "oid": _git_hash(body)}
         if path in repository.large:
             sum_ = hashlib.sha256(body).hexdigest()
             entry["lfs"] = {"oid": sum_, "size": len(body), "pointerSize": 130}

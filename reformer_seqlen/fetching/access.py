@@ -2,15 +2,15 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
-from reformer_seqlen.fetching.checks import check_sum
+from reformer_seqlen.fetching.checks import checked
 from reformer_seqlen.fetching.http_download import download
 from reformer_seqlen.fetching.patience import UnavailableError
 from reformer_seqlen.parameters.sources import HubCheckpoint, HubSource, UrlSource, describe
-from reformer_seqlen.runtime.files import sha256_of
 from reformer_seqlen.runtime.messages import fetching as messages
 
 MIRROR_VARIABLE = "REFORMER_SEQLEN_MIRROR"
@@ -32,8 +32,9 @@ class Mirror:
         self.place = place
         self.folder: Path | None = None
         if not place.startswith(("http://", "https://")):
-            self.folder = Path(place).expanduser()
-            if not self.folder.is_dir():
+            with suppress(RuntimeError):  # `~name` of a user whom this machine does not have
+                self.folder = Path(place).expanduser()
+            if self.folder is None or not self.folder.is_dir():
                 raise messages.no_such_mirror(place)
 
     def file(self, where: str, sha256: str, size: int | None = None) -> Path:
@@ -48,7 +49,7 @@ class Mirror:
             return download(url, Path(where).name, sha256, size)
         if not (self.folder / where).is_file():
             raise UnavailableError(messages.has_no(where))
-        check_sum(sha256_of(self.folder / where), sha256, f"{where} of the mirror {self.place}")
+        checked(self.folder / where, f"{where} of the mirror {self.place}", sha256)
         return self.folder / where
 
 

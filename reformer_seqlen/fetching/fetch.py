@@ -14,7 +14,7 @@ from pathlib import Path
 
 from reformer_seqlen.fetching.access import MIRROR_VARIABLE, Mirror, first
 from reformer_seqlen.fetching.checkpoint_files import CONFIG, take_checkpoint
-from reformer_seqlen.fetching.checks import check_size, check_sum
+from reformer_seqlen.fetching.checks import check_sum, checked
 from reformer_seqlen.fetching.http_download import download
 from reformer_seqlen.fetching.patience import UnavailableError
 from reformer_seqlen.fetching.unpacking import unpack
@@ -73,17 +73,13 @@ def _fetch_file(
             stored, name = _packaged(source), source.file
         case PathSource():
             stored, name = _on_disk(source), source.path
-        case UrlSource(url=url, file_name=name, sha256=sha256, size=size):
-            stored = first(
-                source,
-                mirror,
-                lambda mirror: mirror.file(name, sha256, size),
-                lambda: download(url, name, sha256, size),
-            )
+        case UrlSource():
+            stored, name = _from_web(source, mirror), source.file_name
     with whole_file(target) as raw:
         unpack(stored, name, raw, member=source.member, compression=source.compression)
         what = f"what is unpacked of {describe(source)}"
-        return _file_record(source, raw, what, source.unpacked_sha256, source.unpacked_size)
+        sha256 = checked(raw, what, source.unpacked_sha256, source.unpacked_size)
+        return _record(source, sha256, raw.stat().st_size)
 
 
 def _packaged(source: PackageSource) -> Path:
@@ -96,7 +92,7 @@ def _packaged(source: PackageSource) -> Path:
     path = Path(str(listed[source.file].locate())) if source.file in listed else None
     if path is None or not path.is_file():
         raise messages.no_file_of_package(f"{source.package} {package.version}", source.file)
-    check_sum(sha256_of(path), source.sha256, f"{describe(source)} {package.version}")
+    checked(path, f"{describe(source)} {package.version}", source.sha256)
     return path
 
 
@@ -104,8 +100,18 @@ def _on_disk(source: PathSource) -> Path:
     path = _local(source)
     if not path.is_file():
         raise messages.no_path(source.path)
-    check_sum(sha256_of(path), source.sha256, source.path)
+    checked(path, source.path, source.sha256)
     return path
+
+
+def _from_web(source: UrlSource, mirror: str | None) -> Path:
+    wanted = source.file_name, source.sha256, source.size
+    return first(
+        source,
+        mirror,
+        lambda mirror: mirror.file(*wanted),
+        lambda: download(source.url, *wanted),
+    )
 
 
 def _fetch_rows(source: HubSource, target: Path, mirror: str | None) -> Fetched:
@@ -119,8 +125,8 @@ def _fetch_rows(source: HubSource, target: Path, mirror: str | None) -> Fetched:
             lambda mirror: _mirrored_rows(source, raw, mirror),
             lambda: write_rows(source, raw),
         )
-        what = f"the text of {describe(source)}"
-        return _file_record(source, raw, what, source.sha256, source.size, source.revision)
+        sha256 = checked(raw, f"the text of {describe(source)}", source.sha256, source.size)
+        return _record(source, sha256, raw.stat().st_size, source.revision)
 
 
 def _mirrored_rows(source: HubSource, raw: Path, mirror: Mirror) -> None:
@@ -143,7 +149,7 @@ def _fetch_checkpoint(source: HubCheckpoint, target: Path, mirror: str | None) -
         for name, declared in (source.files or {}).items():
             if name not in files:
                 raise messages.lacks_declared_file(describe(source), name)
-            check_sum(sha256_of(files[name]), declared, f"{name} of {describe(source)}")
+            checked(files[name], f"{name} of {describe(source)}", declared)
         take_checkpoint(files, folder, describe(source))
         return _folder_record(source, folder, commit)
 
@@ -201,36 +207,25 @@ def _sum(sums: Mapping[str, str]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _file_record(
+def _record(
     source: Source,
-    raw: Path,
-    what: str,
-    sha256: str | None,
-    size: int | None,
+    sha256: str,
+    size_bytes: int,
     revision: str | None = None,
+    files: dict[str, str] | None = None,
 ) -> Fetched:
-    """Record a text, after a look at its declared checksum and size."""
-    found = sha256_of(raw)
-    check_sum(found, sha256, what)
-    check_size(raw, size, what)
     return Fetched(
         kind=source.kind,
         what=describe(source),
-        sha256=found,
-        size_bytes=raw.stat().st_size,
+        sha256=sha256,
+        size_bytes=size_bytes,
         licence=source.licence,
         revision=revision,
+        files=files,
     )
 
 
 def _folder_record(source: Source, folder: Path, revision: str | None) -> Fetched:
     sums = listing(folder)
-    return Fetched(
-        kind=source.kind,
-        what=describe(source),
-        sha256=_sum(sums),
-        size_bytes=sum((folder / name).stat().st_size for name in sums),
-        licence=source.licence,
-        revision=revision,
-        files=sums,
-    )
+    size = sum((folder / name).stat().st_size for name in sums)
+    return _record(source, _sum(sums), size, revision, sums)

@@ -3,7 +3,7 @@
 Only declarations live here; the code that downloads is in the package `fetching`.
 """
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, TypeAlias
 from urllib.parse import unquote, urlsplit
 
@@ -20,7 +20,17 @@ def _has_a_host(url: str) -> str:
     return url
 
 
+def _has_a_home(path: str) -> str:
+    """Refuse `~name` of a user whom this machine does not have."""
+    try:
+        Path(path).expanduser()
+    except RuntimeError as error:
+        raise ValueError(str(error)) from error
+    return path
+
+
 Text = Annotated[str, Field(min_length=1)]
+LocalPath = Annotated[str, Field(min_length=1), AfterValidator(_has_a_home)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 Repository = Annotated[str, Field(pattern=r"^[\w-][\w.-]*/[\w-][\w.-]*$")]
@@ -83,7 +93,7 @@ class PathSource(_StoredFile):
     """
 
     kind: Literal["path"]
-    path: Text
+    path: LocalPath
     sha256: Sha256 | None = None
 
 
@@ -171,7 +181,7 @@ class Sources(Section):
             environment variable REFORMER_SEQLEN_MIRROR goes over it.
     """
 
-    mirror: str | None = None
+    mirror: LocalPath | None = None
 
 
 def declared_mirror() -> str | None:

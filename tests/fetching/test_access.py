@@ -74,8 +74,7 @@ def test_a_mirror_is_held_to_the_checksum(
     assert server.log == []
 
 
-def test_a_mirror_that_is_neither_folder_nor_address_is_named(
-    server: FileServer, body: bytes
-) -> None:
-    message = refused(a_url(server.url + "/text.bin", body), "no/such/folder")
-    assert message == "the mirror `no/such/folder` is neither a folder nor an http(s) URL"
+@pytest.mark.parametrize("mirror", ["no/such/folder", "~nobody-of-that-name/mirror"])
+def test_a_mirror_that_is_neither_folder_nor_address_is_named(mirror: str) -> None:
+    message = refused(a_url(f"{NOWHERE}/text.bin", OTHER), mirror)
+    assert message == f"the mirror `{mirror}` is neither a folder nor an http(s) URL"

@@ -12,7 +12,7 @@ from reformer_seqlen.fetching.access import MIRROR_VARIABLE
 from reformer_seqlen.fetching.http_download import STORE
 from reformer_seqlen.parameters.sources import Source
 from tests.declared import declared, got, refused, sha256
-from tests.servers import FileServer, Proxy
+from tests.servers import FileServer
 
 OTHER = b"another file"
 
@@ -49,7 +49,7 @@ def test_two_at_once_and_a_later_one_download_a_file_once(server: FileServer, bo
         thread.join()
     got(source, name="c")
     assert {Path(name).read_bytes() for name in "abc"} == {body}
-    assert len(server.asked("/text.bin")) == 1
+    assert server.asked("/text.bin") == 1
 
 
 def test_a_broken_connection_and_a_busy_server_are_tried_again(
@@ -59,7 +59,7 @@ def test_a_broken_connection_and_a_busy_server_are_tried_again(
     server.statuses["/text.bin"] = [503]
     got(a_url(server.url + "/text.bin", body))
     assert Path("raw").read_bytes() == body
-    assert len(server.asked("/text.bin")) == 3
+    assert server.asked("/text.bin") == 3
 
 
 @pytest.mark.usefixtures("one_try")
@@ -70,7 +70,7 @@ def test_a_server_that_stays_busy_is_named(server: FileServer) -> None:
 
 def test_a_server_that_refuses_is_asked_once(server: FileServer) -> None:
     assert "origin: answered 404 Not Found" in refused(a_url(server.url + "/gone.bin", OTHER))
-    assert len(server.asked("/gone.bin")) == 1
+    assert server.asked("/gone.bin") == 1
 
 
 @pytest.mark.usefixtures("one_try")
@@ -87,7 +87,7 @@ def test_another_size_is_refused_before_it_is_downloaded(server: FileServer, bod
     message = refused(a_url(server.url + "/text.bin", body, size=5))
     assert f"{server.url}/text.bin has 300000 bytes, but 5 are declared" in message
     assert kept() == []
-    assert len(server.asked("/text.bin")) == 1
+    assert server.asked("/text.bin") == 1
 
 
 def test_a_redirect_is_followed(server: FileServer, body: bytes) -> None:
@@ -126,7 +126,7 @@ def test_an_address_that_leads_nowhere_is_named(host: str) -> None:
 def test_a_proxy_is_used_where_the_environment_says_so(
     server: FileServer, body: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Proxy({"http://far.invalid/far.bin": OTHER}) as proxy:
+    with FileServer({"http://far.invalid/far.bin": OTHER}) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         got(a_url("http://far.invalid/far.bin", OTHER))

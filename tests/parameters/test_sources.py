@@ -28,6 +28,7 @@ def test_what_is_fetched_is_told_with_its_licence() -> None:
         ({"kind": "torrent"}, "kind"),
         ({"kind": "path"}, "path"),
         ({"kind": "path", "path": "a", "licence": ""}, "licence"),
+        ({"kind": "path", "path": "~nobody-of-that-name/a"}, "path"),
         ({"kind": "path", "path": "a", "sha256": "ABC"}, "sha256"),
         ({"kind": "path", "path": "a", "md5": "abc"}, "md5"),
         ({"kind": "path", "path": "a", "member": "b", "compression": "gz"}, "member"),

@@ -51,7 +51,7 @@ def unavailable(
         "REFORMER_SEQLEN_MIRROR",
         "declare a copy on this machine with `kind: path`",
     ]
-    shown = [f"  {reason}" for reason in reasons] + ["do what fits:"] + [f"  - {h}" for h in hints]
+    shown = [f"  {reason}" for reason in reasons] + ["what may help:"] + [f"  - {h}" for h in hints]
     return StudyError("\n".join([f"cannot fetch {what}:", *shown]))
 
 
