@@ -146,7 +146,8 @@ def resolve(kind: Kind, repository: str, revision: str) -> str | None:
             if error.response.status_code not in patience.WORTH_ANOTHER_TRY:
                 raise UnavailableError(_brief(error)) from error
             reason: Exception = error
-        except ValueError as error:  # a name that no repository can have, a useless proxy
+        except (ValueError, ImportError, httpx2.InvalidURL) as error:
+            # A name that no repository can have, or a proxy of no use.
             raise UnavailableError(_brief(error)) from error
         except httpx2.TransportError as error:
             reason = error

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import datasets
 import pytest
-from huggingface_hub import constants
+from huggingface_hub import close_session, constants
 
 from reformer_seqlen.fetching.access import MIRROR_VARIABLE
 from reformer_seqlen.parameters.sources import Source
@@ -196,6 +196,21 @@ def test_a_hub_that_asks_who_you_are_is_told_apart(hub: Hub) -> None:
     message = refused(rows_of())
     assert "403" in message
     assert "HF_TOKEN" in message
+
+
+@pytest.mark.usefixtures("hub")
+@pytest.mark.parametrize(
+    ("proxy", "said"),
+    [
+        ("nonsense://127.0.0.1:1", "Unknown scheme for proxy URL"),
+        ("socks5://127.0.0.1:1", "Using SOCKS proxy"),
+        ("http://127.0.0.1:port", "Invalid port: 'port'"),
+    ],
+)
+def test_a_proxy_of_no_use_is_named(proxy: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    close_session()  # a session goes on through the proxy that it began with
+    assert f"origin: {said}" in refused(rows_of())
 
 
 @pytest.mark.parametrize("source", [rows_of(), checkpoint(), checkpoint(revision=COMMIT)])
