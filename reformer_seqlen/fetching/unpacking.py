@@ -16,6 +16,9 @@ from reformer_seqlen.runtime.messages import fetching as messages
 
 PACKED = {"gz": gzip.GzipFile, "bz2": bz2.BZ2File, "xz": lzma.LZMAFile}
 
+ARCHIVES = {"zip", "tar", "tgz", "tbz2", "txz", "7z", "rar", "zst", "lz4", "br", "z"}
+"""Endings of what is no text before somebody unpacks it, which is not done here unasked."""
+
 DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, UnicodeError, RuntimeError)
 """A RuntimeError is raised for a member that is encrypted, or packed as Python can't unpack it."""
 
@@ -39,6 +42,8 @@ def unpack(
         if member is not None:
             with zipfile.ZipFile(stored) as archive, _member(archive, name, member) as packed:
                 _copy(packed, target)
+        elif compression == "auto" and (ending := _archive(name)):
+            raise messages.unsupported(name, ending)
         elif (kind := packing(name, compression)) is None:
             shutil.copyfile(stored, target)
         else:
@@ -59,6 +64,14 @@ def packing(name: str, declared: Compression) -> str | None:
         ending = name.rpartition(".")[2].lower()
         return ending if ending in PACKED else None
     return None if declared == "none" else declared
+
+
+def _archive(name: str) -> str | None:
+    """The ending that says that a file is an archive, or packed in a way that is not undone."""
+    endings = name.lower().split(".")[1:]
+    if endings and endings[-1] in PACKED:
+        endings.pop()
+    return endings[-1] if endings and endings[-1] in ARCHIVES else None
 
 
 def _member(archive: zipfile.ZipFile, name: str, member: str) -> IO[bytes]:

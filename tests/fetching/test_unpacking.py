@@ -73,6 +73,14 @@ def test_a_member_that_cannot_be_had_is_named(content: bytes, member: str, said:
     assert said in message
 
 
+@pytest.mark.parametrize("name", ["text.zip", "text.tar.gz", "TEXT.TGZ", "text.zst"])
+def test_an_archive_is_not_taken_for_a_text(name: str) -> None:
+    Path(name).write_bytes(TEXT)
+    assert refused(declared(kind="path", path=name)).startswith(f"{name} is packed as .")
+    got(declared(kind="path", path=name, compression="none"))
+    assert Path("raw").read_bytes() == TEXT
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [

@@ -114,6 +114,15 @@ def cannot_unpack(name: str, error: Exception) -> StudyError:
     return StudyError(f"{name} cannot be unpacked: {error}")
 
 
+def unsupported(name: str, ending: str) -> StudyError:
+    """An archive whose member nobody named, or a packing that is not undone here."""
+    return StudyError(
+        f"{name} is packed as .{ending}: name the `member` of a .zip that is wanted; unpack "
+        "anything else and declare the raw file with `kind: path`; or say `compression: none` if "
+        "it is the text itself"
+    )
+
+
 def no_member(name: str, member: str, names: Sequence[str]) -> StudyError:
     """An archive lacks a file."""
     shown = ", ".join(names[:SHOWN_MEMBERS]) + (", …" if len(names) > SHOWN_MEMBERS else "")
