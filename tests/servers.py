@@ -1,4 +1,4 @@
-"""Stand-in servers on 127.0.0.1: plain HTTP with ranges, the Hugging Face hub's protocol, a proxy.
+"""Stand-in servers on 127.0.0.1: plain HTTP and the Hugging Face hub's protocol.
 
 They speak what the real clients (requests, huggingface_hub, datasets) say over a real socket, so
 that the tests run the real loading code, and they misbehave where a test asks them to.
@@ -25,12 +25,11 @@ class Request:
     method: str
     path: str
     headers: Message
-    body: bytes = b""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server says; a body with an ETag can be asked for in ranges."""
+    """What a server says."""
 
     status: int = 200
     body: bytes = b""
@@ -42,9 +41,8 @@ class StandIn(ThreadingHTTPServer, ABC):
 
     Attributes:
         log: every request, in the order of arrival.
-        cuts: for a path, after how many bytes each of the next GETs breaks off.
+        cuts: for a path, after how many bytes each of the next bodies breaks off.
         statuses: for a path, the statuses that the next requests get instead of an answer.
-        ranges: whether a Range header is honoured.
     """
 
     daemon_threads = True
@@ -54,7 +52,6 @@ class StandIn(ThreadingHTTPServer, ABC):
         self.log: list[Request] = []
         self.cuts: dict[str, list[int]] = {}
         self.statuses: dict[str, list[int]] = {}
-        self.ranges = True
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01})
 
     @property
@@ -62,9 +59,9 @@ class StandIn(ThreadingHTTPServer, ABC):
         """The address to ask at."""
         return f"http://127.0.0.1:{self.server_port}"
 
-    def asked(self, path: str, method: str = "GET") -> list[Request]:
-        """The requests for `path` so far."""
-        return [each for each in self.log if (each.method, each.path) == (method, path)]
+    def asked(self, path: str) -> int:
+        """How often `path` was to be got so far."""
+        return [(each.method, each.path) for each in self.log].count(("GET", path))
 
     @abstractmethod
     def answer(self, request: Request) -> Answer:
@@ -97,22 +94,18 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self._serve()
 
-    def do_POST(self) -> None:
-        self._serve()
-
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
         """Say nothing on stderr; `StandIn.log` has the requests."""
 
     def _serve(self) -> None:
         server = cast("StandIn", self.server)
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        request = Request(self.command, self.path, self.headers, body)
+        request = Request(self.command, self.path, self.headers)
         server.log.append(request)
         if server.statuses.get(self.path):
             answer = Answer(status=server.statuses[self.path].pop(0))
         else:
             answer = server.answer(request)
-        self._send(_in_range(answer, request) if server.ranges else answer)
+        self._send(answer)
 
     def _send(self, answer: Answer) -> None:
         self.send_response(answer.status)
@@ -124,38 +117,23 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "HEAD":
             return
         cuts = cast("StandIn", self.server).cuts.get(self.path)
-        if cuts:
+        if cuts and answer.body:
             self.wfile.write(answer.body[: cuts.pop(0)])
         else:
             self.wfile.write(answer.body)
 
 
-def _in_range(answer: Answer, request: Request) -> Answer:
-    """Cut `answer` to what the request's Range asks for, if its If-Range still holds."""
-    wanted = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
-    known = request.headers.get("If-Range")
-    if answer.status != 200 or wanted is None:
-        return answer
-    if known is not None and known not in (
-        answer.headers.get("ETag"),
-        answer.headers.get("Last-Modified"),
-    ):
-        return answer
-    start, whole = int(wanted[1]), len(answer.body)
-    if start >= whole:
-        return Answer(416, headers={"Content-Range": f"bytes */{whole}"})
-    span = {"Content-Range": f"bytes {start}-{whole - 1}/{whole}"}
-    return Answer(206, answer.body[start:], {**answer.headers, **span})
-
-
 class FileServer(StandIn):
-    """Plain HTTP: paths and their bytes, with ETags, ranges and redirects."""
+    """Plain HTTP: paths and their bytes, redirects, headers that come with every file.
+
+    It is a proxy, too: a client asks a proxy for a file by its whole address.
+    """
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
         super().__init__()
         self.files = dict(files)
         self.redirects: dict[str, str] = {}
-        self.etags = True
+        self.headers: dict[str, str] = {}
 
     def answer(self, request: Request) -> Answer:
         """Serve a file, a redirect, or 404."""
@@ -164,20 +142,7 @@ class FileServer(StandIn):
         body = self.files.get(request.path)
         if body is None:
             return Answer(404, b"no such file")
-        return Answer(body=body, headers={"ETag": _etag(body)} if self.etags else {})
-
-
-class Proxy(StandIn):
-    """An HTTP proxy that knows the files of hosts that exist nowhere else."""
-
-    def __init__(self, files: Mapping[str, bytes]) -> None:
-        super().__init__()
-        self.files = dict(files)
-
-    def answer(self, request: Request) -> Answer:
-        """Serve a file by its whole address, as a client asks a proxy for it."""
-        body = self.files.get(request.path)
-        return Answer(404) if body is None else Answer(body=body, headers={"ETag": _etag(body)})
+        return Answer(body=body, headers=self.headers)
 
 
 @dataclass
@@ -199,9 +164,7 @@ class Repository:
 
 
 _RESOLVE = re.compile(r"/(?:(datasets)/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
-_API = re.compile(
-    r"/api/(models|datasets)/([^/]+/[^/]+)(?:/(revision|tree|paths-info)/([^/]+)(?:/(.*))?)?"
-)
+_API = re.compile(r"/api/(models|datasets)/([^/]+/[^/]+)/(revision|tree)/([^/]+)(?:/(.*))?")
 
 
 class Hub(StandIn):
@@ -222,10 +185,13 @@ class Hub(StandIn):
             return repository if isinstance(repository, Answer) else self._file(repository, file)
         if found := _API.fullmatch(path):
             kind, name, what, revision, folder = _unquoted(found)
-            repository = self._repository(kind, name, revision or "main", request)
+            repository = self._repository(kind, name, revision, request)
             if isinstance(repository, Answer):
                 return repository
-            return _told(repository, name, what, folder, request)
+            if what == "tree":
+                return _as_json(_entries(repository, folder))
+            siblings = [{"rfilename": file} for file in repository.files]
+            return _as_json({"id": name, "sha": repository.commit, "siblings": siblings})
         return Answer(404)
 
     def _repository(
@@ -261,25 +227,14 @@ def _unquoted(found: re.Match[str]) -> list[str]:
     return [unquote(group or "") for group in found.groups()]
 
 
-def _told(repository: Repository, name: str, what: str, folder: str, request: Request) -> Answer:
-    if what in ("", "revision"):
-        siblings = [{"rfilename": file} for file in repository.files]
-        return _as_json({"id": name, "sha": repository.commit, "siblings": siblings})
-    if what == "tree":
-        return _as_json(_entries(repository, folder))
-    asked = json.loads(request.body)["paths"]
-    return _as_json([each for each in _entries(repository, "") if each["path"] in asked])
-
-
 def _entries(repository: Repository, folder: str) -> list[dict[str, object]]:
     """List files and folders under `folder`, all levels."""
-    entries: list[dict[str, object]] = []
-    parents = {file.rsplit("/", 1)[0] for file in repository.files if "/" in file}
-    for path in sorted(parents):
-        entries.append({"type": "directory", "path": path, "oid": "0" * 40})  # noqa: PERF401
+    parents = sorted({file.rsplit("/", 1)[0] for file in repository.files if "/" in file})
+    entries: list[dict[str, object]] = [
+        {"type": "directory", "path": path, "oid": "0" * 40} for path in parents
+    ]
     for path, body in repository.files.items():
-        entry: dict[str, object] = {"type": "file", "path": path, "size": len(body)}
-        entry["oid"] = _git_hash(body)
+        entry = {"type": "file", "path": path, "size": len(body), "oid": _git_hash(body)}
         if path in repository.large:
             sum_ = hashlib.sha256(body).hexdigest()
             entry["lfs"] = {"oid": sum_, "size": len(body), "pointerSize": 130}

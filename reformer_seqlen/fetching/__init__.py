@@ -1,1 +1,1 @@
-"""Getting what a source declares: checked, resumed, whole or not at all."""
+"""Getting what a source declares: checked, whole or not at all."""

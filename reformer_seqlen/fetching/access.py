@@ -2,120 +2,91 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
-from reformer_seqlen.fetching.http_download import Patience, UnavailableError, Wanted, download
-from reformer_seqlen.parameters.sources import HubCheckpoint, HubSource, Source, describe
-from reformer_seqlen.runtime.errors import StudyError
-from reformer_seqlen.runtime.files import sha256_of
-from reformer_seqlen.runtime.paths import WORK
+from reformer_seqlen.fetching.checks import checked
+from reformer_seqlen.fetching.http_download import download
+from reformer_seqlen.fetching.patience import UnavailableError
+from reformer_seqlen.parameters.sources import HubCheckpoint, HubSource, UrlSource, describe
+from reformer_seqlen.runtime.messages import fetching as messages
 
 MIRROR_VARIABLE = "REFORMER_SEQLEN_MIRROR"
-STORE = WORK / "downloads"
 TRUE = {"1", "ON", "YES", "TRUE"}
 """What the hub's client takes for yes in the environment."""
 T = TypeVar("T")
+Remote = UrlSource | HubSource | HubCheckpoint
 
 
-@dataclass(frozen=True)
-class Access:
-    """How to get at things: a mirror, how long to try."""
+class Mirror:
+    """A copy of what is far away: a folder of this machine or a base URL."""
 
-    mirror: str | None
-    patience: Patience
+    def __init__(self, place: str) -> None:
+        """Find it.
 
-    def first(
-        self, source: Source, name: str, mirrored: Callable[[], T], origin: Callable[[], T]
-    ) -> T:
-        """What the mirror gives, if there is one and it gives anything, else what the origin gives.
-
-        Args:
-            source: for the message, if neither does.
-            name: what a mirror would have to hold.
-            mirrored: how to get it from the mirror.
-            origin: how to get it from where it is declared to be.
+        Raises:
+            StudyError: it is neither a folder nor an address.
         """
-        places = [("origin", origin)]
-        if self.mirror is not None:
-            places.insert(0, (f"mirror {self.mirror}", mirrored))
-        reasons = []
-        for place, attempt in places:
-            try:
-                return attempt()
-            except UnavailableError as error:
-                reasons.append(f"  {place}: {error}")
-        raise StudyError(_advice(source, name, reasons))
+        self.place = place
+        self.folder: Path | None = None
+        if not place.startswith(("http://", "https://")):
+            with suppress(RuntimeError):  # `~name` of a user whom this machine does not have
+                self.folder = Path(place).expanduser()
+            if self.folder is None or not self.folder.is_dir():
+                raise messages.no_such_mirror(place)
 
-    def mirrored(self, where: str, wanted: Wanted) -> Path:
-        """The mirror's file at `where`, verified.
+    def file(self, where: str, sha256: str, size: int | None = None) -> Path:
+        """Its file at `where`, verified.
 
         Raises:
             UnavailableError: the mirror does not have it or cannot be reached.
-            StudyError: it has another checksum, or there is no such mirror.
+            StudyError: it has another checksum.
         """
-        folder = self.mirror_folder()
-        if folder is None:
-            return self.downloaded(f"{str(self.mirror).rstrip('/')}/{quote(where)}", wanted)
-        if not (folder / where).is_file():
-            raise UnavailableError(f"has no {where}")
-        check_sum(sha256_of(folder / where), wanted.sha256, f"{where} of the mirror {self.mirror}")
-        return folder / where
-
-    def mirror_folder(self) -> Path | None:
-        """The mirror if it is a folder of this machine, None if it is an address.
-
-        Raises:
-            StudyError: it is neither.
-        """
-        assert self.mirror is not None
-        if self.mirror.startswith(("http://", "https://")):
-            return None
-        folder = Path(self.mirror).expanduser()
-        if not folder.is_dir():
-            raise StudyError(f"the mirror `{self.mirror}` is neither a folder nor an http(s) URL")
-        return folder
-
-    def downloaded(self, url: str, wanted: Wanted) -> Path:
-        """The file at `url`, verified, in the folder of downloads."""
-        return download(url, wanted, STORE, patience=self.patience)
+        if self.folder is None:
+            url = f"{self.place.rstrip('/')}/{quote(where)}"
+            return download(url, Path(where).name, sha256, size)
+        if not (self.folder / where).is_file():
+            raise UnavailableError(messages.has_no(where))
+        checked(self.folder / where, f"{where} of the mirror {self.place}", sha256)
+        return self.folder / where
 
 
-def _advice(source: Source, name: str, reasons: list[str]) -> str:
-    unchecked = isinstance(source, HubCheckpoint) and source.files is None
-    place = "a folder of this machine" if unchecked else "a folder or base URL"
-    hints = [
-        "check the network, and HTTPS_PROXY and NO_PROXY if there is a proxy",
-        f"name a mirror that holds {name}: {place}, as `sources.mirror` in "
-        f"params.yaml or as {MIRROR_VARIABLE}",
-        "declare a copy on this machine with `kind: path`",
-    ]
-    if isinstance(source, HubSource | HubCheckpoint):
-        hints[1:1] = [
-            "set HF_TOKEN if the hub asks who you are, HF_ENDPOINT if you have a hub of your own",
-            "unset HF_HUB_OFFLINE, which keeps from asking the hub"
-            if os.environ.get("HF_HUB_OFFLINE", "").upper() in TRUE
-            else "set HF_HUB_OFFLINE=1 if the hub's cache on this machine (HF_HOME) has it",
-        ]
-    shown = "\n".join([*reasons, "what to do, whichever fits:", *(f"  - {hint}" for hint in hints)])
-    return f"cannot fetch {describe(source)}:\n{shown}"
+def first(
+    source: Remote,
+    mirror: str | None,
+    mirrored: Callable[[Mirror], T],
+    origin: Callable[[], T],
+) -> T:
+    """What the mirror gives, if there is one and it gives anything, else what the origin gives.
+
+    Raises:
+        StudyError: neither gives it, or what one gives is not what is declared.
+    """
+    reasons = []
+    if mirror is not None:
+        try:
+            return mirrored(Mirror(mirror))
+        except UnavailableError as error:
+            reasons.append(f"mirror {mirror}: {error}")
+    try:
+        return origin()
+    except UnavailableError as error:
+        reasons.append(f"origin: {error}")
+    wanted, addresses = _mirrored(source)
+    raise messages.unavailable(
+        describe(source),
+        reasons,
+        wanted,
+        addresses=addresses,
+        hub=not isinstance(source, UrlSource),
+        offline=os.environ.get("HF_HUB_OFFLINE", "").upper() in TRUE,
+    )
 
 
-def check_sum(actual: str, declared: str | None, what: str) -> None:
-    """Refuse `what`, whose sha256 is `actual`, if another is declared."""
-    if declared is not None and actual != declared:
-        raise StudyError(
-            f"{what} has another checksum than declared, nothing of it was kept:\n"
-            f"  declared sha256 {declared}\n  found    sha256 {actual}"
-        )
-
-
-def check_size(raw: Path, declared: int | None, what: str) -> None:
-    """Refuse `what`, which is the file `raw`, if another size in bytes is declared."""
-    size = raw.stat().st_size
-    if declared is not None and size != declared:
-        raise StudyError(
-            f"{what} has {size} bytes, but {declared} are declared; nothing of it was kept"
-        )
+def _mirrored(source: Remote) -> tuple[str, bool]:
+    """What a mirror must hold, and whether it may be a base URL."""
+    if isinstance(source, HubCheckpoint):
+        return f"the folder {source.repository}", source.files is not None
+    return source.file_name, True

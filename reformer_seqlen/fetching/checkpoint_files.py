@@ -6,7 +6,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.messages import fetching as messages
 
 CONFIG = "config.json"
 PICKLED = "pytorch_model.bin"
@@ -37,13 +37,13 @@ def take_checkpoint(files: Mapping[str, Path], target: Path, what: str) -> None:
         StudyError: there is no config.json or there are no weights, or they hold more than tensors.
     """
     if CONFIG not in files:
-        raise StudyError(f"{what} is not a checkpoint: it has no {CONFIG}")
+        raise messages.no_checkpoint(what, CONFIG)
     for name, path in files.items():
         if any(fnmatch(name, pattern) for pattern in CHECKPOINT_FILES):
             shutil.copyfile(path, target / name)
     if not any(target.glob("*.safetensors")):
         if PICKLED not in files:
-            raise StudyError(f"{what} has no weights: neither *.safetensors nor {PICKLED}")
+            raise messages.no_weights(what, PICKLED)
         _convert(files[PICKLED], target / "model.safetensors", what)
 
 
@@ -60,8 +60,5 @@ def _convert(pickled: Path, target: Path, what: str) -> None:
         # Clones, because safetensors refuses tensors that share memory, as tied weights do.
         tensors = {name: tensor.clone().contiguous() for name, tensor in weights.items()}
     except (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise StudyError(
-            f"{PICKLED} of {what} is refused, it holds more than tensors or is damaged: {reason}"
-        ) from error
+        raise messages.unsafe_weights(what, PICKLED, error) from error
     save_file(tensors, target, metadata={"format": "pt"})

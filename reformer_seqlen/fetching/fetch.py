@@ -12,9 +12,11 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from reformer_seqlen.fetching.access import MIRROR_VARIABLE, Access, check_size, check_sum
-from reformer_seqlen.fetching.checkpoint_files import take_checkpoint
-from reformer_seqlen.fetching.http_download import Patience, UnavailableError, Wanted
+from reformer_seqlen.fetching.access import MIRROR_VARIABLE, Mirror, first
+from reformer_seqlen.fetching.checkpoint_files import CONFIG, take_checkpoint
+from reformer_seqlen.fetching.checks import check_sum, checked
+from reformer_seqlen.fetching.http_download import download
+from reformer_seqlen.fetching.patience import UnavailableError
 from reformer_seqlen.fetching.unpacking import unpack
 from reformer_seqlen.parameters.sources import (
     Fetched,
@@ -26,24 +28,17 @@ from reformer_seqlen.parameters.sources import (
     UrlSource,
     describe,
 )
-from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import sha256_of, whole_file, whole_folder
+from reformer_seqlen.runtime.messages import fetching as messages
 
 
-def fetch(
-    source: Source,
-    target: Path,
-    *,
-    mirror: str | None = None,
-    patience: Patience | None = None,
-) -> Fetched:
+def fetch(source: Source, target: Path, *, mirror: str | None = None) -> Fetched:
     """Put the raw file, or the folder of a checkpoint, at `target`.
 
     Args:
         source: what is declared.
         target: where it goes; it appears only when all of it is there and its checksum is right.
         mirror: a folder or base URL to try first.
-        patience: how long to try.
 
     Returns:
         What it is and where it came from.
@@ -51,19 +46,19 @@ def fetch(
     Raises:
         StudyError: it could not be had, or is not what is declared; nothing is at `target`.
     """
-    access = Access(os.environ.get(MIRROR_VARIABLE) or mirror, patience or Patience())
+    mirror = os.environ.get(MIRROR_VARIABLE) or mirror
     try:
         match source:
             case HubCheckpoint():
-                return _fetch_checkpoint(source, target, access)
+                return _fetch_checkpoint(source, target, mirror)
             case PathSource() if _local(source).is_dir():
                 return _copy_folder(source, target)
             case HubSource():
-                return _fetch_rows(source, target, access)
+                return _fetch_rows(source, target, mirror)
             case _:
-                return _fetch_file(source, target, access)
+                return _fetch_file(source, target, mirror)
     except OSError as error:
-        raise StudyError(f"cannot fetch {describe(source)}: {error}") from error
+        raise messages.cannot_fetch(describe(source), error) from error
 
 
 def _local(source: PathSource) -> Path:
@@ -71,7 +66,7 @@ def _local(source: PathSource) -> Path:
 
 
 def _fetch_file(
-    source: PackageSource | PathSource | UrlSource, target: Path, access: Access
+    source: PackageSource | PathSource | UrlSource, target: Path, mirror: str | None
 ) -> Fetched:
     match source:
         case PackageSource():
@@ -79,12 +74,12 @@ def _fetch_file(
         case PathSource():
             stored, name = _on_disk(source), source.path
         case UrlSource():
-            stored, name = _from_web(source, access), source.file_name
+            stored, name = _from_web(source, mirror), source.file_name
     with whole_file(target) as raw:
         unpack(stored, name, raw, member=source.member, compression=source.compression)
-        check_sum(sha256_of(raw), source.unpacked_sha256, f"what is unpacked of {describe(source)}")
-        check_size(raw, source.unpacked_size, f"what is unpacked of {describe(source)}")
-        return _file_record(source, raw)
+        what = f"what is unpacked of {describe(source)}"
+        sha256 = checked(raw, what, source.unpacked_sha256, source.unpacked_size)
+        return _record(source, sha256, raw.stat().st_size)
 
 
 def _packaged(source: PackageSource) -> Path:
@@ -92,107 +87,95 @@ def _packaged(source: PackageSource) -> Path:
     try:
         package = importlib.metadata.distribution(source.package)
     except importlib.metadata.PackageNotFoundError as error:
-        raise StudyError(
-            f"the package `{source.package}`, which ships {source.file}, is not installed: "
-            "run `make install`"
-        ) from error
+        raise messages.no_package(source.package, source.file) from error
     listed = {str(file): file for file in package.files or ()}
     path = Path(str(listed[source.file].locate())) if source.file in listed else None
     if path is None or not path.is_file():
-        raise StudyError(
-            f"the package {source.package} {package.version} has no file `{source.file}`; "
-            "run `make install` for the pinned version"
-        )
-    check_sum(sha256_of(path), source.sha256, f"{describe(source)} {package.version}")
+        raise messages.no_file_of_package(f"{source.package} {package.version}", source.file)
+    checked(path, f"{describe(source)} {package.version}", source.sha256)
     return path
 
 
 def _on_disk(source: PathSource) -> Path:
     path = _local(source)
     if not path.is_file():
-        raise StudyError(f"there is no file or folder `{source.path}` (in {Path.cwd()})")
-    check_sum(sha256_of(path), source.sha256, source.path)
+        raise messages.no_path(source.path)
+    checked(path, source.path, source.sha256)
     return path
 
 
-def _from_web(source: UrlSource, access: Access) -> Path:
-    wanted = Wanted(source.file_name, source.sha256, source.size)
-    return access.first(
+def _from_web(source: UrlSource, mirror: str | None) -> Path:
+    wanted = source.file_name, source.sha256, source.size
+    return first(
         source,
-        wanted.name,
-        mirrored=lambda: access.mirrored(wanted.name, wanted),
-        origin=lambda: access.downloaded(source.url, wanted),
+        mirror,
+        lambda mirror: mirror.file(*wanted),
+        lambda: download(source.url, *wanted),
     )
 
 
-def _fetch_rows(source: HubSource, target: Path, access: Access) -> Fetched:
+def _fetch_rows(source: HubSource, target: Path, mirror: str | None) -> Fetched:
     # It imports the hub's clients, which no other kind needs.
     from reformer_seqlen.fetching.hub_sources import write_rows
 
     with whole_file(target) as raw:
-        access.first(
+        first(
             source,
-            source.file_name,
-            mirrored=lambda: _mirrored_rows(source, raw, access),
-            origin=lambda: write_rows(source, raw, patience=access.patience),
+            mirror,
+            lambda mirror: _mirrored_rows(source, raw, mirror),
+            lambda: write_rows(source, raw),
         )
-        check_sum(sha256_of(raw), source.sha256, f"the text of {describe(source)}")
-        check_size(raw, source.size, f"the text of {describe(source)}")
-        return _file_record(source, raw, source.revision)
+        sha256 = checked(raw, f"the text of {describe(source)}", source.sha256, source.size)
+        return _record(source, sha256, raw.stat().st_size, source.revision)
 
 
-def _mirrored_rows(source: HubSource, raw: Path, access: Access) -> None:
+def _mirrored_rows(source: HubSource, raw: Path, mirror: Mirror) -> None:
     if source.sha256 is None:
-        raise UnavailableError("not used, as no `sha256` is declared to check it with")
-    shutil.copyfile(access.mirrored(source.file_name, Wanted(source.file_name, source.sha256)), raw)
+        raise UnavailableError(messages.ROWS_UNCHECKED)
+    shutil.copyfile(mirror.file(source.file_name, source.sha256), raw)
 
 
-def _fetch_checkpoint(source: HubCheckpoint, target: Path, access: Access) -> Fetched:
+def _fetch_checkpoint(source: HubCheckpoint, target: Path, mirror: str | None) -> Fetched:
     # It imports the hub's clients, which no other kind needs.
     from reformer_seqlen.fetching.hub_sources import snapshot
 
     with whole_folder(target) as folder:
-        files, commit = access.first(
+        files, commit = first(
             source,
-            f"the folder {source.repository}",
-            mirrored=lambda: _mirrored_checkpoint(source, access),
-            origin=lambda: snapshot(source, patience=access.patience),
+            mirror,
+            lambda mirror: _mirrored_checkpoint(source, mirror),
+            lambda: snapshot(source),
         )
         for name, declared in (source.files or {}).items():
             if name not in files:
-                raise StudyError(f"{describe(source)} has no {name}, which `files` declares")
-            check_sum(sha256_of(files[name]), declared, f"{name} of {describe(source)}")
+                raise messages.lacks_declared_file(describe(source), name)
+            checked(files[name], f"{name} of {describe(source)}", declared)
         take_checkpoint(files, folder, describe(source))
         return _folder_record(source, folder, commit)
 
 
 def _mirrored_checkpoint(
-    source: HubCheckpoint, access: Access
+    source: HubCheckpoint, mirror: Mirror
 ) -> tuple[dict[str, Path], str | None]:
-    """A mirror's files of a checkpoint, and the commit where it and its files are declared."""
-    if source.files is None:
-        return _trusted_folder(source, access), None
-    commit = source.revision if re.fullmatch("[0-9a-f]{40}", source.revision) else None
-    files = {
-        name: access.mirrored(f"{source.repository}/{name}", Wanted(name, declared))
-        for name, declared in source.files.items()
-    }
-    return files, commit
+    """A mirror's files of a checkpoint, and the commit where it and its files are declared.
 
-
-def _trusted_folder(source: HubCheckpoint, access: Access) -> dict[str, Path]:
-    """The files of a mirror on this machine, trusted as `kind: path` is; not those of an address.
-
-    Raises:
-        UnavailableError: the mirror is an address, or has no such folder.
-        StudyError: there is no such mirror.
+    Without declared files a folder of this machine is trusted, as `kind: path` is; an address is
+    not.
     """
-    folder = access.mirror_folder()
-    if folder is None:
-        raise UnavailableError("not used, as no `files` are declared to check it with")
-    if not (folder / source.repository).is_dir():
-        raise UnavailableError(f"has no folder {source.repository}")
-    return {path.name: path for path in (folder / source.repository).iterdir() if path.is_file()}
+    name = source.repository
+    if source.files is not None:
+        commit = source.revision if re.fullmatch("[0-9a-f]{40}", source.revision) else None
+        sums = source.files.items()
+        return {file: mirror.file(f"{name}/{file}", sha256) for file, sha256 in sums}, commit
+    if mirror.folder is None:
+        raise UnavailableError(messages.FILES_UNCHECKED)
+    if not (mirror.folder / name).is_dir():
+        raise UnavailableError(messages.has_no(f"folder {name}"))
+    return _files(mirror.folder / name), None
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    return {path.name: path for path in folder.iterdir() if path.is_file()}
 
 
 def _copy_folder(source: PathSource, target: Path) -> Fetched:
@@ -200,9 +183,8 @@ def _copy_folder(source: PathSource, target: Path) -> Fetched:
     origin = _local(source)
     check_sum(_sum(listing(origin)), source.sha256, f"the folder {source.path}")
     with whole_folder(target) as folder:
-        if (origin / "config.json").is_file():
-            files = {path.name: path for path in origin.iterdir() if path.is_file()}
-            take_checkpoint(files, folder, source.path)
+        if (origin / CONFIG).is_file():
+            take_checkpoint(_files(origin), folder, source.path)
         else:
             shutil.copytree(origin, folder, ignore=shutil.ignore_patterns(".*"), dirs_exist_ok=True)
         return _folder_record(source, folder, None)
@@ -210,12 +192,13 @@ def _copy_folder(source: PathSource, target: Path) -> Fetched:
 
 def listing(folder: Path) -> dict[str, str]:
     """The sha256 of every file of a folder, by its path there; hidden ones are left out."""
-    paths = {
-        path.relative_to(folder).as_posix(): path
-        for path in folder.rglob("[!.]*")
-        if path.is_file() and not any(part[0] == "." for part in path.relative_to(folder).parts)
+    paths = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
+    shown = {
+        name.as_posix(): path
+        for name, path in paths.items()
+        if not any(part.startswith(".") for part in name.parts)
     }
-    return {name: sha256_of(paths[name]) for name in sorted(paths)}
+    return {name: sha256_of(shown[name]) for name in sorted(shown)}
 
 
 def _sum(sums: Mapping[str, str]) -> str:
@@ -224,25 +207,25 @@ def _sum(sums: Mapping[str, str]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _file_record(source: Source, raw: Path, revision: str | None = None) -> Fetched:
+def _record(
+    source: Source,
+    sha256: str,
+    size_bytes: int,
+    revision: str | None = None,
+    files: dict[str, str] | None = None,
+) -> Fetched:
     return Fetched(
         kind=source.kind,
         what=describe(source),
-        sha256=sha256_of(raw),
-        size_bytes=raw.stat().st_size,
+        sha256=sha256,
+        size_bytes=size_bytes,
         licence=source.licence,
         revision=revision,
+        files=files,
     )
 
 
 def _folder_record(source: Source, folder: Path, revision: str | None) -> Fetched:
     sums = listing(folder)
-    return Fetched(
-        kind=source.kind,
-        what=describe(source),
-        sha256=_sum(sums),
-        size_bytes=sum((folder / name).stat().st_size for name in sums),
-        licence=source.licence,
-        revision=revision,
-        files=sums,
-    )
+    size = sum((folder / name).stat().st_size for name in sums)
+    return _record(source, _sum(sums), size, revision, sums)

@@ -1,7 +1,7 @@
 """Data sets and checkpoints of the Hugging Face hub, at one commit, through the hub's own clients.
 
-The clients read HF_ENDPOINT, HF_TOKEN, HF_HOME, HF_HUB_OFFLINE and the proxy variables, resume what
-broke off, and keep what they fetched in the hub's cache, so that offline mode finds it there.
+The clients read HF_ENDPOINT, HF_TOKEN, HF_HOME, HF_HUB_OFFLINE and the proxy variables, and keep
+what they fetched in the hub's cache, so that offline mode finds it there.
 datasets, huggingface_hub and pyarrow are imported where they are used: they take a second, which
 sources that need none of them must not cost.
 """
@@ -9,23 +9,19 @@ sources that need none of them must not cost.
 import itertools
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import httpx2
-from tqdm import tqdm
 
+from reformer_seqlen.fetching import patience
 from reformer_seqlen.fetching.checkpoint_files import CHECKPOINT_FILES, PICKLED
-from reformer_seqlen.fetching.http_download import (
-    WORTH_ANOTHER_TRY,
-    Patience,
-    UnavailableError,
-    root_reason,
-)
+from reformer_seqlen.fetching.patience import UnavailableError, root_reason
 from reformer_seqlen.parameters.sources import HubCheckpoint, HubSource, describe
+from reformer_seqlen.runtime import progress
 from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.messages import fetching as messages
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -33,39 +29,27 @@ if TYPE_CHECKING:
 Kind = Literal["model", "dataset"]
 
 
-def write_rows(source: HubSource, target: Path, *, patience: Patience) -> None:
+def write_rows(source: HubSource, target: Path) -> None:
     """Write a split's rows to `target` as UTF-8 text.
 
     Raises:
         UnavailableError: the hub does not have it or cannot be reached.
         StudyError: the data set is not what the source says of it, or came damaged.
     """
-    commit = resolve("dataset", source.dataset, source.revision, patience)
-    with _progress_bars():
-        rows = _load(source, online=commit is not None)
+    commit = resolve("dataset", source.dataset, source.revision)
+    rows = _load(source, online=commit is not None)
     if source.column not in rows.column_names:
-        raise StudyError(
-            f"{source.dataset} has no column `{source.column}`; it has "
-            f"{', '.join(rows.column_names)}"
-        )
+        raise messages.no_column(source.dataset, source.column, rows.column_names)
     batches = rows.select_columns([source.column]).iter(batch_size=1000)
     values = itertools.chain.from_iterable(batch[source.column] for batch in batches)
-    shown = tqdm(
-        values,
-        desc=source.file_name,
-        total=len(rows),
-        unit=" rows",
-        disable=None,
-    )
+    shown = progress.over(values, source.file_name, " rows", total=len(rows))
     with target.open("w", encoding="utf-8", newline="") as file:
         file.writelines(_row_text(value, number, source) for number, value in enumerate(shown))
 
 
 def _row_text(value: object, number: int, source: HubSource) -> str:
     if not isinstance(value, str):
-        raise StudyError(
-            f"{source.dataset}: column `{source.column}` is not text, row {number} has {value!r}"
-        )
+        raise messages.not_text(source.dataset, source.column, number, value)
     text = value or source.empty_row
     return text if text.endswith(source.row_end) else text + source.row_end
 
@@ -73,7 +57,11 @@ def _row_text(value: object, number: int, source: HubSource) -> str:
 def _load(source: HubSource, *, online: bool) -> "Dataset":
     """Load a split at its commit, and nothing else: not a cached one of another commit."""
     import datasets
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
+        disable_progress_bars()
     try:
         rows = datasets.load_dataset(
             f"hf://datasets/{source.dataset}",  # else a local folder of that name would do
@@ -91,11 +79,11 @@ def _load(source: HubSource, *, online: bool) -> "Dataset":
         if online:
             _refuse_damage("dataset", source.dataset, source.revision)
         if online and isinstance(error, ValueError | RuntimeError):
-            raise StudyError(f"{describe(source)}: {_brief(error)}") from error
+            raise messages.cannot_fetch(describe(source), _brief(error)) from error
         raise UnavailableError(_brief(error)) from error
     folder = Path(rows.cache_files[0]["filename"]).parent
     if folder.name != source.revision:
-        raise UnavailableError(f"the cache holds only another revision of it, {folder.name}")
+        raise UnavailableError(messages.other_revision(folder.name))
     if online:
         try:
             _refuse_damage("dataset", source.dataset, source.revision)
@@ -105,7 +93,7 @@ def _load(source: HubSource, *, online: bool) -> "Dataset":
     return rows
 
 
-def snapshot(source: HubCheckpoint, *, patience: Patience) -> tuple[dict[str, Path], str]:
+def snapshot(source: HubCheckpoint) -> tuple[dict[str, Path], str]:
     """Fetch a checkpoint's files into the hub's cache.
 
     Returns:
@@ -116,23 +104,18 @@ def snapshot(source: HubCheckpoint, *, patience: Patience) -> tuple[dict[str, Pa
         StudyError: a file came damaged.
     """
     from huggingface_hub import snapshot_download
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
-    commit = resolve("model", source.repository, source.revision, patience)
-
-    def fetch(*names: str) -> Path:
-        return Path(
-            snapshot_download(
-                source.repository,
-                revision=commit or source.revision,
-                allow_patterns=[*names],
-            )
-        )
-
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    repository = source.repository
+    commit = resolve("model", repository, source.revision)
+    revision, wanted = commit or source.revision, list(CHECKPOINT_FILES)
     try:
-        with _progress_bars():
-            folder = fetch(*CHECKPOINT_FILES)
-            if not any(folder.glob("*.safetensors")):
-                folder = fetch(*CHECKPOINT_FILES, PICKLED)
+        folder = Path(snapshot_download(repository, revision=revision, allow_patterns=wanted))
+        if not any(folder.glob("*.safetensors")):
+            wanted.append(PICKLED)
+            folder = Path(snapshot_download(repository, revision=revision, allow_patterns=wanted))
     except (OSError, ValueError, httpx2.HTTPError) as error:
         raise UnavailableError(_brief(error)) from error
     if commit is not None:
@@ -140,7 +123,7 @@ def snapshot(source: HubCheckpoint, *, patience: Patience) -> tuple[dict[str, Pa
     return {path.name: path for path in folder.iterdir() if path.is_file()}, folder.name
 
 
-def resolve(kind: Kind, repository: str, revision: str, patience: Patience) -> str | None:
+def resolve(kind: Kind, repository: str, revision: str) -> str | None:
     """Ask the hub for the commit of a revision; None in offline mode, where it must not be asked.
 
     Asking first, and asking briefly, tells an unreachable hub from a wrong name within seconds:
@@ -154,23 +137,20 @@ def resolve(kind: Kind, repository: str, revision: str, patience: Patience) -> s
 
     if constants.is_offline_mode():
         return None
-    for failures in range(1, patience.tries + 1):
+    asked, timeout = HfApi().repo_info, patience.CONNECT_S
+    for attempt in range(1 + patience.RETRIES):
+        time.sleep(attempt)
         try:
-            return (
-                HfApi()
-                .repo_info(repository, repo_type=kind, revision=revision, timeout=patience.connect)
-                .sha
-            )
+            return asked(repository, repo_type=kind, revision=revision, timeout=timeout).sha
         except HfHubHTTPError as error:
-            if error.response.status_code not in WORTH_ANOTHER_TRY:
+            if error.response.status_code not in patience.WORTH_ANOTHER_TRY:
                 raise UnavailableError(_brief(error)) from error
             reason: Exception = error
-        except ValueError as error:  # a name that no repository can have, a useless proxy
+        except (ValueError, ImportError, httpx2.InvalidURL) as error:
+            # A name that no repository can have, or a proxy of no use.
             raise UnavailableError(_brief(error)) from error
         except httpx2.TransportError as error:
             reason = error
-        if failures < patience.tries:
-            patience.wait(failures)
     raise UnavailableError(f"{constants.ENDPOINT}: {root_reason(reason)}") from reason
 
 
@@ -189,49 +169,12 @@ def _refuse_damage(kind: Kind, repository: str, commit: str) -> None:
     except (OSError, httpx2.HTTPError) as error:
         raise UnavailableError(_brief(error)) from error
     for wrong in checked.mismatches:
-        _delete_through_links(checked.verified_path / wrong["path"])
+        (checked.verified_path / wrong["path"]).resolve().unlink()
     if checked.mismatches:
-        sums = "\n".join(
-            f"  {each['path']}: {each['algorithm']} of the hub {each['expected']}, "
-            f"received {each['actual']}"
-            for each in checked.mismatches
-        )
-        raise StudyError(
-            f"{repository} came damaged from the hub, nothing of it was kept; try again:\n{sums}"
-        )
-
-
-def _delete_through_links(path: Path) -> None:
-    """Delete a file of the hub's cache: the link, and what it leads to."""
-    while path.is_symlink():
-        link, path = path, path.parent / path.readlink()
-        link.unlink()
-    path.unlink(missing_ok=True)
+        raise messages.damaged(repository, checked.mismatches)
 
 
 def _brief(error: Exception) -> str:
     """What a hub's message says before it goes on to general hints."""
     paragraphs = str(error).strip().split("\n\n")
     return " ".join(paragraph.strip().partition("\n")[0] for paragraph in paragraphs[:2])
-
-
-@contextmanager
-def _progress_bars() -> Iterator[None]:
-    """Show the libraries' own bars only where a person sees them."""
-    import datasets
-    from huggingface_hub.utils.tqdm import (
-        are_progress_bars_disabled,
-        disable_progress_bars,
-        enable_progress_bars,
-    )
-
-    if sys.stderr.isatty() or are_progress_bars_disabled():
-        yield
-        return
-    disable_progress_bars()
-    datasets.disable_progress_bars()
-    try:
-        yield
-    finally:
-        enable_progress_bars()
-        datasets.enable_progress_bars()

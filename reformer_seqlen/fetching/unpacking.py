@@ -1,32 +1,38 @@
 """From a stored file to the one raw file that is wanted of it: a member, a decompressed stream."""
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
 import shutil
 import zipfile
 import zlib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO
 
 from reformer_seqlen.parameters.sources import Compression
-from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.messages import fetching as messages
 
 PACKED = {"gz": gzip.GzipFile, "bz2": bz2.BZ2File, "xz": lzma.LZMAFile}
-SHOWN_MEMBERS = 8
+
+ARCHIVES = {"zip", "tar", "tgz", "tbz2", "txz", "7z", "rar", "zst", "lz4", "br", "z"}
+"""Endings of what is no text before somebody unpacks it, which is not done here unasked."""
+
+DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, UnicodeError, RuntimeError)
+"""A RuntimeError is raised for a member that is encrypted, or packed as Python can't unpack it."""
 
 
 def unpack(
     stored: Path, name: str, target: Path, *, member: str | None, compression: Compression
 ) -> None:
-    """Write the raw file to `target`, a stream at a time.
+    """Write the raw file to `target`, and nothing else.
 
     Args:
         stored: the file as it is stored at its source.
         name: what it is called there, which says how it is packed and names it in messages.
         target: where the raw bytes go.
-        member: the file of a .zip that is wanted; nothing else of the archive is written.
+        member: the file of a .zip that is wanted.
         compression: how it is packed; `auto` goes by the end of `name`.
 
     Raises:
@@ -34,19 +40,22 @@ def unpack(
     """
     try:
         if member is not None:
-            _unpack_member(stored, name, member, target)
+            with zipfile.ZipFile(stored) as archive, _member(archive, name, member) as packed:
+                _copy(packed, target)
+        elif compression == "auto" and (ending := _archive(name)):
+            raise messages.unsupported(name, ending)
         elif (kind := packing(name, compression)) is None:
             shutil.copyfile(stored, target)
         else:
             with PACKED[kind](stored) as packed:
                 _copy(packed, target)
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError) as error:
-        raise StudyError(f"{name} cannot be unpacked: {error}") from error
+    except DAMAGED as error:
+        raise messages.cannot_unpack(name, error) from error
     except OSError as error:
-        # gzip and bz2 say that data is damaged with an OSError that has no number.
-        if error.errno is not None:
+        # Damaged data, too, is an OSError: without a number, or a place before a file's beginning.
+        if error.errno not in (None, errno.EINVAL):
             raise
-        raise StudyError(f"{name} cannot be unpacked: {error}") from error
+        raise messages.cannot_unpack(name, error) from error
 
 
 def packing(name: str, declared: Compression) -> str | None:
@@ -57,14 +66,21 @@ def packing(name: str, declared: Compression) -> str | None:
     return None if declared == "none" else declared
 
 
-def _unpack_member(stored: Path, name: str, member: str, target: Path) -> None:
-    with zipfile.ZipFile(stored) as archive:
-        if member not in archive.namelist():
-            names = archive.namelist()
-            shown = ", ".join(names[:SHOWN_MEMBERS]) + (", …" if len(names) > SHOWN_MEMBERS else "")
-            raise StudyError(f"{name} has no member `{member}`; it has {shown or 'none'}")
-        with archive.open(member) as packed:
-            _copy(packed, target)
+def _archive(name: str) -> str | None:
+    """The ending that says that a file is an archive, or packed in a way that is not undone."""
+    endings = name.lower().split(".")[1:]
+    if endings and endings[-1] in PACKED:
+        endings.pop()
+    return endings[-1] if endings and endings[-1] in ARCHIVES else None
+
+
+def _member(archive: zipfile.ZipFile, name: str, member: str) -> IO[bytes]:
+    if member.startswith("/") or ".." in PurePosixPath(member).parts:
+        raise messages.member_outside(name, member)
+    names = [each for each in archive.namelist() if not each.endswith("/")]
+    if member not in names:
+        raise messages.no_member(name, member, names)
+    return archive.open(member)
 
 
 def _copy(packed: IO[bytes] | io.BufferedIOBase, target: Path) -> None:

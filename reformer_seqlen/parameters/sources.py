@@ -3,23 +3,44 @@
 Only declarations live here; the code that downloads is in the package `fetching`.
 """
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from reformer_seqlen.parameters.common.reading import read_section, read_values
 from reformer_seqlen.parameters.common.section import Section
 from reformer_seqlen.runtime.messages import parameters as messages
 
+
+def _has_a_host(url: str) -> str:
+    """Refuse brackets that hold no IPv6 address, which the pattern lets through."""
+    urlsplit(url)
+    return url
+
+
+def _has_a_home(path: str) -> str:
+    """Refuse `~name` of a user whom this machine does not have."""
+    try:
+        Path(path).expanduser()
+    except RuntimeError as error:
+        raise ValueError(str(error)) from error
+    return path
+
+
 Text = Annotated[str, Field(min_length=1)]
+LocalPath = Annotated[str, Field(min_length=1), AfterValidator(_has_a_home)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 Repository = Annotated[str, Field(pattern=r"^[\w-][\w.-]*/[\w-][\w.-]*$")]
 Word = Annotated[str, Field(pattern=r"^[\w.-]+$")]
 Revision = Annotated[str, Field(pattern=r"^\w[\w./-]*$")]
-Url = Annotated[str, Field(pattern=r"^https?://[^/?#]+/([^?#]*/)?[^/?#]+([?#].*)?$")]
+Url = Annotated[
+    str,
+    Field(pattern=r"^https?://[^/?#]+/([^?#]*/)?[^/?#]+([?#].*)?$"),
+    AfterValidator(_has_a_host),
+]
 FileName = Annotated[str, Field(pattern=r"^[\w-][\w.-]*$")]
 Compression = Literal["auto", "none", "gz", "bz2", "xz"]
 
@@ -72,7 +93,7 @@ class PathSource(_StoredFile):
     """
 
     kind: Literal["path"]
-    path: Text
+    path: LocalPath
     sha256: Sha256 | None = None
 
 
@@ -160,7 +181,7 @@ class Sources(Section):
             environment variable REFORMER_SEQLEN_MIRROR goes over it.
     """
 
-    mirror: str | None = None
+    mirror: LocalPath | None = None
 
 
 def declared_mirror() -> str | None:

@@ -1,0 +1,34 @@
+"""Sources as params.yaml declares them, fetched into the working folder or refused."""
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from pydantic import Field, TypeAdapter
+
+from reformer_seqlen.fetching.fetch import fetch
+from reformer_seqlen.parameters.sources import Fetched, Source
+from reformer_seqlen.runtime.errors import StudyError
+
+SOURCES: TypeAdapter[Source] = TypeAdapter(Annotated[Source, Field(discriminator="kind")])
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def declared(**values: Any) -> Source:
+    return SOURCES.validate_python({"licence": "made up", **values})
+
+
+def got(source: Source, mirror: object = None, name: str = "raw") -> Fetched:
+    return fetch(source, Path(name), mirror=None if mirror is None else str(mirror))
+
+
+def refused(source: Source, mirror: object = None) -> str:
+    """The message of a fetch that must fail and must leave nothing at its target."""
+    with pytest.raises(StudyError) as caught:
+        got(source, mirror, name="refused")
+    assert [path for path in Path().iterdir() if "refused" in path.name] == []
+    return str(caught.value)
