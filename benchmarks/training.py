@@ -120,8 +120,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import ReformerConfig, logging
 
+from reformer_seqlen.reformer.crime_and_punishment import CRIME_AND_PUNISHMENT
 from reformer_seqlen.reformer.model import Reformer, StockReformer
-from reformer_seqlen.reformer.published import PUBLISHED_ARCHITECTURE
 from reformer_seqlen.runtime import console
 
 VOCABULARY = 320
@@ -160,7 +160,7 @@ class Contestant:
 def published_config(length: int, lsh_causality: str) -> ReformerConfig:
     """The architecture of google/reformer-crime-and-punishment, with a table of positions."""
     settings = {
-        **PUBLISHED_ARCHITECTURE,
+        **CRIME_AND_PUNISHMENT,
         "axial_pos_embds": False,
         "max_position_embeddings": length,
         "lsh_causality": lsh_causality,
