@@ -221,7 +221,7 @@ def _arguments(settings: Training, work: Path) -> TrainingArguments:
 def summarise(log_history: list[dict[str, Any]], epochs: int) -> dict[str, Any]:
     """The Trainer's log as a history: an entry for every update and evaluation, and a summary.
 
-    Losses are in nats per piece; one that is not finite is None.
+    Losses are in nats per piece; a loss or gradient norm that is not finite is None.
     """
     steps = [
         {
