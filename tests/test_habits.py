@@ -69,15 +69,16 @@ def test_files_that_are_named_exist(name: str) -> None:
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
-def test_hooks_use_the_pinned_tools() -> None:
-    local, large_files = _yaml(".pre-commit-config.yaml")["repos"]
-    for hook in local["hooks"]:
-        program, *_ = hook["entry"].split()
-        assert hook["language"] == "system"
+def test_hooks_use_the_pinned_tools_and_stop_large_files() -> None:
+    (repository,) = _yaml(".pre-commit-config.yaml")["repos"]
+    *tools, large_files = repository["hooks"]
+    assert [tool["id"] for tool in tools] == ["ruff-check", "ruff-format", "mypy"]
+    for tool in tools:
+        program = tool["entry"].split()[0]
         assert program.startswith(".venv/bin/")
         assert (Path(sys.executable).parent / Path(program).name).exists()
-    assert re.fullmatch("[0-9a-f]{40}", large_files["rev"])
-    assert large_files["hooks"] == [{"id": "check-added-large-files", "args": ["--maxkb=1000"]}]
+    assert large_files["entry"] == "check-added-large-files --maxkb=1000"
+    assert "==" in large_files["additional_dependencies"][0]
 
 
 def test_the_workflow_runs_what_must_pass_and_shows_the_metrics() -> None:
