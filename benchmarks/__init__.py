@@ -1,3 +1,8 @@
 """Benchmarks that people run by hand; none of them is a stage."""
 
-import stages as stages  # before torch: it says how torch's threads wait
+import sys
+
+from reformer_seqlen.runtime.process import prepare
+
+if sys.argv[0] == "-m":  # `python -m` imports the package before the benchmark that it runs
+    prepare()

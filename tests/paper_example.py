@@ -17,7 +17,7 @@ import sentencepiece
 import torch
 from transformers import ReformerConfig, ReformerModelWithLMHead
 
-from reformer_seqlen.reformer.published import PUBLISHED_ARCHITECTURE
+from reformer_seqlen.reformer.crime_and_punishment import CRIME_AND_PUNISHMENT
 from tests.servers import FileServer, Hub, Repository
 
 WIKITEXT = "Salesforce/wikitext"
@@ -135,7 +135,7 @@ def save_checkpoint(folder: Path, **changes: object) -> Path:
     of the attention's masks stand between them, as transformers wrote them in 2020.
     """
     torch.manual_seed(1)
-    values = {**PUBLISHED_ARCHITECTURE, "vocab_size": 320, **changes}
+    values = {**CRIME_AND_PUNISHMENT, "vocab_size": 320, **changes}
     model = ReformerModelWithLMHead(ReformerConfig(**values))
     weights = model.state_dict()
     weights["lm_head.bias"] = torch.randn(320)

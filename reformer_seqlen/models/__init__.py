@@ -1,1 +1,1 @@
-"""The models of a study: what params.yaml asks for, built, and described."""
+"""Base models: their configuration from params.yaml, and their model cards."""

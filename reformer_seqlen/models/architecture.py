@@ -4,29 +4,26 @@ import torch
 from transformers import ReformerConfig
 
 from reformer_seqlen.parameters.models import Model, Pretraining
+from reformer_seqlen.reformer.crime_and_punishment import CRIME_AND_PUNISHMENT
 from reformer_seqlen.reformer.model import configured, create_reformer
-from reformer_seqlen.reformer.published import PUBLISHED_ARCHITECTURE
-from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.messages import models as messages
 
 
 def architecture(name: str, model: Model, recipe: Pretraining) -> ReformerConfig:
-    """The published architecture, with what the recipe and the model's options say over it.
+    """The default architecture, overridden by the recipe and the model's options.
 
     Raises:
-        StudyError: the recipe's `architecture` has an unknown name or makes no Reformer.
+        StudyError: the recipe's `architecture` has an unknown name, or no Reformer can be built.
     """
     key = f"models.{name}.pretraining.architecture"
     unknown = recipe.architecture.keys() - ReformerConfig().to_dict().keys()
     if unknown:
-        raise StudyError(
-            f"{key}: a Reformer's configuration has no {', '.join(sorted(unknown))};"
-            f" published is {', '.join(PUBLISHED_ARCHITECTURE)}"
-        )
+        raise messages.unknown_settings(key, sorted(unknown), CRIME_AND_PUNISHMENT)
     try:
-        published = {**PUBLISHED_ARCHITECTURE, **recipe.architecture}
+        settings = {**CRIME_AND_PUNISHMENT, **recipe.architecture}
         config = configured(
             ReformerConfig(
-                **published,
+                **settings,
                 vocab_size=recipe.pieces,
                 axial_pos_embds=model.positions == "axial",
             ),
@@ -34,8 +31,8 @@ def architecture(name: str, model: Model, recipe: Pretraining) -> ReformerConfig
             sequence_length=recipe.sequence_length,
             **model.options(),
         )
-        with torch.device("meta"):  # only to see whether it builds
+        with torch.device("meta"):  # without memory: only whether it can be built
             create_reformer(config, model.implementation)
     except Exception as error:  # transformers' checks raise many kinds
-        raise StudyError(f"{key} makes no Reformer: {' '.join(str(error).split())}") from error
+        raise messages.no_reformer(key, error) from error
     return config

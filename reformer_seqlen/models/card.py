@@ -1,4 +1,4 @@
-"""What a base model is, for its card."""
+"""The model card of a base model."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from reformer_seqlen.reformer.model import parameter_counts
 
 
 def card(name: str, model: PreTrainedModel, origin: dict[str, Any]) -> dict[str, Any]:
-    """What a model is: its shape, its parameters counted from the weights, where it is from."""
+    """A model's shape, its parameters as counted from the weights, and its origin."""
     config = model.config
     return {
         "model": name,

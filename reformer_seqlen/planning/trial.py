@@ -21,14 +21,14 @@ from reformer_seqlen.parameters.models import Model
 from reformer_seqlen.parameters.sources import HubCheckpoint, PathSource
 from reformer_seqlen.planning.amounts import Job
 from reformer_seqlen.reformer.activations import recomputes
+from reformer_seqlen.reformer.crime_and_punishment import CRIME_AND_PUNISHMENT
 from reformer_seqlen.reformer.model import Reformer, configured, create_reformer
-from reformer_seqlen.reformer.published import PUBLISHED_ARCHITECTURE
 from reformer_seqlen.runtime.paths import BASES
 from reformer_seqlen.scoring.loss import autocast, nats
 from reformer_seqlen.training import determinism
 
 KNOWN_CHECKPOINTS = {
-    "google/reformer-crime-and-punishment": {**PUBLISHED_ARCHITECTURE, "vocab_size": 320}
+    "google/reformer-crime-and-punishment": {**CRIME_AND_PUNISHMENT, "vocab_size": 320}
 }
 """Configurations that are known without a download."""
 TRIAL_TOKENS = 4096

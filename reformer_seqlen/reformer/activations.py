@@ -1,4 +1,4 @@
-"""What a training pass keeps for its backward pass, and when it is computed again instead."""
+"""Whether activations are kept for the backward pass or recomputed in it."""
 
 from typing import Literal
 
@@ -12,7 +12,7 @@ Reversible = Literal["auto", "on", "off"]
 def recomputes(
     reversible: Reversible, config: ReformerConfig, tokens: int, device: torch.device
 ) -> bool:
-    """Whether activations are computed again: `auto` does where they need half of the memory."""
+    """Whether to recompute activations; `auto` does if they need over half of the total memory."""
     if reversible != "auto":
         return reversible == "on"
     limit: int = memory_bytes(device)
@@ -20,7 +20,7 @@ def recomputes(
 
 
 def activation_bytes(config: ReformerConfig) -> int:
-    """Roughly what a training pass keeps of each token, if nothing is computed again."""
+    """Roughly the bytes of activations that a training pass keeps of each token."""
     heads: int = config.num_attention_heads * config.attention_head_size
     layer = 0
     for kind in config.attn_layers:
@@ -33,10 +33,10 @@ def activation_bytes(config: ReformerConfig) -> int:
     return int(4 * (layer + 8 * config.hidden_size + 3 * config.vocab_size))
 
 
-# torch.compile cannot look into this. Taken as a constant, it does not break the graph in two.
+# torch.compile can't trace this; as a constant, it does not break the graph.
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def memory_bytes(device: torch.device) -> int:
-    """All memory that there is, free or not: what is free would make results depend on others."""
+    """The device's total memory; with free memory, results would depend on other processes."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
     return int(psutil.virtual_memory().total)

@@ -17,7 +17,7 @@ from transformers.models.reformer.modeling_reformer import (
 )
 
 from reformer_seqlen.reformer.dropout import Dropout, dropped_
-from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.messages import reformer as messages
 
 Positions: TypeAlias = Any
 """An AxialPositionEmbeddings or a PositionEmbeddings of transformers, which is not typed."""
@@ -35,11 +35,7 @@ def check_length(embeddings: Positions, length: int) -> None:
     """Refuse a text that reaches beyond the position tables."""
     limit = position_limit(embeddings)
     if length > limit:
-        raise StudyError(
-            f"the text reaches position {length} and the model's position table holds {limit}: "
-            f"set sequence_length to at most {limit}, or choose positions: learned, which makes "
-            "a table of the run's own length."
-        )
+        raise messages.beyond_positions(length, limit)
 
 
 def check_positions(embeddings: Positions, positions: Tensor) -> None:
@@ -48,11 +44,11 @@ def check_positions(embeddings: Positions, positions: Tensor) -> None:
         return
     check_length(embeddings, int(positions.max()) + 1)
     if positions.min() < 0:
-        raise StudyError(f"position_ids holds {int(positions.min())}: positions count from 0.")
+        raise messages.negative_position(int(positions.min()))
 
 
 def prefix_embeddings(embeddings: Positions, length: int) -> Tensor:
-    """Embeddings (L, M) of the first positions, as views and copies that are cheap to train."""
+    """Embeddings (L, M) of the first positions, by slices, whose gradients are cheap."""
     if isinstance(embeddings, PositionEmbeddings):
         table: Tensor = embeddings.embedding.weight
         return table[:length]
@@ -80,10 +76,13 @@ def embeddings_at(embeddings: Positions, positions: Tensor) -> Tensor:
 
 
 def drop_positions(embeddings: Positions, vectors: Tensor, batch: int, dropout: Dropout) -> Tensor:
-    """Stock's dropout of the first positions' vectors (L, M): to (B, L, M), or (1, L, M) without.
+    """Stock's dropout on vectors (L, M) of the first positions, for each text of a batch.
 
-    Tables of plain rows lose single numbers. Axial ones lose, in a text, whole columns: every
-    position with that remainder, and all of its numbers (stock's dropout2d).
+    Of plain tables it drops single numbers. Of axial ones it drops whole columns: in a text, all
+    numbers of every position p with the same p % columns (stock's dropout2d).
+
+    Returns:
+        (B, L, M), or (1, L, M) if nothing is dropped.
     """
     if not dropout.probability:
         return vectors.unsqueeze(0)
@@ -94,7 +93,7 @@ def drop_positions(embeddings: Positions, vectors: Tensor, batch: int, dropout: 
 def drop_positions_at(
     embeddings: Positions, vectors: Tensor, positions: Tensor, dropout: Dropout
 ) -> Tensor:
-    """The same dropout of vectors (B, L, M) at any positions (B, L)."""
+    """The same dropout on vectors (B, L, M) of any positions (B, L)."""
     if not dropout.probability:
         return vectors
     if isinstance(embeddings, PositionEmbeddings):

@@ -1,11 +1,11 @@
-"""Attention over chunks: of the text here, of the order that hashing makes in `hash_order`.
+"""Attention over chunks: here of the text, in `hashed_attention` of tokens sorted by bucket.
 
-Both look at a query's own chunk and at the chunks before it, so cost grows linearly with length.
-The gradients are written out by hand: that saves half of the passes over memory, which cost as
-much as the products. Read `attend` first, then `LocalAttention`.
+In both, a query attends to its own chunk and to the chunks before it, so cost grows linearly with
+length. The hand-written backward passes save half of the passes over memory, which cost as much as
+the products. Read `attend` first, then `LocalAttention`.
 
 Shapes: B batch, H heads, L length, N = B x L tokens, M hidden size, D head size,
-C chunk length, W window = C x (1 + chunks before), X all chunks of a batch, one after the other.
+C chunk length, W window = C x (1 + chunks before), X all chunks of a batch.
 """
 
 from typing import Any, NamedTuple
@@ -45,7 +45,7 @@ class Attended(NamedTuple):
 
 
 def windows(rows: Tensor, geometry: Geometry) -> Tensor:
-    """Windows (X, W, D), which overlap, over rows (before x C + X x C, D).
+    """Overlapping windows (X, W, D) over rows (before x C + X x C, D).
 
     A window of a text's first chunk reaches into another text, and has to be masked there.
     """
@@ -53,9 +53,10 @@ def windows(rows: Tensor, geometry: Geometry) -> Tensor:
 
 
 def _for_products(view: Tensor) -> Tensor:
-    """The view, or a copy for oneDNN, which multiplies bfloat16 on the CPU.
+    """The view, or a copy of it for bfloat16 on the CPU.
 
-    At every product, it copies inputs that overlap or have gaps: slowly, if they are transposed.
+    There oneDNN multiplies, and copies inputs that overlap or have gaps at every product: slowly,
+    if they are transposed.
     """
     copied = view.dtype == torch.bfloat16 and view.device.type == "cpu"
     return view.contiguous() if copied else view
@@ -68,14 +69,15 @@ def attend(
     """Softmax attention of queries (X, C, D) over windows (X, W, D), into output (X, C, D).
 
     Args:
-        scores: (X, C, W), what is added to the product; overwritten.
-        queries: each scaled, or its keys.
+        scores: (X, C, W), the mask, which is added to the product; overwritten.
+        queries: scaled by 1 / sqrt(D), unless the keys are.
         keys: of the windows.
         values: of the windows.
         output: is filled.
         dropout: of the probabilities.
-        rounds: more than one asks for the log-sum-exp of the scores.
-        itself: (X, C, W) where scores are set to ONLY_ITSELF, with stock's rounding after that.
+        rounds: with more than one, the log-sum-exp of the scores is returned.
+        itself: (X, C, W), True where scores become ONLY_ITSELF; probabilities are then computed
+            in stock's way, which rounds differently there.
     """
     scores.baddbmm_(queries, keys.transpose(1, 2))
     if itself is not None:
@@ -103,7 +105,7 @@ def multiply_into(output: Tensor, left: Tensor, right: Tensor) -> None:
 def score_gradients(
     probabilities: Tensor, kept: Tensor, values: Tensor, output_gradient: Tensor, inner: Tensor
 ) -> Tensor:
-    """Gradients (X, C, W) of scores; inner (X, C, 1) is each output times its gradient.
+    """Gradients (X, C, W) of scores; inner (X, C, 1) is the dot product of output and gradient.
 
     The probabilities and what dropout kept of them are as in `Attended`.
     """
@@ -116,13 +118,13 @@ def score_gradients(
 def add_over_windows(rows: Tensor, weights: Tensor, vectors: Tensor, geometry: Geometry) -> None:
     """Fill rows (X*C, D) with the sum, over the windows that hold a row, of weights^T x vectors.
 
-    A chunk of keys is in the windows of its own chunk of queries and of the next ones, each time C
-    columns further to the left. C unused numbers after the weights of every chunk make up for that:
-    then one stride of W leads from query to query, from one chunk to the next, too, and all weights
-    of a chunk of keys are one view.
+    A chunk of keys is in the window of its own chunk of queries and in those of the next chunks,
+    each time C columns further to the left. The weights are copied with a gap of C numbers after
+    each chunk, which makes up for that shift: the weights of a chunk of keys are then W numbers
+    apart from one query to the next, across chunks, too, and so a single strided view.
 
     Args:
-        rows: the gradient of what `windows` had as its rows, less those before the first chunk.
+        rows: the gradient of the rows of `windows`, without those before the first chunk.
         weights: (X, C, W), zero where masked.
         vectors: (X*C, D).
         geometry: of the chunks.
@@ -145,7 +147,7 @@ def add_over_windows(rows: Tensor, weights: Tensor, vectors: Tensor, geometry: G
 
 
 def local_bias(geometry: Geometry, real: Tensor | None, like: Tensor) -> Tensor:
-    """Added to local scores: (1 or B, L / C, C, W), 0 where a query may look, MASKED elsewhere."""
+    """The mask (1 or B, L / C, C, W) of local scores: 0 where a query may attend, else MASKED."""
     chunk, before, device = geometry.chunk, geometry.before, like.device
     query = torch.arange(geometry.length, device=device).view(-1, chunk, 1)
     first = torch.arange(0, geometry.length, chunk, device=device).view(-1, 1, 1) - before * chunk
@@ -159,13 +161,13 @@ def local_bias(geometry: Geometry, real: Tensor | None, like: Tensor) -> Tensor:
 
 
 class LocalAttention(torch.autograd.Function):
-    """Attention over the own chunk and those before it, to heads' outputs (N, H*D)."""
+    """Attention to a query's own chunk and those before it; gives heads' outputs (N, H*D)."""
 
     @staticmethod
     def forward(
         ctx: Any, projected: Tensor, bias: Tensor, geometry: Geometry, dropouts: list[Dropout]
     ) -> Tensor:
-        """Attend; projected (lead + N, 3*H*D) are queries, keys and values after rows of zeros."""
+        """Attend; projected (lead + N, 3*H*D) is zeros, then queries, keys and values."""
         lead = geometry.before * geometry.chunk
         output = projected.new_empty(len(projected) - lead, geometry.heads * geometry.size)
         saved: list[Tensor] = []

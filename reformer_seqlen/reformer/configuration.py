@@ -1,4 +1,4 @@
-"""What a model's configuration may say, and what is refused."""
+"""Which model configurations are refused, and why."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from transformers import ReformerConfig
 
 from reformer_seqlen.reformer.hash_order import Causality
 from reformer_seqlen.reformer.hashing import bucket_factors
-from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.messages import reformer as messages
 
 DROPOUTS = (
     "hidden_dropout_prob",
@@ -16,45 +16,27 @@ DROPOUTS = (
 
 
 def option(config: ReformerConfig, name: str, allowed: tuple[str, ...], default: str) -> Any:
-    """A setting that stock's configuration does not have."""
+    """The value of a setting that stock's configuration does not have."""
     value = getattr(config, name, None) or default
     if value not in allowed:
-        raise StudyError(
-            f"{name} is {value!r} in the model's configuration: choose one of {', '.join(allowed)}."
-        )
+        raise messages.not_allowed(name, value, allowed)
     return value
 
 
 def check_configuration(config: ReformerConfig, causality: Causality) -> None:
     """Refuse what this implementation can't do."""
     if config.hidden_act != "relu":
-        raise StudyError(
-            f"hidden_act is {config.hidden_act} in the model's configuration, and only relu is "
-            "implemented: choose implementation: transformers."
-        )
+        raise messages.another_activation(config.hidden_act)
     if not config.is_decoder:
-        raise StudyError(
-            "is_decoder is false in the model's configuration, and only language models, which "
-            "see the past alone, are implemented: set it to true."
-        )
+        raise messages.no_decoder()
     for name in ("local_num_chunks_after", "lsh_num_chunks_after"):
         if getattr(config, name):
-            raise StudyError(
-                f"{name} is {getattr(config, name)} in the model's configuration, and a language "
-                "model sees nothing of what comes after: set it to 0."
-            )
+            raise messages.chunks_after(name, getattr(config, name))
     for name in DROPOUTS:
         if not 0 <= getattr(config, name) < 1:
-            raise StudyError(
-                f"{name} is {getattr(config, name)} in the model's configuration: choose 0 or "
-                "more, and less than 1."
-            )
+            raise messages.no_probability(name, getattr(config, name))
     if causality == "strict" and "lsh" in config.attn_layers and config.lsh_num_chunks_before < 1:
-        raise StudyError(
-            "lsh_num_chunks_before is 0 in the model's configuration, and lsh_causality: strict "
-            "looks back at least one chunk: set it to 1 or more, or choose lsh_causality: "
-            "published."
-        )
+        raise messages.no_chunk_before()
     chosen = getattr(config, "lsh_num_buckets", None)
     if chosen is not None:
         bucket_factors(chosen)
@@ -66,8 +48,4 @@ def refuse_wrapping(config: ReformerConfig, length: int) -> None:
         chunks = length // getattr(config, f"{kind}_attn_chunk_length")
         before = getattr(config, f"{kind}_num_chunks_before")
         if 1 < chunks <= before:
-            raise StudyError(
-                f"the text has {chunks} chunks, and {kind}_num_chunks_before is {before}: under "
-                "lsh_causality: published a window would hold its own chunk twice. Choose a "
-                "longer text, or lsh_causality: strict."
-            )
+            raise messages.wraps(kind, chunks, before)

@@ -1,8 +1,8 @@
-"""The dense layers around attention, with what surrounds them, and with gradients by hand.
+"""Dense layers with the layer norm, relu, dropout and addition around them, as one function each.
 
-A third of their time goes into reading and writing memory, so that what one pass can do is not
-done in two: the factor that makes up for dropped numbers is part of the next product, biases and
-relu work in place, and masks stay bytes.
+A third of their time goes into reading and writing memory, so their hand-written forward and
+backward passes read and write as little as they can: dropout's factor is part of the next product,
+biases and relu work in place, and masks stay bytes.
 
 Shapes: N tokens, M hidden size, K outputs.
 """
@@ -18,7 +18,7 @@ from reformer_seqlen.reformer.dropout import Dropout
 class NormedDense(torch.autograd.Function):
     """linear(layer_norm(tokens)), (N, M) to (lead + N, K), after `lead` rows of zeros.
 
-    The zeros are for windows that reach back.
+    The zeros are what windows of the first chunks reach back into.
     """
 
     @staticmethod
@@ -26,7 +26,7 @@ class NormedDense(torch.autograd.Function):
         ctx: Any, tokens: Tensor, scale: Tensor, shift: Tensor, weight: Tensor,
         bias: Tensor | None, epsilon: float, lead: int,
     ) -> Tensor:  # fmt: skip
-        """The type of `weight` (K, M) is that of the product and of what it gives."""
+        """The product and its result have the dtype of `weight` (K, M)."""
         normed, mean, deviation = torch.native_layer_norm(
             tokens, scale.shape, scale, shift, epsilon
         )
@@ -56,7 +56,7 @@ class NormedDense(torch.autograd.Function):
 
 
 class _ReluDropped(torch.autograd.Function):
-    """relu(values) in place, 0 where dropped. What is above 0 then is where gradients pass."""
+    """relu(values), 0 where dropped, in place. Gradients pass where the result is above 0."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, dropout: Dropout) -> Tensor:
@@ -74,8 +74,8 @@ class _ReluDropped(torch.autograd.Function):
 
 
 def relu_dropped_(values: Tensor, dropout: Dropout) -> Tensor:
-    """relu(values), 0 where dropped, in place. What multiplies it next has to scale it."""
-    if torch.compiler.is_compiling():  # which works in place where that pays
+    """relu(values), 0 where dropped, in place, not scaled: the next product applies the factor."""
+    if torch.compiler.is_compiling():  # which decides itself what to do in place
         dropped = torch.relu(values)
         return dropped * dropout.mask(values) if dropout.probability else dropped
     result: Tensor = _ReluDropped.apply(values, dropout)
@@ -90,7 +90,7 @@ class DenseAdd(torch.autograd.Function):
         ctx: Any, stream: Tensor, values: Tensor, weight: Tensor, bias: Tensor | None,
         dropout: Dropout, factor: float,
     ) -> Tensor:  # fmt: skip
-        """The type of values and `weight` is that of the product."""
+        """The product has the dtype of values and `weight`."""
         if bias is None:
             added = _scaled_product(values, weight.t(), factor)
         else:
@@ -119,5 +119,5 @@ class DenseAdd(torch.autograd.Function):
 
 
 def _scaled_product(left: Tensor, right: Tensor, factor: float) -> Tensor:
-    """Factor x left (N, K) x right (K, M), without a pass for the factor."""
+    """Factor x left (N, K) x right (K, M), in one pass over memory."""
     return torch.addmm(left.new_empty(()), left, right, beta=0, alpha=factor)

@@ -1,8 +1,8 @@
 """Random numbers that are pure functions of a seed, inside torch.compile, too.
 
-The compiler writes whole numbers into what it compiles, and would compile again for every seed.
-So a seed may also be a tensor, and what turns it into numbers is an operator that the compiler
-does not look into. Both kinds of seed give the same numbers.
+The compiler takes Python's integers for constants, and would compile again for every seed. So a
+seed may also be a tensor, from which custom operators, which the compiler does not trace, draw the
+numbers. Both kinds of seed give the same numbers.
 """
 
 import math
@@ -31,7 +31,7 @@ def mixed_seed(*parts: int) -> int:
 
 
 def seed_of(parts: Tensor, *more: int) -> Seed:
-    """mixed_seed(*parts, *more), as a tensor if it is for the compiler and else as a number."""
+    """mixed_seed(*parts, *more): a tensor inside torch.compile, a number outside."""
     if torch.compiler.is_compiling():
         return derived_seed(parts, *more)
     return mixed_seed(*parts.tolist(), *more)
@@ -55,7 +55,7 @@ def _(seed: Tensor, parts: Sequence[int]) -> Tensor:
 def normal_numbers(seed: Seed, shape: Sequence[int]) -> Tensor:
     """Normally distributed numbers in float32, drawn on the CPU: the same for every device.
 
-    They come from a generator of their own, so that the global one is not touched.
+    They come from a generator of their own: the global one's state does not change.
     """
     if isinstance(seed, Tensor):
         numbers: Tensor = _normal_numbers(seed, shape)
@@ -90,7 +90,7 @@ def kept_bits(seed: Seed, probability: float, shape: Sequence[int], device: torc
     threshold = math.floor(256 * probability + source.random_raw() / 2**64)
     if device.type == "cpu":
         random = torch.from_numpy(source.random_raw(words))
-    elif device.type == "meta":  # a prediction of memory has no numbers
+    elif device.type == "meta":  # memory is predicted without values
         random = torch.empty(words, dtype=torch.int64, device=device)
     else:
         generator = torch.Generator(device).manual_seed(seed)

@@ -1,7 +1,7 @@
-"""Dropout whose masks are a pure function of a number: the same for a recompute or a resume.
+"""Dropout whose masks are pure functions of a seed: the same when recomputed or resumed.
 
-torch's own dropout draws one Bernoulli number after the other, a quarter of stock Reformer's
-training time. `draws.kept_bits` says how they are drawn here.
+torch's own dropout draws a Bernoulli number for every element, which takes a quarter of stock
+Reformer's training time. `draws.kept_bits` draws masks from random bytes instead.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ class Dropout:
 
     def __init__(self, probability: float, seed: Seed) -> None:
         self.probability, self.seed = probability, seed
-        self.scale = 1 / (1 - probability)  # of what is kept
+        self.scale = 1 / (1 - probability)  # of what is kept, so that the mean stays
 
     def bits(self, shape: torch.Size, device: torch.device) -> Tensor:
         """Bytes, 1 where kept and 0 where dropped."""
@@ -49,7 +49,7 @@ def dropped_(values: Tensor, dropout: Dropout) -> Tensor:
     """dropout(values), in place."""
     if not dropout.probability:
         return values
-    if torch.compiler.is_compiling():  # which works in place where that pays
+    if torch.compiler.is_compiling():  # which decides itself what to do in place
         return values * dropout.mask(values).mul_(dropout.scale)
     result: Tensor = _Dropped.apply(values, dropout)
     return result

@@ -1,9 +1,9 @@
-"""One token after the other: what is kept of the past, and attention of one token to it.
+"""Generation token by token: a cache of the past, and the attention of one new token to it.
 
-Only for strictly causal attention, where what a token attends to never changes later. One token
-then sees exactly what it would see in a parallel pass over the whole text.
+Only for strictly causal attention, where what a token attends to never changes later. A new token
+then attends to exactly what it would in a parallel pass over the whole text.
 
-Shapes: B batch, H heads, D head size, R hash rounds, T tokens so far.
+Shapes: B batch, H heads, D head size, R hash rounds, T tokens so far, T' those still in reach.
 """
 
 from typing import Any, NamedTuple
@@ -18,14 +18,14 @@ from reformer_seqlen.reformer.hashing import hash_vectors
 
 
 class LocalPast(NamedTuple):
-    """Of the tokens that may still be seen."""
+    """A local layer's cache, of the tokens that later ones may still attend to."""
 
     keys: Tensor  # B H T' D
     values: Tensor  # B H T' D
 
 
 class LshPast(NamedTuple):
-    """Of all tokens."""
+    """An lsh layer's cache, of all tokens."""
 
     keys: Tensor  # B H T D
     values: Tensor  # B H T D
@@ -33,7 +33,7 @@ class LshPast(NamedTuple):
 
 
 class GenerationCache:
-    """The past of every layer, and the hashing that it was made with."""
+    """Every layer's cache, and the rotations that give its buckets."""
 
     def __init__(
         self, length: int, real: Tensor | None, rotations: dict[int, Tensor],
@@ -44,13 +44,13 @@ class GenerationCache:
         self.layers: list[LocalPast | LshPast] = []
 
     def fill_local(self, projected: Tensor, geometry: Geometry) -> None:
-        """Keep what a parallel pass projected: (B * padded length, 3*H*D)."""
+        """Cache a local layer's projections (B * padded length, 3*H*D) of a parallel pass."""
         parts = projected.view(geometry.batch, -1, 3, geometry.heads, geometry.size)
         _, keys, values = parts[:, : self.length].permute(2, 0, 3, 1, 4)
         self.layers.append(LocalPast(keys, values))
 
     def fill_lsh(self, projected: Tensor, buckets: Tensor, geometry: Geometry) -> None:
-        """Keep what a parallel pass projected, (B * padded length, H*2*D), and its buckets."""
+        """Cache an lsh layer's projections (B * padded length, H*2*D) of a parallel pass."""
         parts = projected.view(geometry.batch, -1, geometry.heads, 2, geometry.size)
         shared, values = parts[:, : self.length].permute(3, 0, 2, 1, 4)
         self.layers.append(LshPast(unit_keys(shared)[0], values, buckets[..., : self.length]))
@@ -62,7 +62,7 @@ class GenerationCache:
             self.real = F.pad(self.real, (0, 1), value=True)
 
     def reorder_cache(self, beams: Tensor) -> None:
-        """Follow a beam search, which calls this by stock's name."""
+        """Keep the texts of these beams; transformers' beam search calls it by this name."""
         self.layers = [
             type(past)(*(tensor.index_select(0, beams) for tensor in past)) for past in self.layers
         ]
@@ -75,7 +75,7 @@ class GenerationCache:
 
 
 def local_step(cache: GenerationCache, index: int, projected: Tensor, attention: Any) -> Tensor:
-    """Outputs (B, H*D) of the newest token, of which projected (B, 3*H*D) came."""
+    """Outputs (B, H*D) of the newest token, from its projections (B, 3*H*D)."""
     heads, size = attention.num_attention_heads, attention.attention_head_size
     query, key, value = projected.view(-1, 3, heads, 1, size).unbind(1)  # B H 1 D
     past = cache.layers[index]
@@ -93,7 +93,7 @@ def local_step(cache: GenerationCache, index: int, projected: Tensor, attention:
 
 
 def lsh_step(cache: GenerationCache, index: int, projected: Tensor, attention: Any) -> Tensor:
-    """Outputs (B, H*D) of the newest token, of which projected (B, H*2*D) came."""
+    """Outputs (B, H*D) of the newest token, from its projections (B, H*2*D)."""
     heads, size = attention.num_attention_heads, attention.attention_head_size
     query, value = projected.view(-1, heads, 2, size).unbind(2)  # B H D
     bucket = hash_vectors(query.transpose(0, 1), cache.rotations[index], cache.factors)
@@ -102,7 +102,7 @@ def lsh_step(cache: GenerationCache, index: int, projected: Tensor, attention: A
     assert isinstance(past, LshPast)
     key = unit_keys(query)[0]
     same = past.buckets == bucket  # B H R T
-    newer = same.flip(-1).cumsum(-1).flip(-1)  # that one included
+    newer = same.flip(-1).cumsum(-1).flip(-1)  # in the bucket, itself included
     seen = same & (newer <= attention.num_chunks_before * attention.chunk_length)
     scores = torch.einsum("bhd,bhtd->bht", query, past.keys).unsqueeze(2)  # B H 1 T
     scores = scores.expand(seen.shape).masked_fill(~seen, MASKED)

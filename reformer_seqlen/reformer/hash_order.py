@@ -1,10 +1,9 @@
-"""The order that hashing makes, and who sees whom in it.
+"""The order that hashing sorts tokens into, and which tokens attend to which in it.
 
-Read `strict_order` and `published_order` first: the two rules.
+Read `strict_order` and `published_order` first: the two rules of attention.
 
 Shapes: B batch, H heads, L length, N = B x L tokens, D head size, R hash rounds, C chunk length,
-W window = C x (1 + chunks before), K sorted rows of a head, X all chunks of a batch, one after the
-other.
+W window = C x (1 + chunks before), K sorted rows of a head, X all chunks of a batch.
 """
 
 from math import prod
@@ -21,40 +20,40 @@ Causality = Literal["strict", "published"]
 
 
 class HashRule(NamedTuple):
-    """How an lsh layer hashes and who sees whom."""
+    """How an lsh layer hashes, and which tokens attend to which."""
 
     rotations: Tensor  # (H, D, R, sum of the factors' halves)
-    factors: tuple[int, ...]  # of the number of buckets
+    factors: tuple[int, ...]  # whose product is the number of buckets
     causality: Causality
     real: Tensor | None  # (B, L), False where a token is padding
 
 
 class HashOrder(NamedTuple):
-    """The order of (round, bucket, position): chunks are cut from it."""
+    """Tokens sorted by (round, bucket, position); chunks are cut from this order."""
 
     rows: Tensor  # B H K, rows of (N*H, ...) in sorted order
     ranks: Tensor  # N H R, where in the sorted rows a token of a head is
-    scores: Tensor  # X C W, to be added to the product
-    itself: Tensor | None  # X C W, where a score has to be set to ONLY_ITSELF afterwards
-    wrap: int  # of a head's K rows, the first ones that are copies of its last
+    scores: Tensor  # X C W, the mask: is added to the product of queries and keys
+    itself: Tensor | None  # X C W, where a query meets its own key: scores become ONLY_ITSELF
+    wrap: int  # how many of a head's K rows, the first ones, are copies of its last ones
 
 
 def hash_order(
     buckets: Tensor, rule: HashRule, geometry: Geometry, dtype: torch.dtype
 ) -> HashOrder:
-    """Sort positions by buckets (B, H, R, L), and say who sees whom."""
+    """Sort positions by buckets (B, H, R, L), and say which attend to which."""
     if rule.causality == "strict":
         return strict_order(buckets, rule, geometry, dtype)
     return published_order(buckets, rule, geometry, dtype)
 
 
 def strict_geometry(geometry: Geometry, rule: HashRule) -> Geometry:
-    """Shorter chunks of queries that look back as far.
+    """The same layout with shorter chunks, whose windows reach back over as many tokens.
 
-    `strict_order` fills up the last chunk of every bucket. Chunks are as long as they can be for
-    that to add at most half of the rows: then windows, which are shorter, make up for it. Where
-    buckets are as many as tokens, that leaves one query to a chunk, and a training pass takes 2
-    (float32) to 8 times (bfloat16) as long in these layers.
+    `strict_order` pads the last chunk of every bucket. The chunks are the longest for which the
+    padding adds at most half of the rows; shorter windows make up for the added rows. With as many
+    buckets as tokens, a chunk is a single query, and a training pass takes 2 (float32) to 8 times
+    (bfloat16) as long in these layers.
     """
     lead = geometry.before * geometry.chunk
     chunk = max(
@@ -67,28 +66,28 @@ def strict_geometry(geometry: Geometry, rule: HashRule) -> Geometry:
 
 
 def _most_buckets(geometry: Geometry, rule: HashRule) -> int:
-    """How many buckets may hold a token; padding has one of its own."""
+    """How many buckets can hold a token at most; padding has a bucket of its own."""
     return min(geometry.length, prod(rule.factors) + (rule.real is not None))
 
 
 def strict_order(
     buckets: Tensor, rule: HashRule, geometry: Geometry, dtype: torch.dtype
 ) -> HashOrder:
-    """The strict rule: a query sees the last `before` x C items before it in its own bucket.
+    """The strict rule: a query attends to the last `before` x C tokens before it in its bucket.
 
-    Which earlier items share a bucket depends on nothing later, and within a bucket the order is
-    by position. Every bucket starts at a chunk's first row, and fillers follow its last item up to
-    the chunk's end. So neither what a query sees nor where in its window that is depends on the
-    future: sums are the same to the last digit, in whatever order a processor adds.
+    Which earlier tokens share a bucket does not depend on later ones, and a bucket's tokens are
+    sorted by position. Every bucket begins a new chunk, and fillers pad its last one. So neither
+    what a query attends to nor where in its window that is depends on the future: sums are the
+    same to the last digit, in whatever order a processor adds.
 
-    Fillers are copies of a text's first token. Each sees itself alone and is seen by no other; no
-    rank points at one, and its gradient is 0.
+    Fillers are copies of a text's first token. A filler attends to itself alone and no token
+    attends to it; no rank points at it, and its gradient is 0.
     """
     rounds = buckets.shape[2]
     sorted_buckets, order = torch.sort(buckets, dim=-1, stable=True)
     places, begins = chunk_aligned(sorted_buckets, geometry.chunk)
     most = geometry.length + _most_buckets(geometry, rule) * (geometry.chunk - 1)
-    span = most // geometry.chunk * geometry.chunk  # K / R: the same whatever the buckets
+    span = most // geometry.chunk * geometry.chunk  # K / R, whatever the buckets are
     itself = torch.arange(span, device=buckets.device).expand(*order.shape[:3], span)
     bucket_start = itself.scatter(-1, places, begins)  # B H R K/R
     positions = torch.zeros_like(bucket_start).scatter_(-1, places, order)
@@ -103,7 +102,7 @@ def strict_order(
 
 
 def chunk_aligned(sorted_buckets: Tensor, chunk: int) -> tuple[Tensor, Tensor]:
-    """Where sorted items are if every bucket begins at a multiple of `chunk`, and where that is.
+    """Places of sorted tokens if every bucket begins at a multiple of `chunk`, and its beginning.
 
     Example: buckets (0, 0, 0, 1, 1) and chunks of 2 give places (0, 1, 2, 4, 5) and beginnings
     (0, 0, 0, 4, 4).
@@ -113,19 +112,19 @@ def chunk_aligned(sorted_buckets: Tensor, chunk: int) -> tuple[Tensor, Tensor]:
         chunk: rows of a chunk.
 
     Returns:
-        Places and beginnings (..., L).
+        Each token's place, and the place of its bucket's first token, both (..., L).
     """
     rank = torch.arange(sorted_buckets.shape[-1], device=sorted_buckets.device)
     starts = F.pad(sorted_buckets.diff(dim=-1) != 0, (1, 0))
     begin = torch.cummax(rank * starts, dim=-1).values
-    # where a bucket starts, as many rows as fill up the one before it
+    # at the first token of a bucket: how many rows pad the bucket before it
     fillers = starts * ((F.pad(begin[..., :-1], (1, 0)) - rank) % chunk)
     shift = fillers.cumsum(-1)
     return rank + shift, begin + shift
 
 
 def strict_scores(bucket_start: Tensor, geometry: Geometry, dtype: torch.dtype) -> Tensor:
-    """What to add to scores (X, C, W), by where the bucket of a row starts (B, H, R, K/R)."""
+    """The mask (X, C, W), from the first row (B, H, R, K/R) of the bucket that each row is in."""
     chunk, device = geometry.chunk, bucket_start.device
     lead = geometry.before * chunk
     row = torch.arange(bucket_start.shape[-1], device=device)
@@ -135,7 +134,7 @@ def strict_scores(bucket_start: Tensor, geometry: Geometry, dtype: torch.dtype) 
     own = torch.arange(chunk, device=device).unsqueeze(-1) + lead
     past = torch.zeros(chunk, geometry.window, device=device)
     past.masked_fill_(key > own, MASKED).masked_fill_(key == own, ONLY_ITSELF)
-    # 0 or more from `lowest` on; bfloat16 can't tell keys beyond 256 apart
+    # 0 or more from `lowest` on; in float32, as bfloat16 rounds whole numbers above 256
     scores = (key * -MASKED).to(torch.float32) - lowest
     return torch.minimum(scores, past, out=scores).to(dtype)
 
@@ -143,7 +142,7 @@ def strict_scores(bucket_start: Tensor, geometry: Geometry, dtype: torch.dtype) 
 def published_order(
     buckets: Tensor, rule: HashRule, geometry: Geometry, dtype: torch.dtype
 ) -> HashOrder:
-    """The published rule: a query sees what is earlier in its window, whatever its bucket.
+    """The published rule: a query attends to all earlier tokens in its window, whatever the bucket.
 
     The windows are cut from the order of all positions, so which earlier ones fall into a query's
     window depends on how later tokens hash. This is not causal.
@@ -172,11 +171,11 @@ def _token_rows(positions: Tensor, geometry: Geometry) -> Tensor:
 
 
 def _ranks(order: Tensor, places: Tensor, span: int) -> Tensor:
-    """Where (N, H, R) among all sorted rows a token of a head is.
+    """The places (N, H, R) of each head's tokens among all sorted rows.
 
     Args:
         order: (B, H, R, L) positions.
-        places: (B, H, R, L), where in its head's rows each of them is.
+        places: (B, H, R, L), the place of each among its head's rows.
         span: rows of a head.
     """
     batch, heads, rounds, length = order.shape
@@ -188,16 +187,16 @@ def _ranks(order: Tensor, places: Tensor, span: int) -> Tensor:
 def published_scores(
     order: Tensor, real: Tensor | None, geometry: Geometry, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor | None]:
-    """The scores of `published_order`.
+    """The mask of `published_order`.
 
     Args:
-        order: (B, H, K) positions, the last chunks before the first ones.
+        order: (B, H, K) sorted positions, beginning with copies of the last ones.
         real: (B, L), False where a token is padding.
         geometry: of the chunks.
-        dtype: of the scores.
+        dtype: of the mask.
 
     Returns:
-        What to add to the scores (X, C, W), and where a query meets itself.
+        The mask (X, C, W), and where in it a query meets its own key.
     """
     chunk, lead = geometry.chunk, geometry.before * geometry.chunk
     query = order.float().view(-1, chunk, 1)  # X C 1

@@ -1,9 +1,9 @@
-"""Attention over chunks of the order that hashing makes, with gradients by hand.
+"""Attention over chunks of tokens sorted by bucket, with a hand-written backward pass.
 
-Read `hash_order` first, which says who sees whom, then `HashedAttention`.
+Read `hash_order` first, which says which tokens attend to which, then `HashedAttention`.
 
 Shapes: B batch, H heads, L length, N = B x L tokens, D head size, R hash rounds, C chunk length,
-W window = C x (1 + chunks before), X all chunks of a batch, one after the other.
+W window = C x (1 + chunks before), X all chunks of a batch.
 """
 
 from typing import Any
@@ -24,9 +24,9 @@ from reformer_seqlen.reformer.hash_order import HashRule, hash_order
 
 
 def unit_keys(queries: Tensor) -> tuple[Tensor, Tensor]:
-    """Keys of shared query/key vectors (rows, D), and the factors (rows, 1) that made them.
+    """Keys of shared query/key vectors (rows, D), and the factors (rows, 1) between the two.
 
-    Keys have unit mean square, and are divided by sqrt(D) as scores are elsewhere.
+    Keys are scaled to a mean square of 1 and, instead of the scores, divided by sqrt(D).
     """
     mean_square = queries.float().square().mean(-1, keepdim=True)
     factor = (mean_square + 1e-6).rsqrt_().mul_(queries.shape[-1] ** -0.5).to(queries.dtype)
@@ -36,21 +36,21 @@ def unit_keys(queries: Tensor) -> tuple[Tensor, Tensor]:
 def add_key_gradients(
     query_gradient: Tensor, key_gradient: Tensor, keys: Tensor, factor: Tensor
 ) -> None:
-    """Add to query_gradient what comes through `unit_keys`; key_gradient is overwritten."""
+    """Backpropagate through `unit_keys` into query_gradient; overwrites key_gradient."""
     along = (keys * key_gradient).sum(-1, keepdim=True)
     key_gradient.addcmul_(keys, along, value=-1)
     query_gradient.addcmul_(key_gradient, factor)
 
 
 class HashedAttention(torch.autograd.Function):
-    """Attention over chunks of the hash order, to heads' outputs (N, H*D)."""
+    """Attention over chunks of the hash order; gives the heads' outputs (N, H*D)."""
 
     @staticmethod
     def forward(
         ctx: Any, projected: Tensor, buckets: Tensor, rule: HashRule, geometry: Geometry,
         dropout: Dropout,
     ) -> Tensor:  # fmt: skip
-        """Attend; projected (N, H*2*D) are each head's shared query/keys, then its values."""
+        """Attend; projected (N, H*2*D) holds each head's shared query/keys, then its values."""
         projected = projected.view(-1, 2 * geometry.size)  # N*H 2*D
         order = hash_order(buckets, rule, geometry, projected.dtype)
         lead, chosen = geometry.before * geometry.chunk, order.rows.flatten()
@@ -107,7 +107,7 @@ def _sorted_views(gathered: Tensor, keys: Tensor, geometry: Geometry) -> tuple[T
 
 
 def combine_rounds(rows: Tensor, sums: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
-    """Bring sorted rows (X*C, D) back to (N*H, D), weighing rounds by the mass that each found.
+    """Bring sorted rows (X*C, D) back to (N*H, D): the mean of the rounds by `round_weights`.
 
     Returns:
         The rows and the weights (N*H, R), empty for a single round.
@@ -124,13 +124,14 @@ def combine_rounds(rows: Tensor, sums: Tensor, ranks: Tensor) -> tuple[Tensor, T
 def round_weights(sums: Tensor) -> Tensor:
     """The share of each round (..., R) in a query's attention, by the scores' log-sum-exp.
 
-    Not softmax: where a query has only itself in every round, stock's rounding at -1e5 shows.
+    As stock computes it, and not by softmax: where a query finds only itself in every round, all
+    sums are near -1e5, and the two round differently.
     """
     return torch.exp(sums - sums.logsumexp(-1, keepdim=True))
 
 
 def _sort_gradient(rows: Tensor, chosen: Tensor, ranks: Tensor, weights: Tensor) -> Tensor:
-    """Rows (N*H, D) in sorted order (X*C, D), weighed by round; 0 for fillers and copies."""
+    """Rows (N*H, D) in sorted order (X*C, D), weighted by round; 0 for fillers and copies."""
     found = rows.index_select(0, chosen)
     if len(chosen) == ranks.numel() and ranks.shape[-1] == 1:
         return found

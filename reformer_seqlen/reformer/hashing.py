@@ -13,26 +13,22 @@ import torch
 from torch import Tensor
 
 from reformer_seqlen.reformer.draws import Seed, mixed_seed, normal_numbers
-from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.messages import reformer as messages
 
 
 def bucket_factors(num_buckets: int | Sequence[int]) -> tuple[int, ...]:
     """The factors of a number of buckets, checked: each must be even and positive."""
     factors = (num_buckets,) if isinstance(num_buckets, int) else tuple(num_buckets)
     if not factors or any(factor < 2 or factor % 2 for factor in factors):
-        raise StudyError(
-            f"num_buckets is {num_buckets}: every factor must be an even number of at least 2, "
-            "because a bucket and its opposite come in pairs. Give one even number, a list of "
-            "them, or leave num_buckets out to have it chosen by the length."
-        )
+        raise messages.odd_buckets(num_buckets)
     return factors
 
 
 def recommended_buckets(sequence_length: int, chunk_length: int) -> tuple[int, ...]:
     """About 2 x length / chunk buckets, a power of two, as the paper and stock transformers advise.
 
-    More than two chunk lengths of them are split into two factors: two small rotations cost
-    less than one large one, and the time per token stays flat as the length grows.
+    A number above two chunk lengths is split into two factors: two small rotations cost less than
+    one large one, and the time per token stays flat as the length grows.
     """
     exponent = max(1, (2 * (sequence_length // chunk_length)).bit_length() - 1)
     if 2**exponent <= 2 * chunk_length:
@@ -41,7 +37,7 @@ def recommended_buckets(sequence_length: int, chunk_length: int) -> tuple[int, .
 
 
 def rotation_seed(seed: int, step: int, layer: int) -> int:
-    """What a layer's rotations are drawn from; stock transformers calls this `hash_seed`."""
+    """The seed of a layer's rotations; stock transformers calls it `hash_seed`."""
     return mixed_seed(seed, step, layer)
 
 

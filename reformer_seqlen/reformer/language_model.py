@@ -1,8 +1,8 @@
 """The Reformer language model: stock transformers' weights, our own arithmetic.
 
 `Reformer` is transformers' `ReformerModelWithLMHead` with another forward pass: its modules only
-hold the weights, so checkpoints go both ways. Read `Reformer.forward` first, then `layers`,
-`hash_order` (who sees whom) and `hashing` (how buckets are made).
+hold the weights, so each loads the other's checkpoints. Read `Reformer.forward` first, then
+`layers`, `hash_order` (which tokens attend to which) and `hashing` (how buckets are computed).
 
 Shapes: B batch, L length, L' length padded to whole chunks, M hidden size, V vocabulary.
 """
@@ -60,23 +60,23 @@ from reformer_seqlen.reformer.precision import product_dtype, without_autocast
 from reformer_seqlen.reformer.reversible import ReversibleLayer, run_layers
 from reformer_seqlen.reformer.side_by_side import compute_side_by_side, parts_of
 from reformer_seqlen.reformer.stock import save_as_stock
-from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.messages import reformer as messages
 
 LOSS_OPTIONS = {"num_items_in_batch", "ignore_index", "shift_labels"}
 OLD_NAMES = {r"^lm_head\.decoder\.bias$": "lm_head.bias"}
 
 
 class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
-    """transformers' Reformer: reproducible, at any length, causal if asked, and much faster.
+    """transformers' Reformer: reproducible, at any length, strictly causal and much faster.
 
-    Its configuration may hold, beside stock's:
+    Its configuration may have, beside stock's settings:
 
     - lsh_causality: strict (the default) or published, see `hash_order`;
     - lsh_num_buckets: a number or its factors; without it stock's num_buckets under `published`,
       and those that each text's length recommends under `strict`, so that a prefix alone may hash
       otherwise than in a longer text (`load_reformer` always sets it);
-    - reversible: on computes activations again in the backward pass, off keeps them, auto (the
-      default) keeps them if they fit into half of the memory.
+    - reversible: on recomputes activations in the backward pass, off keeps them, auto (the
+      default) keeps them if they fit into half of the total memory.
     """
 
     def __init__(self, config: ReformerConfig) -> None:
@@ -114,7 +114,7 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
         """Logits (B, L, V) in float32 of input_ids (B, L), as stock's output type.
 
         Args:
-            input_ids: one token each if there is a cache.
+            input_ids: with a cache (B, 1), the newest token.
             position_ids: (B, L), if they are not 0, 1, 2, ...
             attention_mask: (B, L), 0 where a token is padding.
             inputs_embeds: (B, L, M) instead of input_ids.
@@ -129,17 +129,17 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
             loss_options: num_items_in_batch, ignore_index or shift_labels, for the loss.
 
         Raises:
-            StudyError: an argument that can't be obeyed, of stock's or an unknown one.
+            StudyError: an argument is unknown, or stock's but not supported here.
         """
         _refuse_outputs(bool(output_hidden_states or output_attentions), loss_options)
         words = self._embed_words(input_ids, inputs_embeds)
         dtype, cache = product_dtype(words), past_buckets_states
         with without_autocast(words.device):
             if cache is None:
-                run = self._plan(words, attention_mask, dtype, use_cache)
-                embedded = self._embed(run, words, position_ids)
-                logits = self._logits(run, embedded, words.shape[1], logits_to_keep)
-                cache = run.cache
+                pass_ = self._plan(words, attention_mask, dtype, use_cache)
+                embedded = self._embed(pass_, words, position_ids)
+                logits = self._logits(pass_, embedded, words.shape[1], logits_to_keep)
+                cache = pass_.cache
             else:
                 _refuse_beside_cache(position_ids, attention_mask)
                 streams = self._step(cache, words, dtype)
@@ -154,7 +154,7 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
 
     @classmethod
     def from_pretrained(cls, *folder: Any, **options: Any) -> Any:
-        """Load what stock transformers or this class saved, old names of the output bias, too."""
+        """Load what stock or this class saved, also under the output bias's old name."""
         return super().from_pretrained(*folder, **{"key_mapping": OLD_NAMES, **options})
 
     def set_output_embeddings(self, new_embeddings: nn.Linear) -> None:
@@ -167,7 +167,7 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        if isinstance(module, ReformerOnlyLMHead):  # stock never reads it
+        if isinstance(module, ReformerOnlyLMHead):  # stock neither adds nor initialises it
             init.zeros_(module.bias)
 
     def save_pretrained(self, save_directory: Any, **kwargs: Any) -> None:
@@ -191,7 +191,7 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
     def _embed_words(self, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> Tensor:
         """Word embeddings (B, L, M)."""
         if (input_ids is None) == (inputs_embeds is None):
-            raise StudyError("call the model with either input_ids or inputs_embeds.")
+            raise messages.no_input()
         if inputs_embeds is not None:
             return inputs_embeds.clone()  # dropout works in place
         words: Tensor = self.reformer.embeddings.word_embeddings(input_ids)
@@ -201,17 +201,13 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
         self, words: Tensor, attention_mask: Tensor | None, dtype: torch.dtype,
         use_cache: bool | None,
     ) -> Pass:  # fmt: skip
-        """Everything that a pass over words (B, L, M) draws or works out before the layers."""
+        """The masks, rotations and seeds of a pass over words (B, L, M), before its layers."""
         config = self.config
         batch, length, _ = words.shape
         chunks = _chunk_lengths(config)
         padded = length + -length % lcm(*chunks)
         if padded != length and self.training:
-            shorter = f" or {padded - lcm(*chunks)}" if length > lcm(*chunks) else ""
-            raise StudyError(
-                f"the text has {length} tokens, and training needs a multiple of {lcm(*chunks)}, "
-                f"the chunk lengths' least common multiple: choose {padded}{shorter}."
-            )
+            raise messages.no_whole_chunks(length, lcm(*chunks))
         if self.causality == "published":
             refuse_wrapping(config, padded)
         real = given = None if attention_mask is None else attention_mask.to(torch.bool)
@@ -284,7 +280,7 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
     def _layers(self) -> Iterator[tuple[str, Any]]:
         return zip(self.config.attn_layers, self.reformer.encoder.layers, strict=True)
 
-    def _embed(self, run: Pass, words: Tensor, position_ids: Tensor | None) -> Tensor:
+    def _embed(self, pass_: Pass, words: Tensor, position_ids: Tensor | None) -> Tensor:
         """Words (B, L, M) and positions with dropout, padded to (B, L', M)."""
         embeddings = self.reformer.embeddings
         tables = embeddings.position_embeddings
@@ -292,54 +288,54 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
         if position_ids is None:
             check_length(tables, length)
             positions = prefix_embeddings(tables, length)
-            dropout = run.dropout(tables.dropout, POSITIONS)
+            dropout = pass_.dropout(tables.dropout, POSITIONS)
             positions = drop_positions(tables, positions, batch, dropout)
         else:
             check_positions(tables, position_ids)
             positions = embeddings_at(tables, position_ids)
-            dropout = run.dropout(tables.dropout, POSITIONS)
+            dropout = pass_.dropout(tables.dropout, POSITIONS)
             positions = drop_positions_at(tables, positions, position_ids, dropout)
-        dropout = run.dropout(embeddings.dropout, WORDS)
+        dropout = pass_.dropout(embeddings.dropout, WORDS)
         embedded = dropped_(words, dropout) + positions
-        missing = 0 if run.real is None else run.real.shape[1] - length
+        missing = 0 if pass_.real is None else pass_.real.shape[1] - length
         return F.pad(embedded, (0, 0, 0, missing)) if missing else embedded
 
     def _logits(
-        self, run: Pass, embedded: Tensor, length: int, logits_to_keep: int | Tensor
+        self, pass_: Pass, embedded: Tensor, length: int, logits_to_keep: int | Tensor
     ) -> Tensor:
         """Logits (B, L, V) of embedded (B, L', M), with a thread for each part of the batch."""
         batch, tokens, _ = embedded.shape
         recompute = (
             torch.is_grad_enabled()
-            and run.cache is None  # it would be filled twice
+            and pass_.cache is None  # recomputing would fill it twice
             and recomputes(self.reversible, self.config, batch * tokens, embedded.device)
         )
 
         def part_logits(number: int, texts: slice, part: Tensor) -> Tensor:
-            part_run = run.part(number, texts)
+            part_run = pass_.part(number, texts)
             streams = self._run_layers(part_run, part, recompute)
-            return self._head(part_run, run.dtype, streams, length, logits_to_keep)
+            return self._head(part_run, pass_.dtype, streams, length, logits_to_keep)
 
-        parts = [slice(None)]  # a cache is of the whole batch
-        if run.cache is None:
+        parts = [slice(None)]  # a cache holds the whole batch
+        if pass_.cache is None:
             parts = parts_of(batch, tokens, embedded.device)
         used = [*self.reformer.encoder.parameters(), *self.lm_head.parameters()]
         return compute_side_by_side(part_logits, parts, [embedded], used)
 
-    def _run_layers(self, run: Pass, embedded: Tensor, recompute: bool) -> tuple[Tensor, Tensor]:
+    def _run_layers(self, pass_: Pass, embedded: Tensor, recompute: bool) -> tuple[Tensor, Tensor]:
         """Both streams (B, L', M) after all layers."""
         layers = []
         for index, (kind, layer) in enumerate(self._layers()):
             kept: list[Tensor] = []  # buckets
             attention = (
-                partial(add_lsh_attention, layer.attention, index, run, kept)
+                partial(add_lsh_attention, layer.attention, index, pass_, kept)
                 if kind == "lsh"
-                else partial(add_local_attention, layer.attention, index, run)
+                else partial(add_local_attention, layer.attention, index, pass_)
             )
             layers.append(
                 ReversibleLayer(
                     attention,
-                    partial(add_feed_forward, layer.feed_forward, index, run),
+                    partial(add_feed_forward, layer.feed_forward, index, pass_),
                     tuple(layer.attention.parameters()),
                     tuple(layer.feed_forward.parameters()),
                 )
@@ -358,9 +354,7 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
     ) -> tuple[Tensor, Tensor]:
         """Both streams (B, 1, M) of the newest token."""
         if words.shape[1] != 1 or self.training:
-            raise StudyError(
-                f"{words.shape[1]} tokens came with a cache: pass one a time, in evaluation mode."
-            )
+            raise messages.several_tokens(words.shape[1])
         tables = self.reformer.embeddings.position_embeddings
         check_length(tables, cache.length + 1)
         position = torch.tensor([cache.length], device=words.device)
@@ -388,7 +382,7 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
         return F.linear(hidden.relu_(), outer.weight.to(dtype), outer.bias.to(dtype))
 
     def _head(
-        self, run: Pass | None, dtype: torch.dtype, streams: tuple[Tensor, Tensor], length: int,
+        self, pass_: Pass | None, dtype: torch.dtype, streams: tuple[Tensor, Tensor], length: int,
         logits_to_keep: int | Tensor,
     ) -> Tensor:  # fmt: skip
         """Logits (B, L, V) of streams (B, L', M)."""
@@ -400,8 +394,8 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
         kept = hidden[0].shape[1]
         for number, both in enumerate(token_parts(*(part.flatten(0, 1) for part in hidden))):
             normed = encoder.layer_norm(torch.cat(both, dim=-1))
-            if run is not None:
-                normed = dropped_(normed, run.dropout(encoder.dropout, HEAD, number))
+            if pass_ is not None:
+                normed = dropped_(normed, pass_.dropout(encoder.dropout, HEAD, number))
             logits = F.linear(normed.to(dtype), head.decoder.weight.to(dtype))
             parts.append(logits.float() + head.bias)
         flat_logits = torch.cat(parts) if len(parts) > 1 else parts[0]
@@ -411,24 +405,15 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
 
 def _refuse_outputs(inner: bool, loss_options: Mapping[str, Any]) -> None:
     if inner:
-        raise StudyError(
-            "hidden states and attentions are not kept by the fast implementation: choose "
-            "implementation: transformers to look at them."
-        )
+        raise messages.nothing_kept()
     unknown = sorted(loss_options.keys() - LOSS_OPTIONS)
     if unknown:
-        raise StudyError(
-            f"the fast implementation knows no argument {', '.join(unknown)}; stock's "
-            "num_hashes is set in the configuration here."
-        )
+        raise messages.unknown_arguments(unknown)
 
 
 def _refuse_beside_cache(*of_first_pass: Tensor | None) -> None:
     if any(tensor is not None for tensor in of_first_pass):
-        raise StudyError(
-            "a cache keeps the positions and the padding of its first pass: pass no "
-            "position_ids and no attention_mask with it."
-        )
+        raise messages.beside_cache()
 
 
 def _chunk_lengths(config: ReformerConfig) -> list[int]:

@@ -1,4 +1,4 @@
-"""The three kinds of branch that Reformer's layers add to their streams.
+"""The branches that Reformer's layers add to their streams: attention and feed-forward.
 
 Shapes: B batch, L length, N = B x L tokens, M hidden size, H heads, D head size, R hash rounds.
 """
@@ -19,34 +19,34 @@ from reformer_seqlen.reformer.hashed_attention import HashedAttention
 from reformer_seqlen.reformer.side_by_side import compute_side_by_side, parts_of
 
 TOKENS_AT_A_TIME = 8192
-"""In feed-forward layers and the head. Larger temporaries would cross 32 MiB, where the C library
-asks the system for memory each time, and fetching it costs more than the arithmetic."""
+"""In feed-forward layers and the head. Temporaries of more tokens would exceed 32 MiB, and the C
+library maps blocks of that size anew each time, which costs more than the arithmetic."""
 
 PROBABILITIES, ATTENTION, HIDDEN, FEED_FORWARD, WORDS, POSITIONS, HEAD = range(7)
-"""Where dropout happens: the first number of a site. The layer and what is within it follow."""
+"""Where dropout happens. A site is one of these, then the layer, then a place within the layer."""
 
 
 class Pass(NamedTuple):
     """What all layers of one forward pass share."""
 
-    dtype: torch.dtype  # of products and attention
+    dtype: torch.dtype  # of matrix products and attention
     real: Tensor | None  # (B, L), False where a token is padding
-    local_bias: Tensor | None  # (1 or B, L / C, C, W), see `chunked_attention.local_bias`
+    local_bias: Tensor | None  # (1 or B, L / C, C, W), the mask of local attention
     rotations: dict[int, Tensor]  # by layer: (H, D, R, S)
-    factors: tuple[int, ...]  # of the number of buckets
+    factors: tuple[int, ...]  # whose product is the number of buckets
     causality: Causality
-    unhashed: bool  # stock attends to everything before in a text of one chunk
+    unhashed: bool  # stock hashes no text of one chunk, and attends to its whole past
     dropout_seed: Seed | None  # of all masks, None in evaluation
     cache: GenerationCache | None  # to be filled for generation
 
     def dropout(self, probability: float, *site: int) -> Dropout:
-        """The dropout at a site: numbers that no other site has."""
+        """The dropout at a site, with a seed of its own."""
         if self.dropout_seed is None:
             return Dropout(0.0, 0)
         return Dropout(probability, derived_seed(self.dropout_seed, *site))
 
     def part(self, number: int, texts: slice) -> "Pass":
-        """The pass of some of the batch's texts alone, with dropout masks of their own."""
+        """The same for some texts of the batch, with dropout masks of their own."""
         bias, seed = self.local_bias, self.dropout_seed
         return self._replace(
             real=None if self.real is None else self.real[texts],
@@ -82,64 +82,68 @@ def lsh_weight(attention: Any) -> Tensor:
 
 
 def add_local_attention(
-    module: Any, index: int, run: Pass, stream: Tensor, inputs: Tensor
+    module: Any, index: int, pass_: Pass, stream: Tensor, inputs: Tensor
 ) -> Tensor:
-    """The stream plus attention over the own chunk and those before it. Both (B, L, M)."""
+    """The stream plus local attention to its normalised inputs. Both (B, L, M)."""
     attention = module.self_attention
     geometry = geometry_of(attention, *inputs.shape[:2])
     lead = geometry.before * geometry.chunk
-    weight = local_weight(attention).to(run.dtype)
+    weight = local_weight(attention).to(pass_.dtype)
     projected = _normed_dense(module.layer_norm, weight, inputs.flatten(0, 1), lead=lead)
     dropouts = [
-        run.dropout(attention.dropout, PROBABILITIES, index, head) for head in range(geometry.heads)
+        pass_.dropout(attention.dropout, PROBABILITIES, index, head)
+        for head in range(geometry.heads)
     ]
-    if run.cache is not None:
-        run.cache.fill_local(projected[lead:], geometry)
-    outputs = LocalAttention.apply(projected, run.local_bias, geometry, dropouts)
-    return _add_attention(module, index, run, stream, outputs)
+    if pass_.cache is not None:
+        pass_.cache.fill_local(projected[lead:], geometry)
+    outputs = LocalAttention.apply(projected, pass_.local_bias, geometry, dropouts)
+    return _add_attention(module, index, pass_, stream, outputs)
 
 
 def add_lsh_attention(
-    module: Any, index: int, run: Pass, kept: list[Tensor], stream: Tensor, inputs: Tensor
+    module: Any, index: int, pass_: Pass, kept: list[Tensor], stream: Tensor, inputs: Tensor
 ) -> Tensor:
-    """The stream plus attention over chunks of the order that hashing makes. Both (B, L, M).
+    """The stream plus lsh attention to its normalised inputs. Both (B, L, M).
 
-    `kept` takes the buckets, for a second run in the backward pass, which could round otherwise and
-    hash differently.
+    `kept` takes the buckets, so that recomputing the layer in the backward pass uses the same ones:
+    it could round otherwise, and then hash differently.
     """
     attention = module.self_attention
     geometry = geometry_of(attention, *inputs.shape[:2])
-    weight = lsh_weight(attention).to(run.dtype)
+    weight = lsh_weight(attention).to(pass_.dtype)
     projected = _normed_dense(module.layer_norm, weight, inputs.flatten(0, 1))
-    rule = HashRule(run.rotations[index], run.factors, run.causality, run.real)
-    if run.unhashed:
+    rule = HashRule(pass_.rotations[index], pass_.factors, pass_.causality, pass_.real)
+    if pass_.unhashed:
         shape = (geometry.batch, geometry.heads, 1, geometry.length)
         kept[:] = [torch.zeros(shape, dtype=torch.long, device=inputs.device)]
         geometry = geometry._replace(chunk=geometry.length, before=0)
     if not kept:
         kept.append(find_buckets(projected.detach(), rule, geometry))
-    dropout = run.dropout(attention.dropout, PROBABILITIES, index)
-    if run.causality == "strict":
+    dropout = pass_.dropout(attention.dropout, PROBABILITIES, index)
+    if pass_.causality == "strict":
         geometry = strict_geometry(geometry, rule)
     outputs = HashedAttention.apply(projected, kept[0], rule, geometry, dropout)
-    if run.cache is not None:
-        run.cache.fill_lsh(projected, kept[0], geometry)
-    return _add_attention(module, index, run, stream, outputs)
+    if pass_.cache is not None:
+        pass_.cache.fill_lsh(projected, kept[0], geometry)
+    return _add_attention(module, index, pass_, stream, outputs)
 
 
-def add_feed_forward(module: Any, index: int, run: Pass, stream: Tensor, inputs: Tensor) -> Tensor:
-    """The stream plus two dense layers. Both (B, L, M)."""
+def add_feed_forward(
+    module: Any, index: int, pass_: Pass, stream: Tensor, inputs: Tensor
+) -> Tensor:
+    """The stream plus two dense layers over its normalised inputs. Both (B, L, M)."""
     inner, outer = module.dense, module.output
 
     def add(number: int, _: slice, stream: Tensor, inputs: Tensor) -> Tensor:
-        weight, bias = inner.dense.weight.to(run.dtype), inner.dense.bias.to(run.dtype)
-        outer_weight, outer_bias = outer.dense.weight.to(run.dtype), outer.dense.bias.to(run.dtype)
+        dtype = pass_.dtype
+        weight, bias = inner.dense.weight.to(dtype), inner.dense.bias.to(dtype)
+        outer_weight, outer_bias = outer.dense.weight.to(dtype), outer.dense.bias.to(dtype)
         results = []
         for block, (stream_part, part) in enumerate(token_parts(stream, inputs)):
-            dropout = run.dropout(inner.dropout, HIDDEN, index, number, block)
+            dropout = pass_.dropout(inner.dropout, HIDDEN, index, number, block)
             hidden = _normed_dense(module.layer_norm, weight, part, bias)
             hidden = relu_dropped_(hidden, dropout)
-            outer_dropout = run.dropout(outer.dropout, FEED_FORWARD, index, number, block)
+            outer_dropout = pass_.dropout(outer.dropout, FEED_FORWARD, index, number, block)
             results.append(
                 DenseAdd.apply(
                     stream_part, hidden, outer_weight, outer_bias, outer_dropout, dropout.scale
@@ -166,9 +170,9 @@ def _normed_dense(
     return result
 
 
-def _add_attention(module: Any, index: int, run: Pass, stream: Tensor, outputs: Tensor) -> Tensor:
+def _add_attention(module: Any, index: int, pass_: Pass, stream: Tensor, outputs: Tensor) -> Tensor:
     """The stream plus the projected outputs (N, H*D) of attention."""
-    weight = module.output.dense.weight.to(run.dtype)
-    dropout = run.dropout(module.output.dropout, ATTENTION, index)
+    weight = module.output.dense.weight.to(pass_.dtype)
+    dropout = pass_.dropout(module.output.dropout, ATTENTION, index)
     result: Tensor = DenseAdd.apply(stream.flatten(0, 1), outputs, weight, None, dropout, 1.0)
     return result.view(stream.shape)

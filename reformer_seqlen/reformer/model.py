@@ -1,4 +1,4 @@
-"""From checkpoints to models and back: what the stages need of the Reformer."""
+"""Reformers from configurations and checkpoints, with the options of params.yaml."""
 
 from collections.abc import Sequence
 from math import prod
@@ -15,7 +15,7 @@ from reformer_seqlen.reformer.hash_order import Causality
 from reformer_seqlen.reformer.hashing import bucket_factors, recommended_buckets
 from reformer_seqlen.reformer.language_model import Reformer
 from reformer_seqlen.reformer.stock import StockReformer
-from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.messages import reformer as messages
 
 __all__ = [
     "Reformer",
@@ -44,7 +44,7 @@ def create_reformer(
 def load_reformer(
     folder: Path, *, implementation: Implementation = "reformer-seqlen", **options: Any
 ) -> Reformer | StockReformer:
-    """A checkpoint's model, made ready for texts of one length.
+    """A checkpoint's model, for texts of one length.
 
     Args:
         folder: holds config.json and model.safetensors, as stock transformers writes them.
@@ -56,9 +56,7 @@ def load_reformer(
     """
     for name in ("config.json", "model.safetensors"):
         if not (folder / name).is_file():
-            raise StudyError(
-                f"{folder} holds no {name}, so it is no checkpoint: run the stage that writes it."
-            )
+            raise messages.no_checkpoint(folder, name)
     config, state = _read_checkpoint(folder)
     config = configured(config, str(folder), implementation=implementation, **options)
     if config.positions != "axial":  # a table of another kind
@@ -80,17 +78,18 @@ def configured(
     num_hashes: int | None = None,
     num_buckets: int | Sequence[int] | None = None,
 ) -> ReformerConfig:
-    """A model's configuration with what a run chooses.
+    """A copy of a model's configuration, with the options applied.
 
     Args:
-        config: left as it is.
-        where: it is from, for messages.
+        config: of the checkpoint, not changed.
+        where: the checkpoint's name in messages.
         implementation: our forward pass, or stock transformers'.
-        lsh_causality: strict attends by what the past decides, published as stock does.
-        positions: axial uses a prefix of the checkpoint's tables; learned has a table of
-            `sequence_length` rows, of which those that the checkpoint lacks are fresh; published
-            one of as many rows as the checkpoint's limit, fresh unless the checkpoint has it.
-        sequence_length: of the texts to come.
+        lsh_causality: strict, where attention depends on the past alone, or published, stock's
+            rule, where it depends on how later tokens hash.
+        positions: axial uses a prefix of the checkpoint's axial tables; learned a table of
+            `sequence_length` rows, fresh where the checkpoint has none; published a table of
+            max_position_embeddings rows, fresh unless the checkpoint has it.
+        sequence_length: of the texts, in tokens.
         reversible: see `Reformer`.
         num_hashes: hash rounds; None for the configuration's.
         num_buckets: a number or its factors; None for those that `sequence_length` recommends
@@ -113,11 +112,10 @@ def _read_checkpoint(folder: Path) -> tuple[ReformerConfig, dict[str, Tensor]]:
         settings, _ = ReformerConfig.get_config_dict(folder)
         state = _known_names(load_file(folder / "model.safetensors"))
     except (OSError, SafetensorError) as error:
-        raise StudyError(f"{folder} holds no readable checkpoint: {error}") from error
+        raise messages.unreadable_checkpoint(folder, error) from error
     if settings.get("model_type") != ReformerConfig.model_type:
-        raise StudyError(
-            f"{folder}/config.json is of a {settings.get('model_type')}, and a "
-            f"{ReformerConfig.model_type} is needed here."
+        raise messages.another_model_type(
+            folder, settings.get("model_type"), ReformerConfig.model_type
         )
     return ReformerConfig.from_dict(settings), state
 
@@ -126,22 +124,13 @@ def _check_options(
     config: ReformerConfig, where: str, implementation: str, lsh_causality: str, reversible: str
 ) -> None:
     if implementation not in ("reformer-seqlen", "transformers"):
-        raise StudyError(
-            f"implementation is {implementation!r}: choose reformer-seqlen or transformers."
-        )
+        raise messages.unknown_implementation(implementation)
     if implementation == "reformer-seqlen":
         return
     if lsh_causality == "strict" and "lsh" in config.attn_layers:
-        raise StudyError(
-            f"lsh_causality is strict, but stock transformers knows the published rule only, and "
-            f"{where} has lsh layers: choose lsh_causality: published, or implementation: "
-            "reformer-seqlen."
-        )
+        raise messages.stock_is_not_strict(where)
     if reversible == "off":
-        raise StudyError(
-            "reversible is off, but stock transformers always computes activations again: choose "
-            "reversible: auto, or implementation: reformer-seqlen."
-        )
+        raise messages.stock_recomputes()
 
 
 def _known_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -164,25 +153,20 @@ def _choose_buckets(
     elif config.lsh_causality == "strict":
         config.lsh_num_buckets = recommended
     elif config.num_buckets is None:
-        # stock would take what the first text's length recommends, for good
+        # stock would choose by its first text's length, and keep that for all later ones
         config.num_buckets = recommended
 
 
 def _choose_positions(config: ReformerConfig, where: str, positions: str, length: int) -> None:
     """Set the configuration's position table."""
     if positions not in ("axial", "learned", "published"):
-        raise StudyError(f"positions is {positions!r}: choose axial, learned or published.")
+        raise messages.unknown_positions(positions)
     if positions == "axial":
         if not config.axial_pos_embds:
-            raise StudyError(
-                f"positions is axial, but {where} has no axial tables: choose positions: learned."
-            )
+            raise messages.no_axial_tables(where)
         limit = prod(config.axial_pos_shape)
         if length > limit:
-            raise StudyError(
-                f"sequence_length is {length}, but the axial tables of {where} hold {limit} "
-                "positions: choose a shorter one, or positions: learned."
-            )
+            raise messages.beyond_axial_tables(where, length, limit)
         return
     config.axial_pos_embds = False
     if positions == "learned":
@@ -203,15 +187,12 @@ def _fill(model: nn.Module, state: dict[str, Tensor], folder: Path) -> None:
         if name not in own or name not in state or own[name].shape != state[name].shape
     )
     if wrong:
-        raise StudyError(
-            f"{folder}/model.safetensors does not fit its config.json: {len(wrong)} tensors are "
-            f"missing, unknown or of another shape, the first {wrong[0]}. Fetch or train it again."
-        )
+        raise messages.wrong_tensors(folder, wrong)
     model.load_state_dict(state)
 
 
 def hash_buckets(model: Reformer | StockReformer) -> int | None:
-    """How many buckets lsh layers hash into; None without such layers or if each text chooses."""
+    """How many buckets lsh layers hash into; None without such layers or if it varies by text."""
     config = model.config
     chosen = getattr(config, "lsh_num_buckets", None)
     if isinstance(model, StockReformer) or model.causality == "published":
@@ -222,7 +203,7 @@ def hash_buckets(model: Reformer | StockReformer) -> int | None:
 
 
 def parameter_counts(model: nn.Module) -> dict[str, int]:
-    """How many parameters there are, and how many of them are the position table."""
+    """The number of all parameters, of position parameters, and of the others."""
     sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
     total = sum(sizes.values())
     table = sum(size for name, size in sizes.items() if name.startswith(_TABLES))

@@ -23,7 +23,7 @@ class ReversibleLayer(NamedTuple):
     feed_forward_parameters: tuple[Tensor, ...]
 
 
-@torch.compiler.disable(reason="backwards the layers run again")  # type: ignore[untyped-decorator]
+@torch.compiler.disable(reason="the backward pass computes the layers again")  # type: ignore[untyped-decorator]
 def run_layers(layers: Sequence[ReversibleLayer], hidden: Tensor) -> tuple[Tensor, Tensor]:
     """Both streams after all layers, each starting from `hidden`; keeps no activations."""
     parameters = [

@@ -1,10 +1,10 @@
-"""Parts of a batch computed side by side, each on a processor core of its own.
+"""Parts of a batch computed side by side, each in a thread of its own.
 
-Texts of a batch have nothing to do with each other. So instead of sharing every small operation
-between all threads, which then wait for each other a thousand times an update, each thread takes
-some of the texts all the way from the embeddings to the logits and back. Where there is but one
-text, each takes some of the tokens through a feed-forward layer. The gradients are added in the
-order of the parts: results do not depend on which thread was faster.
+Texts of a batch are independent. torch splits every operation among all threads, which then wait
+for each other a thousand times an update. Here each thread computes the forward and the backward
+pass of some of the texts, from the embeddings to the logits. If there is only one text, each thread
+computes the feed-forward layers of some of its tokens. Gradients are added in the order of the
+parts, so that results do not depend on which thread is faster.
 """
 
 import os
@@ -18,18 +18,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.messages import reformer as messages
 
 Compute = Callable[..., Tensor]
 """From a part's number, its slice and its rows of each input to its rows of the outputs."""
 
-
 TOKENS_FOR_A_THREAD = 1024
-"""Fewer are not worth a thread: Python runs in one thread at a time."""
+"""With fewer tokens, a thread costs more than it gains: Python executes one thread at a time."""
 
 
 def parts_of(rows: int, tokens: int, device: torch.device) -> list[slice]:
-    """As many parts as torch has threads, on the CPU, of enough rows of so many tokens each."""
+    """How to split rows among threads: on the CPU into at most as many parts as torch has threads.
+
+    Args:
+        rows: how many.
+        tokens: of a row.
+        device: which computes them.
+    """
     if device.type != "cpu" or torch.compiler.is_compiling():
         return [slice(0, rows)]
     least = -(-TOKENS_FOR_A_THREAD // tokens)
@@ -40,13 +45,16 @@ def parts_of(rows: int, tokens: int, device: torch.device) -> list[slice]:
 def compute_side_by_side(
     compute: Compute, parts: list[slice], inputs: Sequence[Tensor], parameters: Sequence[Tensor]
 ) -> Tensor:
-    """What `compute` gives for all parts, one after the other, with gradients.
+    """The outputs of `compute` for all parts, concatenated, with gradients.
 
     Args:
         compute: is called once for each part, in a thread of its own.
         parts: see `parts_of`.
-        inputs: (rows, ...), all alike.
-        parameters: what compute reads besides.
+        inputs: (rows, ...) each, split into these parts.
+        parameters: the other tensors that `compute` reads and that need gradients.
+
+    Raises:
+        StudyError: the backward pass is called twice.
     """
     if len(parts) == 1:
         return compute(0, parts[0], *inputs)
@@ -63,7 +71,7 @@ def compute_side_by_side(
 
 
 class _SideBySide(torch.autograd.Function):
-    """Keeps the graph of every part until the backward pass walks them side by side."""
+    """Keeps the autograd graph of every part for the backward pass, which frees them."""
 
     @staticmethod
     def forward(
@@ -86,10 +94,7 @@ class _SideBySide(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         graphs, ctx.graphs = ctx.graphs, None
         if graphs is None:
-            raise StudyError(
-                "this loss was gone back through before, and the parts of a batch keep what that "
-                "needs only once: call backward once, or torch.set_num_threads(1)."
-            )
+            raise messages.second_backward()
 
         def part_gradients(number: int) -> tuple[list[Tensor | None], list[Tensor]]:
             begin, outputs = graphs[number]
@@ -122,7 +127,7 @@ def _workers(count: int, threads_each: int) -> ThreadPoolExecutor:
     ready = Barrier(count + 1)
 
     def prepare() -> None:
-        torch.get_num_threads()  # else a thread's first operation sets the number back
+        torch.get_num_threads()  # or else a thread's first operation resets the number
         torch.set_num_threads(threads_each)
         ready.wait()
 
@@ -130,7 +135,7 @@ def _workers(count: int, threads_each: int) -> ThreadPoolExecutor:
     for _ in range(count):
         pool.submit(int)
     ready.wait()
-    torch.set_num_threads(total)  # of threads to come, which the workers have set, too
+    torch.set_num_threads(total)  # the workers changed it for new threads, too
     return pool
 
 

@@ -11,7 +11,7 @@ from transformers.models.reformer.modeling_reformer import ReformerModelWithLMHe
 
 from reformer_seqlen.reformer.draws import mixed_seed
 from reformer_seqlen.reformer.hashing import rotation_seed
-from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.messages import reformer as messages
 
 
 class StockReformer(ReformerModelWithLMHead):  # type: ignore[misc]
@@ -47,11 +47,7 @@ class StockReformer(ReformerModelWithLMHead):  # type: ignore[misc]
         if self.training and config.axial_pos_embds and input_ids is not None:
             whole = prod(config.axial_pos_shape)
             if input_ids.shape[1] != whole:
-                raise StudyError(
-                    f"implementation: transformers trains axial positions at {whole} tokens only, "
-                    f"not at {input_ids.shape[1]}: use implementation: reformer-seqlen, or "
-                    "positions: learned or published."
-                )
+                raise messages.stock_length(input_ids.shape[1], whole)
         if self.training and self._draw is not None:
             self._forwards += 1
             torch.manual_seed(mixed_seed(*self._draw, self._forwards))

@@ -1,4 +1,4 @@
-"""How a stage meets the terminal: one clear line for an error, quiet progress elsewhere."""
+"""How a command ends: its exit status, and one clear message if it failed."""
 
 import errno
 import os
@@ -21,7 +21,8 @@ def run(main: Callable[[], None]) -> NoReturn:
     """Run a command's `main` and exit with its status.
 
     A `StudyError` becomes one message on stderr and exit status 1, Ctrl-C a short note and 130.
-    What the system refuses becomes a message, too: files that are missing or locked, a full disk.
+    Errors of the operating system become messages, too: a file that is missing or not readable, a
+    full disk.
     """
     if signal.getsignal(signal.SIGINT) is _end:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -30,7 +31,7 @@ def run(main: Callable[[], None]) -> NoReturn:
         sys.stdout.flush()
     except StudyError as error:
         sys.exit(f"error: {error}")
-    except BrokenPipeError:  # whoever read the output has seen enough
+    except BrokenPipeError:  # what reads the output has ended, such as `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
@@ -44,22 +45,22 @@ def run(main: Callable[[], None]) -> NoReturn:
 def end_at_interrupts() -> None:
     """Have Ctrl-C end a command with the same note while its modules are imported, before `run`.
 
-    An exception can be lost there: libraries catch all that optional imports raise.
+    A KeyboardInterrupt could be lost there: libraries catch every exception of optional imports.
     """
-    starting = sys.argv[0] == "-m"  # until `python -m` has found the module that it will run
+    starting = sys.argv[0] == "-m"  # while `python -m` looks for the module
     if starting and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)
 
 
 def _end(number: int, _: FrameType | None) -> None:
-    """End the process as the signal does by itself, after the note."""
-    os.write(STDERR, f"{INTERRUPT_NOTE}\n".encode())  # print may have been what is interrupted
+    """Print the note, and end the process as the signal does by default."""
+    os.write(STDERR, f"{INTERRUPT_NOTE}\n".encode())  # not print, which may be what was interrupted
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(number)
 
 
 def _refusal(error: OSError) -> str:
-    """What to tell of an error of the system; without a file or a full disk it is passed on."""
+    """The message for an operating system's error: of a file, or a full disk. Others are raised."""
     if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
         raise error
     if isinstance(error, FileNotFoundError) and _is_a_result(error.filename):
@@ -68,5 +69,5 @@ def _refusal(error: OSError) -> str:
 
 
 def _is_a_result(name: object) -> bool:
-    """Whether a missing file, if it is known by name, is one that a stage writes."""
+    """Whether a file is one that a stage writes: whether it is in data/."""
     return isinstance(name, str | Path) and Path(name).absolute().is_relative_to(DATA.absolute())

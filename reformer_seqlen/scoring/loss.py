@@ -19,7 +19,7 @@ def nats(logits: torch.Tensor, targets: torch.Tensor, reduction: str = "mean") -
     """Cross-entropy in nats of the targets that are scored.
 
     Args:
-        logits: (batch, length, vocabulary), position i predicts target i.
+        logits: (batch, length, vocabulary); position i predicts target i.
         targets: (batch, length), -100 where nothing is scored.
         reduction: as of torch's cross_entropy.
     """
@@ -37,9 +37,11 @@ def mean_nats(
     hash_seed: int,
     description: str = "scoring",
 ) -> float:
-    """Nats per scored target of a split, under one draw of the hashes.
+    """Mean loss of a split in nats per scored target, under one draw of the hashes.
 
-    The model is put into evaluation mode and back; the global random state is left as it was.
+    Losses are summed over targets and divided once; a mean of the batches' means would give the
+    targets of a smaller last batch more weight. The model is put into evaluation mode and back; the
+    global random state is left as it was.
     """
     device = next(model.parameters()).device
     was_training = model.training

@@ -1,8 +1,4 @@
-"""How well a model predicts a split: nats of the scored pieces, and what they mean.
-
-Sums are taken over tokens, never as a mean of batch means, so batches of unequal size weigh what
-they hold.
-"""
+"""Measures of how well a model predicts a split, from its loss in nats."""
 
 import math
 from dataclasses import dataclass
@@ -15,14 +11,13 @@ from reformer_seqlen.text.splits import Split
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-
 MAX_LOSS_NATS = 700.0
-"""exp of more is no finite number."""
+"""exp of a little more overflows a float."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is known of the scored targets of a split before any model sees it."""
+    """Statistics of a split's scored targets, which depend on no model."""
 
     tokens: int
     bytes: int
@@ -58,7 +53,7 @@ def bits_per_byte(total: float, bytes_scored: int) -> float:
 
 
 def perplexity(loss_nats: float) -> float | None:
-    """Perplexity of a loss in nats; None where it is no finite number."""
+    """Perplexity of a loss in nats; None where it is not finite."""
     if not math.isfinite(loss_nats) or loss_nats > MAX_LOSS_NATS:
         return None
     return math.exp(loss_nats)

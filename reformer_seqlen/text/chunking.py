@@ -1,4 +1,4 @@
-"""Cutting windows: where each begins, and what is left out."""
+"""Cutting windows: where each begins, and how many tokens are left out."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,17 +8,15 @@ from reformer_seqlen.runtime.messages import text as messages
 from reformer_seqlen.text.windows import Windows
 
 PUBLISHED_SHARDS = 4
-
-
 PUBLISHED_BATCH_ROWS = 1000
 
 
 def contiguous(tokens: int, length: int, *, every_token: bool) -> Windows:
-    """Windows one after another; what does not fill the last one is the tail.
+    """Consecutive windows; the tokens that do not fill another one are the tail.
 
     Args:
         tokens: how many the split has.
-        length: positions a window.
+        length: of a window, in tokens.
         every_token: score the tail too, by a last window that begins early and whose first targets
             are context (evaluation). Otherwise the tail is dropped (training).
     """
@@ -42,7 +40,7 @@ def published(rows: NDArray[np.int64], tokens: int, length: int) -> Windows:
     Args:
         rows: (rows,) the token at which each row begins.
         tokens: how many the split has.
-        length: tokens a block.
+        length: of a block, in tokens.
     """
     bounds = np.append(rows, tokens)
     starts = [

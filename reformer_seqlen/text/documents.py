@@ -82,4 +82,4 @@ def _remove(code: object, node: object) -> None:
     try:
         code.remove(node)  # type: ignore[attr-defined]
     except ValueError:
-        return  # it stood inside a node that is already gone
+        return  # it was inside a node that is already removed

@@ -25,15 +25,15 @@ def encode(
     """Encode rows one by one into piece ids and the bytes of text that each piece stands for.
 
     A piece stands for all bytes from the end of the piece before it to its own end, across rows
-    too. An unknown piece stands for what it replaced. What the tokenizer drops (a newline, repeated
-    blanks) counts for the piece after it. What follows the last piece counts for none here:
-    `write_tokens` adds it to the last one, so that the bytes add up to the text.
+    too. An unknown piece stands for the characters that it replaces. Bytes that the tokenizer drops
+    (a newline, repeated blanks) count for the piece after them. Bytes after the last piece count
+    for none here: `write_tokens` adds them to the last one, so that the bytes add up to the text.
 
     Args:
-        tokenizer: the pieces.
+        tokenizer: the SentencePiece model.
         rows: lines of text, each with its newline.
-        encoding: whose rules make pieces of a row (see parameters' `TokenSet`).
-        row_shape: how much of a line is the row.
+        encoding: whose rules split a row into pieces (see `TokenSet` in parameters).
+        row_shape: which part of a line is encoded.
     """
     pieces = _transformers_pieces if encoding == "transformers" else _sentencepiece_pieces
     waiting = 0
@@ -89,10 +89,10 @@ def _transformers_pieces(
 
 
 def _ends_blank(tokenizer: sentencepiece.SentencePieceProcessor, part: bytes) -> bool:
-    """Whether a text ends with what normalisation makes a blank of, such as a no-break space."""
+    """Whether a text ends with a blank after normalisation, such as a no-break space."""
     if part[-1:].isascii():
         return part[-1:].isspace()
-    # SentencePiece drops a blank at the end, so ask with something behind it.
+    # SentencePiece drops a blank at the end, so normalise with a letter behind it.
     return bool(tokenizer.normalize(part.decode(errors="replace") + "x").endswith(f"{BLANK}x"))
 
 

@@ -1,4 +1,4 @@
-"""A split of a run: its tokens with its windows over them."""
+"""A split of a corpus with a run's windows over its tokens."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from reformer_seqlen.text.windows import Windows, batch, load_windows
 
 @dataclass(frozen=True)
 class Split:
-    """What there is to read of a split, and how."""
+    """A split's tokens, and the windows that cut them into sequences."""
 
     tokens: Tokens
     windows: Windows

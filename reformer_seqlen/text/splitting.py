@@ -1,7 +1,7 @@
-"""From a source's bytes to the text of three splits, nothing shuffled unless asked for.
+"""From a source's bytes to the text of three splits; lines are shuffled only if asked for.
 
-A corpus is a sequence of documents, each a sequence of whole lines. Splits are contiguous runs of
-documents or of lines, so no text stands in two of them.
+A corpus is a sequence of documents, each a sequence of whole lines. A split is a contiguous part of
+it, cut between documents or lines, so no text is in two splits.
 """
 
 import io

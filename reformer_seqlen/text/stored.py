@@ -1,4 +1,4 @@
-"""Texts as they are stored: a split's lines, and where its documents begin."""
+"""How texts are stored: a split's lines, and the byte at which each document begins."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""SentencePiece tokenizers made here."""
+"""Training of SentencePiece tokenizers."""
 
 import io
 import string
@@ -13,11 +13,11 @@ def train_tokenizer(text: Path, pieces: int, target: Path) -> None:
     """Train a lossless SentencePiece BPE model on a text file.
 
     Nothing is normalised, and every printable ASCII character and the newline are pieces, so that
-    only other scripts and signs become unknown: a text full of unknown pieces looks easier than
-    it is.
+    only other scripts and signs become unknown: a text with many unknown pieces is easier to
+    predict than the text itself.
 
     Raises:
-        StudyError: the text does not give that many pieces, or the characters need more.
+        StudyError: the text has too few different pieces, or more characters than pieces.
     """
     printable = string.ascii_letters + string.digits + string.punctuation
     model = io.BytesIO()

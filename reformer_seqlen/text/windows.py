@@ -1,8 +1,8 @@
-"""Windows of a sequence length over a split's tokens: only where each begins, no copy of them.
+"""Windows of a sequence length over a split's tokens: an index of starts, no copy of the tokens.
 
-A window is read at `length` positions from its start. Under `contiguous` its targets are the next
-token at every position, so the windows' targets tile the split. Under `published` a window is a
-block of its own: its first token is no target and its last position predicts nothing.
+The inputs of a window are the `length` tokens from its start. Under `contiguous` its targets are
+the next token at every position, so the windows' targets tile the split. Under `published` a window
+is a block of its own: its first token is no target, and its last position has none.
 """
 
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""Training that repeats and resumes, and how a model is scored."""
+"""Training that can be repeated and resumed."""

@@ -26,12 +26,12 @@ from reformer_seqlen.scoring.loss import mean_nats, nats
 from reformer_seqlen.text.splits import Split
 
 CHECKPOINTS_KEPT = 2
-"""One more than needed: the newest may be cut off while it is being written."""
+"""The newest, and one before it, in case the newest is not written completely."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of a training: the model, its history and how long it took."""
+    """The results of a training."""
 
     model: Reformer | StockReformer
     history: dict[str, Any]
@@ -53,7 +53,7 @@ class WindowData(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
 
 
 class WindowTrainer(Trainer):  # type: ignore[misc]
-    """Trainer over windows: targets are already shifted, evaluation weighs every token alike."""
+    """Trainer over windows: targets are already shifted, evaluation weights all tokens equally."""
 
     def __init__(self, *, validation: Split, settings: Training, **options: Any) -> None:
         super().__init__(**options)
@@ -87,18 +87,18 @@ class WindowTrainer(Trainer):  # type: ignore[misc]
 
 
 class Progress(ProgressCallback):  # type: ignore[misc]
-    """The Trainer's bars, without its print of every update's log above them."""
+    """The Trainer's progress bars, without the log that it prints above them at every update."""
 
     def on_log(self, *_: Any, **__: Any) -> None:
-        """Print nothing: the history has it all."""
+        """Print nothing: the history holds the log."""
 
 
 class Pacemaker(TrainerCallback):  # type: ignore[misc]
-    """Draws each update's hashes from (seed, update), and marks whole checkpoints with the time.
+    """Draws the hashes of every update from (seed, update), and marks checkpoints as complete.
 
-    A draw that depends on nothing else is the same after a stop and resume. A checkpoint of an
-    epoch's last update is written after the epoch's evaluation: what was stopped in between would
-    go on without it.
+    Draws that depend on nothing else are the same after a resume. A checkpoint at an epoch's last
+    update is written after the epoch's evaluation: a training that is stopped between the two would
+    otherwise resume after the evaluation and lack it.
     """
 
     def __init__(self, settings: Training, elapsed_seconds: float) -> None:
@@ -124,14 +124,14 @@ class Pacemaker(TrainerCallback):  # type: ignore[misc]
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Put off a checkpoint at an epoch's end."""
+        """Postpone a checkpoint at an epoch's end."""
         if state.global_step % (state.max_steps // self.settings.epochs) == 0:
             self.save_after_evaluation, control.should_save = control.should_save, False
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Write the checkpoint that was put off; the Trainer evaluates first."""
+        """Write the postponed checkpoint; the Trainer evaluates first."""
         control.should_save = self.save_after_evaluation
 
     def on_save(
@@ -149,14 +149,14 @@ def train(
     settings: Training,
     work: Path,
 ) -> Trained:
-    """Train a model on a split's windows, going on from the last whole checkpoint in `work`.
+    """Train a model on a split's windows, from the last complete checkpoint in `work`, if any.
 
     Args:
         model: trained in place.
-        train_split: what is learnt from.
-        validation: what is scored after every epoch.
-        settings: optimizer, schedule and so on.
-        work: where checkpoints live.
+        train_split: to train on.
+        validation: to evaluate on after every epoch.
+        settings: optimizer, schedule, batch size and so on.
+        work: the folder of checkpoints.
 
     Returns:
         history: per update and per epoch; losses in nats per piece.
@@ -219,9 +219,9 @@ def _arguments(settings: Training, work: Path) -> TrainingArguments:
 
 
 def summarise(log_history: list[dict[str, Any]], epochs: int) -> dict[str, Any]:
-    """The Trainer's log as a history: one entry an update, one an evaluation, and what they say.
+    """The Trainer's log as a history: an entry for every update and evaluation, and a summary.
 
-    What is not a number is None.
+    Losses are in nats per piece; a loss or gradient norm that is not finite is None.
     """
     steps = [
         {
@@ -263,7 +263,7 @@ def _mean(values: list[float | None]) -> float | None:
 
 
 def speed(seconds: float, updates: int, windows: int, tokens: int) -> dict[str, float]:
-    """Rates of a training: updates, windows (the study's samples) and tokens a second."""
+    """Seconds of a training, and updates, windows (the study's samples) and tokens per second."""
     return {
         "runtime_seconds": seconds,
         "steps_per_second": updates / seconds,

@@ -12,8 +12,8 @@ from reformer_seqlen.memory.models import configuration
 from reformer_seqlen.memory.prediction import make_optimizer, trace_training
 from reformer_seqlen.memory.trace import Trace
 from reformer_seqlen.reformer.activations import activation_bytes
+from reformer_seqlen.reformer.crime_and_punishment import CRIME_AND_PUNISHMENT
 from reformer_seqlen.reformer.language_model import Reformer
-from reformer_seqlen.reformer.published import PUBLISHED_ARCHITECTURE
 from tests.memory.test_prediction import SCALARS, bytes_counted_by_torch, bytes_in_use, placed
 from tests.memory_example import NO_DROPOUT, TINY_REFORMER
 
@@ -65,7 +65,7 @@ def test_what_decides_about_recomputing_is_what_a_pass_keeps(
     causality: str, changes: dict[str, Any]
 ) -> None:
     values = {"vocab_size": 320, "axial_pos_embds": False, "max_position_embeddings": 512}
-    config = ReformerConfig(**{**PUBLISHED_ARCHITECTURE, **values, **changes})
+    config = ReformerConfig(**{**CRIME_AND_PUNISHMENT, **values, **changes})
     config.reversible, config.lsh_causality = "off", causality
     small, large = (
         bytes_in_use(trace_training(partial(Reformer, config), batch, 512)) for batch in (1, 3)

@@ -22,7 +22,6 @@ from reformer_seqlen.reformer.model import (
     parameter_counts,
 )
 from reformer_seqlen.reformer.reversible import run_layers
-from reformer_seqlen.runtime import machine
 from reformer_seqlen.runtime.errors import StudyError
 from tests.reformer_example import random_ids, small_config, small_reformer
 
@@ -213,10 +212,10 @@ def test_activations_are_recomputed_where_memory_asks_for_it(
     assert activations.memory_bytes(cpu) > needed
     assert not recomputes("auto", config, 128, cpu)
     assert recomputes("on", config, 128, cpu)
-    monkeypatch.setattr(machine, "memory_bytes", lambda _: 2 * needed - 1)
+    monkeypatch.setattr(activations, "memory_bytes", lambda _: 2 * needed - 1)
     assert recomputes("auto", config, 128, cpu)
     assert not recomputes("off", config, 128, cpu)
-    monkeypatch.setattr(machine, "memory_bytes", lambda _: 2 * needed)
+    monkeypatch.setattr(activations, "memory_bytes", lambda _: 2 * needed)
     assert not recomputes("auto", config, 128, cpu)
 
 
@@ -237,7 +236,7 @@ def test_all_texts_of_a_batch_count_towards_its_memory(
 
     monkeypatch.setattr("reformer_seqlen.reformer.language_model.run_layers", watched)
     enough = 2 * tokens * activation_bytes(model.config)
-    monkeypatch.setattr(machine, "memory_bytes", lambda _: enough)
+    monkeypatch.setattr(activations, "memory_bytes", lambda _: enough)
     model(random_ids(2, 64))
     assert bool(seen) is recomputed
 

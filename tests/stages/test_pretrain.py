@@ -63,7 +63,7 @@ def test_options_that_contradict_each_other_are_refused() -> None:
 def test_an_unknown_name_in_the_architecture_is_refused() -> None:
     message = _refusal(axial_pos_shapes=[8, 8])
     assert message.startswith("models.tiny.pretraining.architecture: ")
-    assert "has no axial_pos_shapes; published is attn_layers, " in message
+    assert "has no axial_pos_shapes; the default architecture sets attn_layers, " in message
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
-"""The published model."""
+"""The default architecture, that of google/reformer-crime-and-punishment."""
 
 from typing import Any
 
-PUBLISHED_ARCHITECTURE: dict[str, Any] = {
+CRIME_AND_PUNISHMENT: dict[str, Any] = {
     "attn_layers": ["local", "lsh", "local", "lsh", "local", "lsh"],
     "hidden_size": 256,
     "num_attention_heads": 2,
@@ -23,4 +23,4 @@ PUBLISHED_ARCHITECTURE: dict[str, Any] = {
     "pad_token_id": 0,
     "eos_token_id": 2,
 }
-"""google/reformer-crime-and-punishment's config.json, but for the vocabulary."""
+"""Its config.json without the vocabulary's size, as arguments of ReformerConfig."""
