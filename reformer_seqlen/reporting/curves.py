@@ -10,7 +10,7 @@ from reformer_seqlen.reporting.metrics import DIGITS
 from reformer_seqlen.reporting.results import History, Results, Step
 
 if TYPE_CHECKING:
-    from reformer_seqlen.reporting.tables import Runs
+    from reformer_seqlen.reporting.grid import Runs
 
 POINTS = 200
 """At most so many points a curve: a figure shows no more, and git keeps every one of them."""

@@ -65,7 +65,7 @@ def _cards_frame(results: Results, memory: Mapping[str, Row]) -> pd.DataFrame:
     places = _places(memory)
     found = [
         (*places[name], card, fit.memory_mib, fit.context_mib, quantity, largest, limit)
-        for name, study in results.memory_cards.items()
+        for name, study in results.memory_gpus.items()
         for card, fit in study.gpus.items()
         for quantity, largest, limit in (
             (BATCH, fit.largest_batch, "memory"),
