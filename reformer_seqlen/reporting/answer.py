@@ -11,6 +11,7 @@ from typing import Any
 from reformer_seqlen.reporting.grid import Runs, models_of
 from reformer_seqlen.reporting.memory_tables import memory_rows, series_names
 from reformer_seqlen.reporting.metrics import Metrics
+from reformer_seqlen.reporting.run_tables import threads
 from reformer_seqlen.reporting.table import number, percent, span
 
 ALIKE = 0.02
@@ -50,7 +51,7 @@ def answer(values: Metrics, runs: Runs) -> list[str]:
     return [
         _quality(values, runs, compared),
         _training(values["details"]["training"], compared),
-        _cost(values, runs, compared),
+        _cost(values, compared),
     ]
 
 
@@ -67,9 +68,7 @@ def _quality(values: Metrics, runs: Runs, compared: list[Pair]) -> str:
         signs.add(change[0])
         ends = runs[pair.shortest].sequence_length, runs[pair.longest].sequence_length
         place = f"{ends[0]:,} → {ends[1]:,} tokens, " if several else ""
-        changes.append(
-            f"{pair.label} {number(before, 3)} → {number(after, 3)} ({place}{change})"
-        )
+        changes.append(f"{pair.label} {number(before, 3)} → {number(after, 3)} ({place}{change})")
     direction = {"+": "rise", "-": "fall", "0": "stay the same"}[signs.pop()]
     verb = "change" if signs else direction
     if several:
@@ -88,34 +87,33 @@ def _training(training: Mapping[str, Any], compared: list[Pair]) -> str:
         ends = zip(at(key, _shortest), at(key, _longest), strict=True)
         return all(abs(long - short) <= within * max(long, short) for short, long in ends)
 
-    short, long = (span(at("updates", end)) for end in (_shortest, _longest))
-    tokens = [span(at("tokens_seen", end)) for end in (_shortest, _longest)]
-    same_tokens = alike("tokens_seen", ALIKE)
+    updates, tokens = (
+        [span(at(key, end)) for end in (_shortest, _longest)] for key in ("updates", "tokens_seen")
+    )
+    if alike("updates", 0.0) and alike("tokens_seen", ALIKE):
+        return f"Both ends made the same number of updates ({updates[0]}) on as many tokens."
     if alike("updates", 0.0):
-        seen = (
-            "on as many tokens"
-            if same_tokens
-            else f"but the shortest on {tokens[0]} tokens and the longest on {tokens[1]}, "
-            "so that the difference is not the context's alone"
+        return (
+            f"Equal updates ({updates[0]}) are not equal text: the shortest saw {tokens[0]} tokens "
+            f"and the longest {tokens[1]}, so the difference is not the context's alone."
         )
-        return f"Both were trained for as many updates ({short}), {seen}."
-    why = ": equal epochs are not equal updates" if alike("epochs", 0.0) else ""
+    begin = "Equal epochs are not equal updates" if alike("epochs", 0.0) else "Updates differ, too"
     return (
-        f"They were not trained alike, so that the difference is not the context's alone: the "
-        f"shortest made {short} updates, the longest {long}{why}."
+        f"{begin}: the shortest made {updates[0]} and the longest {updates[1]}, "
+        "so the difference is not the context's alone."
     )
 
 
-def _cost(values: Metrics, runs: Runs, compared: list[Pair]) -> str:
-    timings, machine = values["measured"]["timings"]["finetune"], values["measured"]["machine"]
+def _cost(values: Metrics, compared: list[Pair]) -> str:
+    timings = values["measured"]["timings"]["finetune"]
+    processor = values["measured"]["machine"]["processor"]
     short, long = (
         span(timings[end(pair)]["tokens_per_second"] for pair in compared)
         for end in (_shortest, _longest)
     )
-    threads = f"{machine['threads']} thread{'' if machine['threads'] == '1' else 's'}"
     speed = (
-        f"Training takes {short} tokens a second at the shortest and {long} at the longest "
-        f"({machine['processor']}, {threads})"
+        f"Training runs at {short} tokens a second at the shortest and {long} at the longest "
+        f"({processor}, {threads(values)})"
     )
     memory = _training_memory(values["details"]["memory"]["training"].values())
     memory = memory or _inference_memory(values)
@@ -130,7 +128,7 @@ def _training_memory(points: Iterable[Mapping[str, Any]]) -> str:
     for (curve, layers), found in curves.items():
         ordered = sorted(found, key=lambda point: point["sequence_length"])
         if len(ordered) > 1:
-            grown = _grown(ordered, "predicted_allocated_mib", 0)
+            grown = _grown(ordered, "predicted_allocated_mib")
             what = f"`{curve}`, {layers} layers, batch {ordered[0]['batch_size']}"
             return f"the memory of an update is predicted to grow {grown} ({what})"
     return ""
@@ -147,15 +145,15 @@ def _inference_memory(values: Metrics) -> str:
     for label, found in series.items():
         ordered = sorted(found, key=lambda row: row["sequence_length"])
         if ordered[0]["sequence_length"] != ordered[-1]["sequence_length"]:
-            grown = _grown(ordered, "predicted_mib", 0)
+            grown = _grown(ordered, "predicted_mib")
             what = f"{label}, batch {ordered[0]['batch_size']}"
             return f"the memory of a forward pass is predicted to grow {grown} ({what})"
     return ""
 
 
-def _grown(ordered: list[Mapping[str, Any]], key: str, digits: int) -> str:
+def _grown(ordered: list[Mapping[str, Any]], key: str) -> str:
     ends = [
-        f"{number(point[key], digits)} MiB at {point['sequence_length']:,} tokens"
+        f"{number(point[key], 0)} MiB at {point['sequence_length']:,} tokens"
         for point in (ordered[0], ordered[-1])
     ]
     return f"from {ends[0]} to {ends[1]}"

@@ -14,10 +14,14 @@ Row = Mapping[str, Any]
 Cells = Callable[[Row], str]
 NOT_THERE = "N/A"
 ALL_POSITIONS = " ‡"
+CODE_OF_2021 = (
+    "`code of 2021` is GPT-2 as transformers 4.11 allocated it, which the published study measured. "
+    "All other models are today's code."
+)
 NEAR_THE_LIMIT = (
-    "Nothing larger than these fits. A slightly smaller shape may still fail: how its requests are "
-    "rounded decides how much of the reserved memory is lost to fragmentation, so that near the "
-    "limit a larger shape sometimes fits where a smaller one does not."
+    "Nothing larger than this fits, but something slightly smaller may not fit either: the "
+    "allocator loses memory to fragmentation, and how much depends on how the sizes of a shape's "
+    "requests are rounded. Leave some room below the limit."
 )
 
 
@@ -140,6 +144,11 @@ def _context_note(rows: Mapping[str, Row]) -> list[str]:
     return [f"Predicted is reserved memory and {held} MiB of CUDA context."] if held else []
 
 
+def _code_note(rows: Mapping[str, Row]) -> list[str]:
+    old = any(row["allocations"] == 2021 for row in rows.values())
+    return [CODE_OF_2021] if old else []
+
+
 def _memory_table(memory: Mapping[str, Row]) -> Table:
     names, lengths = series_names(memory), _lengths(memory.values())
     cells = []
@@ -148,14 +157,12 @@ def _memory_table(memory: Mapping[str, Row]) -> Table:
         cells += _block(label, rows, BESIDE_PUBLISHED if published else ALONE, lengths)
     notes = " ".join([*_shape_note(memory), *_context_note(memory)])
     headers = ["model", "MiB", *map(str, lengths)]
-    shown = [*filter(None, [notes]), *_reasons(memory)]
+    shown = [*filter(None, [notes]), *_code_note(memory), *_reasons(memory)]
     intro = (
         "How much a forward pass takes is predicted from a model's configuration alone: it runs "
         "without weights, data or a GPU, and every request goes through a simulated CUDA caching "
         "allocator. *Published* is what the driver showed: memory that the allocator has reserved, "
-        "and the CUDA context. *Predicted* is the same. N/A: the model has fewer positions. "
-        "`code of 2021` is GPT-2 as transformers 4.11 allocated it, which the published study "
-        "measured; models without a published line are today's code."
+        "and the CUDA context. *Predicted* is the same."
     )
     title = "Inference memory on a GPU, MiB"
     return Table("memory", title, headers, cells, shown, labels=2, intro=intro)
@@ -194,8 +201,8 @@ def _fits(
     shown = ["GPU", "total memory, MiB", "CUDA context, MiB", *headers]
     marked = any(ALL_POSITIONS in cell for row in rows for cell in row)
     notes = [f"{ALL_POSITIONS.strip()} All the positions that the model has."] if marked else []
-    intro = "Predicted and found by search; nothing here was run on these GPUs."
-    return Table(name, title, shown, rows, [NEAR_THE_LIMIT, *notes], intro=intro)
+    intro = f"Predicted and found by search, not run on these GPUs. {NEAR_THE_LIMIT}"
+    return Table(name, title, shown, rows, notes, intro=intro)
 
 
 def _longest(gpu: Row) -> str:

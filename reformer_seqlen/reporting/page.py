@@ -21,32 +21,30 @@ from reformer_seqlen.runtime.paths import FIGURES, REPORT
 ANSWER = "answer"
 """The figure of the answer."""
 FIGURES_OF = {
-    "Answer": (ANSWER,),
-    "Quality": ("training_loss", "validation_loss"),
-    "Memory": ("memory",),
+    "headline": (ANSWER,),
+    "perplexity": ("validation_loss",),
+    "training": ("training_loss",),
+    "memory": ("memory", "memory_composition"),
+    "gpus-longest": ("memory_gpus",),
+    "memory-training": ("memory_training",),
 }
-"""How the names of the figures of a section begin."""
+"""The figures that stand below a table."""
 
 
 def _figure(name: str, folder: Path) -> str:
-    words = name.replace("-", " ").replace("_", " ")
+    words = name.replace("_", " ")
     return f"![{words}]({(folder / name).as_posix()}.svg)"
 
 
-def _figures(title: str, figures: Collection[str]) -> list[str]:
-    """The section's figures that are drawn, linked as from results/."""
-    begins = FIGURES_OF.get(title, ())
+def _subsection(table: Table, figures: Collection[str]) -> str:
     folder = FIGURES.relative_to(REPORT.parent)
-    return [_figure(name, folder) for name in sorted(figures) if name.startswith(begins) and begins]
-
-
-def _subsection(table: Table) -> str:
-    return "\n\n".join(filter(None, [f"### {table.title}", table.intro, table.markdown()]))
+    below = [_figure(name, folder) for name in FIGURES_OF.get(table.name, ()) if name in figures]
+    return "\n\n".join(filter(None, [f"### {table.title}", table.intro, table.markdown(), *below]))
 
 
 def _section(title: str, intro: list[str], tables: list[Table], figures: Collection[str]) -> str:
     """A section; nothing where there is nothing to show."""
-    parts = [*intro, *_figures(title, figures), *(_subsection(t) for t in tables if t.rows)]
+    parts = [*intro, *(_subsection(table, figures) for table in tables if table.rows)]
     return "\n\n".join([f"## {title}", *parts]) if parts else ""
 
 
@@ -83,7 +81,8 @@ def page(values: Metrics, runs: Runs, profile: str, figures: Collection[str]) ->
 def readme_sections(values: Metrics, runs: Runs, figures: Collection[str]) -> dict[str, str]:
     """What stands between the markers of README.md: the answer with its figure, and a table."""
     figure = [_figure(ANSWER, FIGURES)] if ANSWER in figures else []
+    table = headline(values, runs)
     return {
         "answer": "\n\n".join(["\n".join(answer(values, runs)), *figure]),
-        "headline": headline(values, runs).markdown(),
+        "headline": "\n\n".join([table.intro, table.markdown()]),
     }

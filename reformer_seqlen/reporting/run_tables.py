@@ -29,19 +29,23 @@ def _marked(marks: Mapping[str, str], notes: list[str]) -> list[str]:
 def machine_note(values: Metrics) -> str:
     """On what the timings were measured."""
     machine = values["measured"]["machine"]
-    return (
-        f"Measured on {machine['processor']}, {machine['threads']} threads, "
-        f"torch {machine['torch']}."
-    )
+    return f"Measured on {machine['processor']}, {threads(values)}, torch {machine['torch']}."
+
+
+def threads(values: Metrics) -> str:
+    """How many threads trained."""
+    count = values["measured"]["machine"]["threads"]
+    return f"{count} thread" if count == "1" else f"{count} threads"
 
 
 def headline(values: Metrics, runs: Runs) -> Table:
-    """Bits per byte of the test split, and beside it what each length cost."""
+    """Bits per byte, and beside it what each length cost."""
     marks = _marks(values, runs)
     training, timings = values["details"]["training"], values["measured"]["timings"]["finetune"]
 
     def cell(name: str) -> str:
-        return (number(values["test"][name].get("bits_per_byte"), 3) or INFINITE) + marks[name]
+        bits = (values[split][name].get("bits_per_byte") for split in SPLITS)
+        return " / ".join(number(value, 3) or INFINITE for value in bits) + marks[name]
 
     headers, rows, labels = grid(
         runs,
@@ -54,25 +58,10 @@ def headline(values: Metrics, runs: Runs) -> Table:
             ),
         },
     )
-    title = "Bits per byte of the test split (lower is better), and what each length cost"
+    title = "Bits per byte and training speed"
+    intro = "Bits per byte of text, validation / test: lower is better."
     notes = _marked(marks, [machine_note(values)])
-    return Table("headline", title, headers, rows, notes, labels)
-
-
-def _bits_table(values: Metrics, runs: Runs) -> Table:
-    marks = _marks(values, runs)
-
-    def cell(name: str) -> str:
-        bits = (values[split][name].get("bits_per_byte") for split in SPLITS)
-        return " / ".join(number(value, 3) or INFINITE for value in bits) + marks[name]
-
-    headers, rows, labels = grid(runs, marks, cell)
-    title = "Bits per byte"
-    intro = (
-        "Validation / test; lower is better. Bits per byte of text may be compared across "
-        "tokenizers."
-    )
-    return Table("bits-per-byte", title, headers, rows, _marked(marks, []), labels, intro)
+    return Table("headline", title, headers, rows, notes, labels, intro)
 
 
 def _perplexity_table(values: Metrics, runs: Runs) -> Table:
@@ -93,8 +82,8 @@ def _perplexity_table(values: Metrics, runs: Runs) -> Table:
     headers, rows, labels = grid(runs, marks, cell)
     baseline = ["unigram", *[NOTHING] * (labels - 1), *map(unigram, corpora_of(runs))]
     intro = (
-        "Validation / test, per piece of the tokenizer; lower is better, and not to be compared "
-        "across tokenizers. `unigram` is the exact entropy of the split's own pieces: no model "
+        "Validation / test, per piece of the tokenizer: lower is better, and not to be compared "
+        "across tokenizers (bits per byte may be). `unigram` is the exact entropy of the split's own pieces: no model "
         "without context scores better, so a run above that line has learned nothing of use."
     )
     notes = _marked(marks, [])
@@ -167,18 +156,14 @@ def _speed_table(values: Metrics, runs: Runs) -> Table:
         return f"{number(speed, 0)} ({clock(took)})"
 
     headers, rows, labels = grid(runs, timings, cell)
-    intro = "Tokens a second (and the whole training as h:mm:ss, evaluations of epochs included)."
+    intro = "Tokens a second, and how long training took (h:mm:ss), evaluations included."
     notes = [machine_note(values)]
     return Table("speed", "How fast training is", headers, rows, notes, labels, intro)
 
 
 def quality_tables(values: Metrics, runs: Runs) -> list[Table]:
     """What the runs scored."""
-    return [
-        _bits_table(values, runs),
-        _perplexity_table(values, runs),
-        _peeking_table(values, runs),
-    ]
+    return [_perplexity_table(values, runs), _peeking_table(values, runs)]
 
 
 def training_tables(values: Metrics, runs: Runs) -> list[Table]:

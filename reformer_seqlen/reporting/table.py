@@ -13,7 +13,7 @@ class Table:
     """One table, ready to be shown.
 
     Attributes:
-        name: what it is called in the code.
+        name: what the code calls it.
         title: what question it answers.
         intro: how to read it, in Markdown.
         notes: what stands below it, in Markdown.
