@@ -76,7 +76,11 @@ def _quality(values: Metrics, runs: Runs, compared: list[Pair]) -> str:
     else:
         short, long = lengths.pop()
         begin = f"From {short:,} to {long:,} tokens of context"
-    return f"{begin}, bits per byte of the test text (lower is better) {verb}: {_joined(changes)}."
+    what = f"bits per byte of the test text (lower is better) {verb}: {_joined(changes)}"
+    training = values["details"]["training"]
+    ends_of_all = [name for pair in compared for name in (pair.shortest, pair.longest)]
+    diverged = [name for name in ends_of_all if training[name]["diverged"]]
+    return f"{begin}, {what}{f'; {_joined(diverged)} diverged' if diverged else ''}."
 
 
 def _training(training: Mapping[str, Any], compared: list[Pair]) -> str:
@@ -95,12 +99,16 @@ def _training(training: Mapping[str, Any], compared: list[Pair]) -> str:
     if alike("updates", 0.0):
         return (
             f"Equal updates ({updates[0]}) are not equal text: the shortest saw {tokens[0]} tokens "
-            f"and the longest {tokens[1]}, so the difference is not the context's alone."
+            f"and the longest {tokens[1]}, so context alone does not explain the difference."
         )
-    begin = "Equal epochs are not equal updates" if alike("epochs", 0.0) else "Updates differ, too"
+    begin = (
+        "Equal epochs are not equal updates"
+        if alike("epochs", 0.0)
+        else "Epochs and updates differ"
+    )
     return (
         f"{begin}: the shortest made {updates[0]} and the longest {updates[1]}, "
-        "so the difference is not the context's alone."
+        "so context alone does not explain the difference."
     )
 
 

@@ -15,8 +15,8 @@ Cells = Callable[[Row], str]
 NOT_THERE = "N/A"
 ALL_POSITIONS = " ‡"
 CODE_OF_2021 = (
-    "`code of 2021` is GPT-2 as transformers 4.11 allocated it, which the published study measured. "
-    "All other models are today's code."
+    "`code of 2021` is GPT-2 as transformers 4.11 allocated it, which the published study "
+    "measured. All other models are today's code."
 )
 NEAR_THE_LIMIT = (
     "Nothing larger than this fits, but something slightly smaller may not fit either: the "
@@ -54,7 +54,7 @@ def measured_in_use(row: Row) -> float | None:
 
 
 def _published(row: Row) -> str:
-    """A published row is one of the study's; where its model does not run, the study says N/A."""
+    """As printed; N/A where the model does not run, for which the study says the same."""
     return number(row["published_mib"], 0) or (NOTHING if row["predicted_mib"] else NOT_THERE)
 
 
@@ -185,7 +185,7 @@ def _measured_table(memory: Mapping[str, Row], measured: Mapping[str, Row]) -> T
 
 
 def _fits(
-    name: str, title: str, studies: Mapping[str, Row], headers: list[str], cell: Cells
+    name: str, title: str, intro: str, studies: Mapping[str, Row], shapes: list[str], cell: Cells
 ) -> Table:
     """A table with a row for each GPU and a column for each model that was searched."""
     gpus = {name: gpu for study in studies.values() for name, gpu in study["gpus"].items()}
@@ -198,10 +198,9 @@ def _fits(
         ]
         for gpu, values in gpus.items()
     ]
-    shown = ["GPU", "total memory, MiB", "CUDA context, MiB", *headers]
+    shown = ["GPU", "total memory, MiB", "CUDA context, MiB", *shapes]
     marked = any(ALL_POSITIONS in cell for row in rows for cell in row)
     notes = [f"{ALL_POSITIONS.strip()} All the positions that the model has."] if marked else []
-    intro = f"Predicted and found by search, not run on these GPUs. {NEAR_THE_LIMIT}"
     return Table(name, title, shown, rows, notes, intro=intro)
 
 
@@ -218,6 +217,7 @@ def _gpu_tables(studies: Mapping[str, Row], memory: Mapping[str, Row]) -> list[T
         _fits(
             "gpus-batch",
             "The largest batch that fits each GPU",
+            f"Predicted and found by search, not run on these GPUs. {NEAR_THE_LIMIT}",
             studies,
             batches,
             lambda gpu: number(gpu["largest_batch"], 0),
@@ -225,6 +225,7 @@ def _gpu_tables(studies: Mapping[str, Row], memory: Mapping[str, Row]) -> list[T
         _fits(
             "gpus-longest",
             "The longest sequence that fits each GPU",
+            "Predicted and found by search, too; the same holds near the limit.",
             studies,
             lengths,
             _longest,
@@ -255,9 +256,13 @@ def _training_table(points: Mapping[str, Row]) -> Table:
 
 def memory_rows(values: Metrics) -> dict[str, Row]:
     """The memory rows: what was predicted, and what was published where anything was."""
-    published = {name: row.get("published_mib") for name, row in values["memory"].items()}
+    totals = values["memory"]
     return {
-        name: {**row, "published_mib": published.get(name)}
+        name: {
+            **row,
+            "predicted_mib": totals.get(name, {}).get("mib"),
+            "published_mib": totals.get(name, {}).get("published_mib"),
+        }
         for name, row in values["details"]["memory"]["rows"].items()
     }
 

@@ -10,7 +10,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from reformer_seqlen.reporting.results import History, MemoryRow, Results, Runtime, Score, Timing
+from reformer_seqlen.reporting.results import (
+    History,
+    MemoryRow,
+    Results,
+    Runtime,
+    Score,
+    Scores,
+    Timing,
+)
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import whole_folder, write_json
 from reformer_seqlen.runtime.paths import METRICS
@@ -50,6 +58,11 @@ def _score(score: Score) -> dict[str, float]:
     return _known(bits_per_byte=score.bits_per_byte, perplexity=score.perplexity)
 
 
+def _scores(scores: Scores) -> dict[str, Any]:
+    """The rest; perplexity is there again, since spreads are compared relative to it."""
+    return {split: score.model_dump(exclude={"bits_per_byte"}) for split, score in scores}
+
+
 def diverged(history: History, above_best_nats: float) -> bool:
     """Whether a run's last validation loss is that much above its best, or no number at all."""
     losses = [item.validation_loss for item in history.evaluations]
@@ -85,10 +98,10 @@ def _texts(results: Results) -> dict[str, Any]:
 
 
 def _predicted(row: MemoryRow) -> dict[str, Any]:
-    """What a memory row is and what was predicted; what its peak is made of is in the plots."""
-    numbers = {key for key in MemoryRow.model_fields if key.startswith("predicted_")}
+    """What a row is, and how its total is made up; what its peak is made of is in plots/."""
+    numbers = {"predicted_allocated_mib", "predicted_reserved_mib", "context_mib", "weights_mib"}
     return {
-        **row.model_dump(include={*PLACE, *numbers, "context_mib", "weights_mib"}),
+        **row.model_dump(include={*PLACE, *numbers}),
         "why": row.why if row.predicted_mib is None else None,
     }
 
@@ -143,7 +156,7 @@ def metrics(results: Results, diverged_above_best_nats: float) -> Metrics:
             "test": {run: _score(item.test) for run, item in scores.items()},
             "memory": {name: values for name, values in memory.items() if values},
             "details": {
-                "scores": {run: item.model_dump() for run, item in scores.items()},
+                "scores": {run: _scores(item) for run, item in scores.items()},
                 "training": {
                     run: _training(run, history, diverged_above_best_nats)
                     for run, history in results.histories.items()

@@ -22,7 +22,7 @@ RecordT = TypeVar("RecordT", bound=BaseModel)
 
 
 class Record(BaseModel):
-    """A part of a result file. Fields that the report has no use for are passed over."""
+    """A part of a result file. The fields that the report does not use are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -44,7 +44,7 @@ class Step(Record):
 
 
 class Evaluation(Record):
-    """One look at the validation split, and the mean training loss since the last one."""
+    """The loss on the validation split, and the mean training loss since the last evaluation."""
 
     step: int
     epoch: float
@@ -84,7 +84,6 @@ class Timing(Runtime):
 class Score(Record):
     """A trained model's score on one split; None where that is no finite number."""
 
-    loss_nats: float | None
     perplexity: float | None
     tokens: int
     bits_per_byte: float | None

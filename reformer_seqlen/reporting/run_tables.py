@@ -83,8 +83,9 @@ def _perplexity_table(values: Metrics, runs: Runs) -> Table:
     baseline = ["unigram", *[NOTHING] * (labels - 1), *map(unigram, corpora_of(runs))]
     intro = (
         "Validation / test, per piece of the tokenizer: lower is better, and not to be compared "
-        "across tokenizers (bits per byte may be). `unigram` is the exact entropy of the split's own pieces: no model "
-        "without context scores better, so a run above that line has learned nothing of use."
+        "across tokenizers (bits per byte may be). `unigram` is the exact entropy of the split's "
+        "own pieces: no model without context scores better, so a run above that line has learned "
+        "nothing of use."
     )
     notes = _marked(marks, [])
     return Table("perplexity", "Perplexity", headers, [*rows, baseline], notes, labels, intro)
