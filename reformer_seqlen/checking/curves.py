@@ -49,7 +49,10 @@ def _curves(text: str) -> dict[str, Rows]:
             owner = next(iter(row))
             columns = (column for column in PLACES.get(owner, ()) if column in row)
             place = ", ".join(f"{column} {row[column]}" for column in columns)
-            curves.setdefault(row[owner], {})[place] = {k: _value(v) for k, v in row.items()}
+            rows = curves.setdefault(row[owner], {})
+            if place in rows:
+                place = f"{place}, row {len(rows) + 1}".removeprefix(", ")
+            rows[place] = {column: _value(cell) for column, cell in row.items()}
     return curves
 
 

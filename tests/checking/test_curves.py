@@ -65,3 +65,13 @@ def test_measured_rows_are_not_compared_and_predicted_ones_are() -> None:
 def test_a_file_with_one_row_for_each_run_needs_no_further_place() -> None:
     old, new = (f"run,bits_per_byte\nnews-256,{bits}\n" for bits in (3.0, 3.5))
     assert _found(old, new, TOLERANCE) == ["f: news-256.bits_per_byte: committed 3.0, computed 3.5"]
+
+
+def test_rows_that_share_a_place_are_numbered() -> None:
+    old = "run,loss\nnews-256,3.0\nnews-256,2.0\n"
+    assert _found(old, old.replace("3.0", "3.5"), 0.0) == [
+        "f: news-256.loss: committed 3.0, computed 3.5"
+    ]
+    assert _found(old, old.replace("2.0", "2.5"), 0.0) == [
+        "f: news-256, row 2.loss: committed 2.0, computed 2.5"
+    ]
