@@ -6,8 +6,8 @@ import re
 import pandas as pd
 import vl_convert
 from dvc_render.vega import VegaRenderer  # type: ignore[import-untyped]
-
 from reformer_seqlen.reporting.curves import thinned
+
 from reformer_seqlen.reporting.figures import loss_figure
 from reformer_seqlen.reporting.results import Step
 from tests.conftest import ROOT

@@ -5,7 +5,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-
 from reformer_seqlen.reporting.memory_figures import (
     PALETTE,
     cards_figure,
@@ -14,6 +13,7 @@ from reformer_seqlen.reporting.memory_figures import (
     training_figure,
 )
 from reformer_seqlen.reporting.memory_frames import memory_frames
+
 from reformer_seqlen.reporting.results import GpusOfRow, MemoryRow, Results, TrainingPoint
 from tests.reporting.test_figures import colours, drawn_by_dvc
 
