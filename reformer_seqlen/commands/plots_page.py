@@ -15,8 +15,8 @@ from reformer_seqlen.runtime.files import whole_file
 PAGE = Path(".dvc/plots.html")
 WITH_VEGA = Path(".dvc/plots.local.html")
 PLACE = '<script id="vega"></script>'
-SVG = "window.vegaEmbed = (place, plot) => vegaEmbed(place, plot, {renderer: 'svg'});"
-"""DVC's pages call `vegaEmbed`, which draws on a canvas by default; SVG stays sharp at any size."""
+DRAW = "window.vegaEmbed = (place, plot) => plot.data && vegaEmbed(place, plot, {renderer: 'svg'});"
+"""What DVC's page calls for each plot; one without rows comes without data."""
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
     """
     if not PAGE.exists():
         raise StudyError(f"{PAGE} is missing: run this in the project's folder")
-    script = vl_convert.javascript_bundle(SVG).replace("</script", "<\\/script")
+    script = vl_convert.javascript_bundle(DRAW).replace("</script", "<\\/script")
     page = PAGE.read_text(encoding="utf-8").replace(PLACE, f"<script>{script}</script>")
     with whole_file(WITH_VEGA) as partial:
         partial.write_text(page, encoding="utf-8")

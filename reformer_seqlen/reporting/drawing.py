@@ -6,10 +6,8 @@ It is a process of its own, since a limit on memory makes the JavaScript engine 
 import json
 import sys
 
-import vl_convert
+from vl_convert import vegalite_to_svg
 
 if __name__ == "__main__":
-    specifications = json.load(sys.stdin)
-    json.dump(
-        {name: vl_convert.vegalite_to_svg(it) for name, it in specifications.items()}, sys.stdout
-    )
+    plots = json.load(sys.stdin)
+    json.dump({name: vegalite_to_svg(plot) for name, plot in plots.items()}, sys.stdout)

@@ -11,10 +11,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dvc_render.vega import VegaRenderer
+from dvc_render.vega import VegaRenderer  # type: ignore[import-untyped]
 
 from reformer_seqlen.reporting import drawing
 from reformer_seqlen.reporting.memory_lines import memory_lines
+from reformer_seqlen.reporting.metrics import DIGITS
 from reformer_seqlen.reporting.results import Results
 from reformer_seqlen.reporting.run_lines import run_lines
 from reformer_seqlen.runtime.errors import StudyError
@@ -44,8 +45,13 @@ def write_plots(results: Results, runs: "Mapping[str, Run]", plots: Path) -> lis
     with whole_folder(plots) as partial:
         for name, lines in files.items():
             with (partial / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
-                csv.writer(file, lineterminator="\n").writerows(lines)
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerows([_rounded(cell) for cell in line] for line in lines)
     return [figure for figure, (first, *_) in FIGURES.items() if len(files[first]) > 1]
+
+
+def _rounded(cell: object) -> object:
+    return round(cell, DIGITS) if isinstance(cell, float) else cell
 
 
 def draw_figures(names: list[str], plots: Path, figures: Path) -> None:
@@ -54,9 +60,9 @@ def draw_figures(names: list[str], plots: Path, figures: Path) -> None:
     Raises:
         StudyError: the drawing library failed; the figures are as they were.
     """
-    filled = {
-        name: _beside([_filled(plots / f"{plot}.csv") for plot in FIGURES[name]]) for name in names
-    }
+    filled = {}
+    for name in names:
+        filled[name] = _beside([_filled(plots / f"{plot}.csv") for plot in FIGURES[name]])
     drawn = _drawn(filled)
     with whole_folder(figures) as partial:
         for name, svg in drawn.items():

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from reformer_seqlen.reporting.memory_tables import Row, measured_in_use, series_names
-from reformer_seqlen.reporting.metrics import DIGITS
 from reformer_seqlen.reporting.results import Results, TrainingPoint
 from reformer_seqlen.reporting.run_lines import Line
 
@@ -25,6 +24,7 @@ def memory_lines(results: Results) -> dict[str, list[Line]]:
     # same one where only some are shown.
     searched = {names[row] for row in results.memory_gpus}
     ordered = sorted(memory, key=lambda name: names[name] not in searched)
+    bars = _bars(memory, names)
     points = [point.model_dump() for point in results.memory_training]
     columns = tuple(TrainingPoint.model_fields)
     return {
@@ -34,7 +34,11 @@ def memory_lines(results: Results) -> dict[str, list[Line]]:
         ],
         "memory_composition": [
             (*PLACE, "bar", "kind", "mib"),
-            *((*places[name], *line) for name in memory for line in _parts(name, memory, names)),
+            *(
+                (*places[name], bars[name], kind, mib)
+                for name, row in memory.items()
+                for kind, mib in (row["composition"] or {}).items()
+            ),
         ],
         "memory_gpus": [
             (*PLACE, "gpu", "memory_mib", "context_mib", "quantity", "largest", "limited_by"),
@@ -55,41 +59,36 @@ def _memory(row: Row) -> Iterator[Line]:
         (IN_USE, "measured", measured_in_use(row)),
     ):
         if mib is not None:
-            yield quantity, kind, round(mib, DIGITS)
+            yield quantity, kind, mib
 
 
-def _parts(name: str, memory: Mapping[str, Row], names: Mapping[str, str]) -> Iterator[Line]:
-    """What the peak of a row is made of: its bar, what a part is for, MiB."""
-
-    def label(other: str) -> str:
-        return f"{names[other]} · {memory[other]['sequence_length']}"
-
-    shared = sum(label(other) == label(name) for other in memory) > 1
-    bar = f"{label(name)} ({name})" if shared else label(name)
-    for kind, mib in (memory[name]["composition"] or {}).items():
-        yield bar, kind, round(mib, DIGITS)
+def _bars(memory: Mapping[str, Row], names: Mapping[str, str]) -> dict[str, str]:
+    """What the bar of each row is called: rows that would share a label get their name as well."""
+    labels = {name: f"{names[name]} · {row['sequence_length']}" for name, row in memory.items()}
+    rows = Counter(labels.values())
+    return {
+        name: label if rows[label] == 1 else f"{label} ({name})" for name, label in labels.items()
+    }
 
 
 def _gpus(results: Results, places: Mapping[str, Line]) -> list[Line]:
     """Two lines for each GPU and model that was searched, the GPUs with the least room first."""
     searched = results.memory_gpus
+    if not searched:
+        return []
     lengths = {str(places[row][1]): found.sequence_length for row, found in searched.items()}
     batches = {str(places[row][1]): found.batch_size for row, found in searched.items()}
     batch = f"largest batch (sequences) {_at('length', lengths)}"
     length = f"longest sequence (pieces) {_at('batch', batches)}"
-    found = [
-        (
-            fit.memory_mib - fit.context_mib,
-            (*places[row], gpu, fit.memory_mib, fit.context_mib, *line),
-        )
-        for row, study in searched.items()
-        for gpu, fit in study.gpus.items()
+    fits = [(row, gpu, fit) for row, found in searched.items() for gpu, fit in found.gpus.items()]
+    return [
+        (*places[row], gpu, fit.memory_mib, fit.context_mib, *line)
+        for row, gpu, fit in sorted(fits, key=lambda it: it[2].memory_mib - it[2].context_mib)
         for line in (
             (batch, fit.largest_batch, "memory"),
             (length, fit.longest_sequence, fit.longest_is_limited_by),
         )
     ]
-    return [line for _, line in sorted(found, key=lambda item: item[0])]
 
 
 def _at(name: str, sizes: Mapping[str, int]) -> str:
@@ -97,9 +96,8 @@ def _at(name: str, sizes: Mapping[str, int]) -> str:
 
     Args:
         name: what the sizes are.
-        sizes: by what the models are called; empty where none was searched.
+        sizes: by what the models are called.
     """
-    common = Counter(sizes.values()).most_common(1)
-    parts = [f"at {name} {size:,}" for size, _ in common]
-    others = [f"{series}: {size:,}" for series, size in sizes.items() if size != common[0][0]]
-    return " ".join([*parts, *([f"({', '.join(others)})"] if others else [])])
+    common, _ = Counter(sizes.values()).most_common(1)[0]
+    others = [f"{series}: {size:,}" for series, size in sizes.items() if size != common]
+    return f"at {name} {common:,}" + (f" ({', '.join(others)})" if others else "")

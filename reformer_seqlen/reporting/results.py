@@ -237,7 +237,7 @@ class Results:
     cards: dict[str, Card]
     texts: dict[str, Text]
     memory: dict[str, MemoryRow]
-    memory_cards: dict[str, GpusOfRow]
+    memory_gpus: dict[str, GpusOfRow]
     memory_training: list[TrainingPoint]
 
 
@@ -282,6 +282,6 @@ def read_results(params: "Study", root: Path) -> Results:
         cards=each(models, paths.BASES, Card, "{}/card.json"),
         texts=each(params.corpora, paths.TEXTS, Text, "{}/source.json"),
         memory=read_record(memory / "rows.json", MemoryRows).root,
-        memory_cards=read_record(memory / "gpus.json", GpusStudy).root,
+        memory_gpus=read_record(memory / "gpus.json", GpusStudy).root,
         memory_training=read_record(memory / "training.json", TrainingStudy).root,
     )

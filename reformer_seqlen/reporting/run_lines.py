@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reformer_seqlen.reporting.metrics import DIGITS
 from reformer_seqlen.reporting.results import Results, Step
 
 if TYPE_CHECKING:
@@ -61,9 +60,5 @@ def run_lines(results: Results, runs: Mapping[str, "Run"]) -> dict[str, list[Lin
             ("training_loss", thinned(history.steps)),
             ("validation_loss", validation),
         ):
-            lines[file] += [(*place, *map(_rounded, point)) for point in points]
+            lines[file] += [(*place, *point) for point in points]
     return lines
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, DIGITS)
