@@ -8,6 +8,16 @@ import sys
 
 from vl_convert import vegalite_to_svg
 
+
+def _drawn(name: str, plot: object) -> str:
+    try:
+        svg: str = vegalite_to_svg(plot)
+    except ValueError as error:
+        message, *_ = str(error).split("\n    at ")
+        sys.exit(f"{name}: {message}")
+    return svg
+
+
 if __name__ == "__main__":
     plots = json.load(sys.stdin)
-    json.dump({name: vegalite_to_svg(plot) for name, plot in plots.items()}, sys.stdout)
+    json.dump({name: _drawn(name, plot) for name, plot in plots.items()}, sys.stdout)

@@ -104,8 +104,7 @@ def _drawn(specifications: dict[str, dict[str, Any]]) -> dict[str, str]:
 
 def _failure(status: int, printed: str) -> str:
     if status > 0:
-        last = (printed.strip().splitlines() or [f"it exited with {status}"])[-1]
-        return f"the figures could not be drawn: {last}"
+        return f"the figures could not be drawn: {printed.strip()}"
     return (
         f"the figures could not be drawn: vl-convert was ended by {signal.Signals(-status).name}. "
         "Its JavaScript engine reserves much more address space than it uses: raise the limit on "
