@@ -121,7 +121,7 @@ def fit(memory_mib: int, **values: Any) -> GpuFit:
     return GpuFit.model_validate({**sizes, **found, **values})
 
 
-def searched(model: str, length: int = 256, **gpus: GpuFit) -> GpusOfRow:
+def searched(model: str, gpus: dict[str, GpuFit], length: int = 256) -> GpusOfRow:
     """What was found for one model on these GPUs."""
     return GpusOfRow(model=model, batch_size=16, sequence_length=length, gpus=gpus)
 
@@ -151,7 +151,7 @@ def memory_results() -> dict[str, Any]:
     }
     return {
         "memory": memory_rows("reformer", "gpt2"),
-        "memory_gpus": {"gpt2-256": searched("gpt2", **gpus)},
+        "memory_gpus": {"gpt2-256": searched("gpt2", gpus)},
         "memory_training": [
             training_point(curve, layers, length)
             for curve in ("a", "b")

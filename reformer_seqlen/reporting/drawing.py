@@ -5,17 +5,17 @@ It is a process of its own, since a limit on memory makes the JavaScript engine 
 
 import json
 import sys
+from typing import Any
 
 from vl_convert import vegalite_to_svg
 
 
-def _drawn(name: str, plot: object) -> str:
+def _drawn(name: str, plot: dict[str, Any]) -> str:
     try:
-        svg: str = vegalite_to_svg(plot)
+        return vegalite_to_svg(plot)
     except ValueError as error:
         message, *_ = str(error).split("\n    at ")
         sys.exit(f"{name}: {message}")
-    return svg
 
 
 if __name__ == "__main__":

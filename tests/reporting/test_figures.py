@@ -214,6 +214,14 @@ def test_the_templates_share_one_look_and_dvc_knows_them_all() -> None:
     assert all(look == looks[0] for look in looks)
 
 
+def test_no_figure_is_defined_in_code() -> None:
+    sources = [
+        path for folder in ("reformer_seqlen", "stages") for path in (ROOT / folder).rglob("*.py")
+    ]
+    for source in sources:
+        assert not re.search(r"^\s*(import|from) altair", source.read_text("utf-8"), re.M), source
+
+
 LIMITED = """
 import resource, sys
 from pathlib import Path

@@ -18,7 +18,7 @@ from tests.plots_example import (
 def lines(name: str, **found: Any) -> list[dict[str, Any]]:
     """The lines of one file, by column."""
     columns, *rows = memory_lines(results(**found))[name]
-    return [dict(zip(columns, row, strict=True)) for row in rows]
+    return [dict(zip(map(str, columns), row, strict=True)) for row in rows]
 
 
 def numbers(row: MemoryRow) -> list[tuple[str, str, float]]:
@@ -49,7 +49,7 @@ def test_models_that_were_searched_come_first_so_that_colours_agree() -> None:
     found = lines(
         "memory",
         memory=memory_rows("reformer", "gpt2"),
-        memory_gpus={"gpt2-256": searched("gpt2", one=fit(16384))},
+        memory_gpus={"gpt2-256": searched("gpt2", {"one": fit(16384)})},
     )
     assert list(dict.fromkeys(line["series"] for line in found)) == ["gpt2", "reformer"]
 
@@ -77,9 +77,9 @@ def test_gpus_are_ordered_by_their_room_and_the_quantity_names_what_was_held() -
             "c": memory_row("o", 256),
         },
         memory_gpus={
-            "a": searched("m", **gpus),
-            "b": searched("n", 512, **gpus),
-            "c": searched("o", **gpus),
+            "a": searched("m", gpus),
+            "b": searched("n", gpus, 512),
+            "c": searched("o", gpus),
         },
     )
     assert [line["gpu"] for line in found] == ["small"] * 6 + ["big"] * 6
