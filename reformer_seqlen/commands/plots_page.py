@@ -23,7 +23,7 @@ def main() -> None:
     """Write the page with Vega.
 
     Raises:
-        StudyError: this is not the project's folder.
+        StudyError: this is not the project's folder, or DVC refuses.
     """
     if not PAGE.exists():
         raise StudyError(f"{PAGE} is missing: run this in the project's folder")
@@ -32,7 +32,8 @@ def main() -> None:
     with whole_file(WITH_VEGA) as partial:
         partial.write_text(page, encoding="utf-8")
     dvc = [sys.executable, "-m", "dvc", "config", "--local"]
-    subprocess.run([*dvc, "plots.html_template", WITH_VEGA.name], check=True)
+    if subprocess.run([*dvc, "plots.html_template", WITH_VEGA.name], check=False).returncode:
+        raise StudyError(f"DVC could not be set to use {WITH_VEGA}: its message is above")
 
 
 if __name__ == "__main__":
