@@ -47,6 +47,6 @@ def published_mib(published: Mapping[str, Any], row: Mapping[str, Any]) -> float
         return None
     for line in memory["rows"]:
         if all(row[key] == value for key, value in line["counts_as"].items()):
-            mib: float | None = line["mib"].get(str(row["sequence_length"]))
-            return mib
+            mib = line["mib"].get(str(row["sequence_length"]))
+            return None if mib is None else float(mib)
     return None

@@ -39,7 +39,7 @@ def test_a_run_has_a_small_flat_file_for_each_split(finished: Path) -> None:
 
 def test_a_memory_row_has_one_too_with_what_was_published(finished: Path) -> None:
     assert _metrics(finished)["memory"] == {
-        "memory-256": {"mib": 1015.0, "published_mib": 1015},
+        "memory-256": {"mib": 1015.0, "published_mib": 1015.0},
         "memory-1024": {"mib": 1207.0},
     }
 

@@ -58,8 +58,9 @@ def test_it_writes_everything_that_git_keeps(reported: Path) -> None:
         ),
     ]
     assert (reported / "results/README.md").read_text().startswith("# Results\n")
-    assert (reported / "results/figures/memory.svg").read_text().startswith("<svg")
-    assert list((reported / "plots").rglob("*.csv"))
+    figures = [path.stem for path in sorted((reported / "results/figures").iterdir())]
+    plots = [path.stem for path in sorted((reported / "plots").iterdir())]
+    assert set(plots) - set(figures) == {"cost"}  # which stands beside the answer
 
 
 def test_the_same_results_give_the_same_bytes(reported: Path, tmp_path: Path) -> None:
@@ -80,6 +81,15 @@ def test_what_is_published_stands_beside_what_is_predicted(reported: Path) -> No
     assert "| reformer-cp, axial positions | published | 1,015 |        |" in text
     assert "|                              | predicted | 1,015 |  1,207 |" in text
     assert "|                              | error     |   0 % |        |" in text
+
+
+def test_every_figure_is_on_the_page_and_every_link_leads_somewhere(reported: Path) -> None:
+    linked = re.findall(r"\]\((figures/.*?)\)", (reported / "results/README.md").read_text())
+    drawn = (reported / "results").rglob("*.svg")
+    assert sorted(linked) == sorted(
+        path.relative_to(reported / "results").as_posix() for path in drawn
+    )
+    assert "(results/figures/answer.svg)" in (reported / "README.md").read_text()
 
 
 def test_any_grid_will_do_and_no_readme_is_needed(tmp_path: Path) -> None:
