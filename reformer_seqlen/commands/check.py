@@ -8,6 +8,7 @@ of it must be what the metrics give, params.yaml what its profile gives.
 """
 
 import json
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -27,7 +28,6 @@ from reformer_seqlen.parameters.study import load_study
 from reformer_seqlen.reporting import readme
 from reformer_seqlen.reporting.metrics import read_metrics
 from reformer_seqlen.reporting.page import page, readme_sections
-from reformer_seqlen.runtime import console
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.paths import CONF, FIGURES, METRICS, PARAMS, PLOTS, README, REPORT
 
@@ -153,5 +153,10 @@ def main() -> None:
     print("ok: metrics, curves, the tables and params.yaml are what they should be")
 
 
-if __name__ == "__main__":
-    console.run(main)
+def add_arguments(parser: ArgumentParser) -> None:
+    """None: all of it is compared."""
+
+
+def run(_: Namespace) -> None:
+    """Compare."""
+    main()
