@@ -19,6 +19,7 @@ $(INSTALLED): requirements.lock
 	@echo "installing the pinned packages into .venv, a few minutes the first time"
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@.venv/bin/python -m reformer_seqlen.commands.plots_page
 	@touch $@
 
 repro: $(INSTALLED)  ## run the whole study of params.yaml

@@ -1,69 +1,113 @@
-"""The loss figures: tidy frames in, SVG out, the same bytes for the same numbers.
+"""The CSV files of plots/ and the figures: the templates of `dvc plots`, drawn as SVG.
 
-Colours mean the sequence length, from orange (short) to black-violet (long), and mean the same in
-every figure of a study and in the templates of `dvc plots`. They differ in lightness too, so that
-they can be told apart in grey.
+A template and the CSV file that it draws have the same name. The same numbers give the same bytes.
 """
 
-from collections.abc import Sequence
+import csv
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import altair as alt
-import pandas as pd
+from dvc_render.vega import VegaRenderer  # type: ignore[import-untyped]
 
-from reformer_seqlen.reporting.look import dressed, svg
+from reformer_seqlen.reporting import drawing
+from reformer_seqlen.reporting.memory_lines import memory_lines
+from reformer_seqlen.reporting.metrics import DIGITS
+from reformer_seqlen.reporting.results import Results
+from reformer_seqlen.reporting.run_lines import run_lines
+from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.files import whole_folder
 
-WIDTH, HEIGHT = 440, 270
-LENGTH_SCHEME = alt.SchemeParams(name="inferno", extent=[0.8, 0.08])
-NAMES = {"training_loss": "Training loss", "validation_loss": "Validation loss"}
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reformer_seqlen.parameters.runs import Run
+
+TEMPLATES = Path(__file__).parent / "templates"
+FIGURES = {
+    "answer": ("answer", "cost"),
+    "training_loss": ("training_loss",),
+    "validation_loss": ("validation_loss",),
+    "memory": ("memory",),
+    "memory_composition": ("memory_composition",),
+    "memory_gpus": ("memory_gpus",),
+    "memory_training": ("memory_training",),
+}
+"""The figures, and the plots that stand in each beside one another."""
 
 
-def _length_colour(lengths: Sequence[int]) -> alt.Color:
-    scale = alt.Scale(domain=list(lengths), scheme=LENGTH_SCHEME)
-    return alt.Color("sequence_length:O", title=["sequence length", "(pieces)"], scale=scale)
+def write_plots(results: Results, runs: "Mapping[str, Run]", plots: Path) -> list[str]:
+    """Write every CSV file and return the names of the figures that have something to show."""
+    files = {**run_lines(results, runs), **memory_lines(results)}
+    with whole_folder(plots) as partial:
+        for name, lines in files.items():
+            with (partial / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerows([_rounded(cell) for cell in line] for line in lines)
+    return [figure for figure, (first, *_) in FIGURES.items() if len(files[first]) > 1]
 
 
-def loss_figure(frame: pd.DataFrame, column: str, corpus: str, lengths: Sequence[int]) -> str:
-    """A loss against epoch, one curve per run, coloured by sequence length.
+def _rounded(cell: object) -> object:
+    return round(cell, DIGITS) if isinstance(cell, float) else cell
 
-    Args:
-        frame: run, model, sequence_length, epoch and the loss; for the validation loss also
-            `unigram_loss`, which is drawn as a line where it is in sight.
-        column: `training_loss` or `validation_loss`.
-        corpus: for the title.
-        lengths: all lengths of the study, so that each has its colour in every figure.
+
+def draw_figures(names: list[str], plots: Path, figures: Path) -> None:
+    """Draw the CSV files of `plots` into `figures`, which holds NAME.svg of these names then.
+
+    Raises:
+        StudyError: the drawing library failed; the figures are as they were.
     """
-    base = alt.Chart(frame).encode(
-        x=alt.X(
-            "epoch:Q",
-            title="epoch",
-            scale=alt.Scale(domainMin=0, nice=False),
-            axis=alt.Axis(tickCount=8, tickMinStep=1, grid=False),
-        ),
-        y=alt.Y(
-            f"{column}:Q",
-            title=f"{NAMES[column].lower()} (nats per piece)",
-            scale=alt.Scale(zero=False, nice=True),
-        ),
-        color=_length_colour(lengths),
-        detail="run:N",
+    filled = {}
+    for name in names:
+        filled[name] = _beside([_filled(plots / f"{plot}.csv") for plot in FIGURES[name]])
+    drawn = _drawn(filled)
+    with whole_folder(figures) as partial:
+        for name, svg in drawn.items():
+            (partial / f"{name}.svg").write_text(svg + "\n", encoding="utf-8")
+
+
+def _filled(file: Path) -> dict[str, Any]:
+    """The template of a CSV file with its rows, as `dvc plots show` fills it."""
+    with file.open(encoding="utf-8", newline="") as opened:
+        rows = [{**row, "rev": "workspace"} for row in csv.DictReader(opened)]
+    template = TEMPLATES / f"{file.stem}.json"
+    filled: dict[str, Any] = VegaRenderer(rows, file.name, template=template).get_filled_template()
+    return filled
+
+
+def _beside(panels: list[dict[str, Any]]) -> dict[str, Any]:
+    """The panels in one figure, which has the look of the first."""
+    if len(panels) == 1:
+        return panels[0]
+    shared = {key: panels[0][key] for key in ("$schema", "config")}
+    own = [{key: part for key, part in panel.items() if key not in shared} for panel in panels]
+    return {**shared, "hconcat": own, "spacing": 40}
+
+
+def _drawn(specifications: dict[str, dict[str, Any]]) -> dict[str, str]:
+    done = subprocess.run(
+        [sys.executable, "-P", drawing.__file__],
+        input=json.dumps(specifications),
+        capture_output=True,
+        text=True,
+        check=False,
+        encoding="utf-8",
     )
-    lines = base.mark_line(strokeWidth=1.8, strokeJoin="round")
-    if len(frame["model"].unique()) > 1:
-        legend = alt.Legend(symbolType="stroke", symbolSize=300)
-        lines = lines.encode(strokeDash=alt.StrokeDash("model:N", title="model", legend=legend))
-    layers = [lines]
-    if column == "validation_loss":
-        layers += [base.mark_circle(size=36, opacity=1), *_unigram_line(frame)]
-    chart = alt.LayerChart(layer=layers).properties(width=WIDTH, height=HEIGHT)
-    return svg(dressed(chart, f"{NAMES[column]} · {corpus}"))
+    if done.returncode:
+        raise StudyError(_failure(done.returncode, done.stderr))
+    svgs: dict[str, str] = json.loads(done.stdout)
+    return svgs
 
 
-def _unigram_line(frame: pd.DataFrame) -> list[alt.Chart]:
-    """What a model without context scores: a curve above it has learned nothing of use."""
-    level = pd.DataFrame({"level": [float(frame["unigram_loss"].mean())], "text": ["unigram"]})
-    rule = alt.Chart(level).mark_rule(color="#888888", strokeDash=[4, 4])
-    text = alt.Chart(level).mark_text(align="right", dx=-4, dy=-7, color="#666666", fontSize=12)
-    return [
-        rule.encode(y="level:Q"),
-        text.encode(y="level:Q", x=alt.value(WIDTH), text="text:N"),
-    ]
+def _failure(status: int, printed: str) -> str:
+    if status > 0:
+        return f"the figures could not be drawn: {printed.strip()}"
+    return (
+        f"the figures could not be drawn: vl-convert was ended by {signal.Signals(-status).name}. "
+        "Its JavaScript engine reserves much more address space than it uses: raise the limit on "
+        "virtual memory (see `ulimit -v`) and run `make repro` again. Metrics, tables and "
+        "plots/*.csv are written."
+    )

@@ -7,16 +7,22 @@ was published, what is predicted and by how much they differ can be compared at 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from reformer_seqlen.reporting.table import NOTHING, Table, number
+from reformer_seqlen.reporting.metrics import Metrics
+from reformer_seqlen.reporting.table import NOTHING, Table, number, percent
 
 Row = Mapping[str, Any]
 Cells = Callable[[Row], str]
 NOT_THERE = "N/A"
-PREDICTED_ONLY = "predicted only"
-"""What the row of a model says that nobody asked to measure: no reason to tell people."""
 ALL_POSITIONS = " ‡"
-LITERALLY = "Nothing larger fits. Not every smaller one does: near the limit, rounding decides."
-"""What the largest that fits is (reformer_seqlen.memory.fit)."""
+CODE_OF_2021 = (
+    "`code of 2021` is GPT-2 as transformers 4.11 allocated it, which the published study "
+    "measured. All other models are today's code."
+)
+NEAR_THE_LIMIT = (
+    "Nothing larger than this fits, but something slightly smaller may not fit either: the "
+    "allocator loses memory to fragmentation, and how much depends on how the sizes of a shape's "
+    "requests are rounded. Leave some room below the limit."
+)
 
 
 def series_names(memory: Mapping[str, Row]) -> dict[str, str]:
@@ -40,13 +46,6 @@ def _series(row: Row, with_batch: bool) -> str:
     return ", ".join(parts)
 
 
-def _percent(value: float | None) -> str:
-    """A deviation in percent; one that rounds to nothing is none."""
-    if value is None:
-        return NOTHING
-    return f"{value:+.2f} %" if abs(value) >= 0.005 else "0 %"
-
-
 def measured_in_use(row: Row) -> float | None:
     """What was measured to be in use: allocated on a GPU, resident on a CPU."""
     allocated: float | None = row["measured_allocated_mib"]
@@ -54,24 +53,31 @@ def measured_in_use(row: Row) -> float | None:
     return resident if allocated is None else allocated
 
 
-def _was_to_be_measured(row: Row) -> bool:
-    missed = row["predicted_mib"] is not None and row["why"] not in (None, PREDICTED_ONLY)
-    return row["measured_mib"] is not None or missed
-
-
 def _published(row: Row) -> str:
-    """A published row is one of the study's; where its model does not run, the study says N/A."""
+    """As printed; N/A where the model does not run, for which the study says the same."""
     return number(row["published_mib"], 0) or (NOTHING if row["predicted_mib"] else NOT_THERE)
 
 
-PREDICTION: dict[str, Cells] = {
+def _predicted(row: Row) -> str:
+    return number(row["predicted_mib"], 0) or NOT_THERE
+
+
+def _error(row: Row) -> str:
+    """By how much the prediction misses what was published."""
+    predicted, published = row["predicted_mib"], row["published_mib"]
+    if predicted is None or published is None:
+        return NOTHING
+    return percent(100 * (predicted - published) / published)
+
+
+BESIDE_PUBLISHED: dict[str, Cells] = {
     "published": _published,
-    "predicted": lambda row: number(row["predicted_mib"], 0) or NOT_THERE,
-    "error": lambda row: _percent(row["error_percent"]),
+    "predicted": _predicted,
+    "error": _error,
 }
-"""What the first table shows of a row that the study published."""
-TODAY: dict[str, Cells] = {"predicted": PREDICTION["predicted"]}
-"""What it shows of the others."""
+"""The lines of a model that the study published, in the first table."""
+ALONE: dict[str, Cells] = {"predicted": _predicted}
+"""The lines of the others."""
 
 
 def _on_gpu(key: str) -> Cells:
@@ -82,13 +88,13 @@ def _on_gpu(key: str) -> Cells:
 MEASUREMENT: dict[str, Cells] = {
     "in use: measured": lambda row: number(measured_in_use(row), 1) or NOT_THERE,
     "in use: predicted": lambda row: number(row["predicted_allocated_mib"], 1),
-    "in use: error": lambda row: _percent(row["measured_error_percent"]),
+    "in use: error": lambda row: percent(row["measured_error_percent"]),
     "reserved: measured": _on_gpu("measured_reserved_mib"),
     "reserved: predicted": _on_gpu("predicted_reserved_mib"),
     "process: measured": _on_gpu("measured_mib"),
     "process: predicted": _on_gpu("predicted_mib"),
 }
-"""What the second table shows of a measured row."""
+"""The lines of a measured model, in the second table."""
 
 
 def _lengths(rows: Iterable[Row]) -> list[int]:
@@ -122,7 +128,7 @@ def _reasons(rows: Mapping[str, Row]) -> list[str]:
     """Why rows lack a number, each reason once with the rows that it holds for."""
     reasons: dict[str, list[str]] = {}
     for name, row in rows.items():
-        if row["why"] not in (None, PREDICTED_ONLY):
+        if row["why"] is not None:
             reasons.setdefault(row["why"], []).append(name)
     return [f"{NOT_THERE} {', '.join(names)}: {why}." for why, names in reasons.items()]
 
@@ -138,29 +144,34 @@ def _context_note(rows: Mapping[str, Row]) -> list[str]:
     return [f"Predicted is reserved memory and {held} MiB of CUDA context."] if held else []
 
 
+def _code_note(rows: Mapping[str, Row]) -> list[str]:
+    old = any(row["allocations"] == 2021 for row in rows.values())
+    return [CODE_OF_2021] if old else []
+
+
 def _memory_table(memory: Mapping[str, Row]) -> Table:
-    title = "Inference memory on a GPU, MiB: published, predicted, error"
-    if not memory:
-        return Table("memory", title, [], [], ["No memory rows were asked for."])
     names, lengths = series_names(memory), _lengths(memory.values())
     cells = []
     for label, rows in _grouped(memory, lambda name: (names[name],)).items():
         published = any(row["published_mib"] is not None for row in rows)
-        cells += _block(label, rows, PREDICTION if published else TODAY, lengths)
+        cells += _block(label, rows, BESIDE_PUBLISHED if published else ALONE, lengths)
     notes = " ".join([*_shape_note(memory), *_context_note(memory)])
-    unpredicted = {name: row for name, row in memory.items() if row["predicted_mib"] is None}
     headers = ["model", "MiB", *map(str, lengths)]
-    shown = [*filter(None, [notes]), *_reasons(unpredicted)]
-    return Table("memory", title, headers, cells, shown, labels=2)
+    shown = [*filter(None, [notes]), *_code_note(memory), *_reasons(memory)]
+    intro = (
+        "How much a forward pass takes is predicted from a model's configuration alone: it runs "
+        "without weights, data or a GPU, and every request goes through a simulated CUDA caching "
+        "allocator. *Published* is what the driver showed: memory that the allocator has reserved, "
+        "and the CUDA context. *Predicted* is the same."
+    )
+    title = "Inference memory on a GPU, MiB"
+    return Table("memory", title, headers, cells, shown, labels=2, intro=intro)
 
 
-def _measured_table(memory: Mapping[str, Row]) -> Table:
-    title = "Inference memory, MiB: measured here and predicted"
-    rows = {name: row for name, row in memory.items() if _was_to_be_measured(row)}
-    if not rows:
-        return Table("memory-measured", title, [], [], ["No memory row was measured."])
+def _measured_table(memory: Mapping[str, Row], measured: Mapping[str, Row]) -> Table:
+    rows = {name: {**memory[name], **row} for name, row in measured.items() if name in memory}
     names, lengths = series_names(memory), _lengths(rows.values())
-    groups = _grouped(rows, lambda name: (names[name], rows[name]["device"] or NOTHING))
+    groups = _grouped(rows, lambda name: (names[name], rows[name]["device"]))
     cells = [
         line
         for labels, group in groups.items()
@@ -168,51 +179,53 @@ def _measured_table(memory: Mapping[str, Row]) -> Table:
     ]
     headers = ["model", "device", "MiB", *map(str, lengths)]
     notes = [*_shape_note(rows), *_reasons(rows)]
-    return Table("memory-measured", title, headers, cells, notes, labels=3)
+    title = "Inference memory, MiB: measured and predicted"
+    intro = "Measured on the device at hand, over the process's own baseline."
+    return Table("memory-measured", title, headers, cells, notes, labels=3, intro=intro)
 
 
 def _fits(
-    name: str, title: str, studies: Mapping[str, Row], headers: list[str], cell: Cells
+    name: str, title: str, intro: str, studies: Mapping[str, Row], shapes: list[str], cell: Cells
 ) -> Table:
-    """A table with a row for each card and a column for each model that was searched."""
-    cards = {name: card for study in studies.values() for name, card in study["gpus"].items()}
-    if not cards:
-        return Table(name, title, [], [], ["No search was asked for."])
+    """A table with a row for each GPU and a column for each model that was searched."""
+    gpus = {name: gpu for study in studies.values() for name, gpu in study["gpus"].items()}
     rows = [
         [
-            card,
+            gpu,
             number(values["memory_mib"], 0),
             number(values["context_mib"], 0),
-            *(cell(study["gpus"][card]) for study in studies.values()),
+            *(cell(study["gpus"][gpu]) for study in studies.values()),
         ]
-        for card, values in cards.items()
+        for gpu, values in gpus.items()
     ]
-    shown = ["card", "MiB", "of them context", *headers]
+    shown = ["GPU", "total memory, MiB", "CUDA context, MiB", *shapes]
     marked = any(ALL_POSITIONS in cell for row in rows for cell in row)
-    notes = [f"{ALL_POSITIONS.strip()} all the positions that the model has."] if marked else []
-    return Table(name, title, shown, rows, [LITERALLY, *notes])
+    notes = [f"{ALL_POSITIONS.strip()} All the positions that the model has."] if marked else []
+    return Table(name, title, shown, rows, notes, intro=intro)
 
 
-def _longest(card: Row) -> str:
-    limited = card["longest_is_limited_by"] == "positions"
-    return number(card["longest_sequence"], 0) + (ALL_POSITIONS if limited else "")
+def _longest(gpu: Row) -> str:
+    limited = gpu["longest_is_limited_by"] == "positions"
+    return number(gpu["longest_sequence"], 0) + (ALL_POSITIONS if limited else "")
 
 
-def _cards_tables(studies: Mapping[str, Row], memory: Mapping[str, Row]) -> list[Table]:
+def _gpu_tables(studies: Mapping[str, Row], memory: Mapping[str, Row]) -> list[Table]:
     names = series_names(memory)
     batches = [f"{names[row]}, length {study['sequence_length']}" for row, study in studies.items()]
     lengths = [f"{names[row]}, batch {study['batch_size']}" for row, study in studies.items()]
     return [
         _fits(
-            "memory-batch",
-            "Largest batch that fits each card (predicted)",
+            "gpus-batch",
+            "The largest batch that fits each GPU",
+            f"Predicted and found by search, not run on these GPUs. {NEAR_THE_LIMIT}",
             studies,
             batches,
-            lambda card: number(card["largest_batch"], 0),
+            lambda gpu: number(gpu["largest_batch"], 0),
         ),
         _fits(
-            "memory-longest",
-            "Longest sequence that fits each card (predicted)",
+            "gpus-longest",
+            "The longest sequence that fits each GPU",
+            "Predicted and found by search, too; the same holds near the limit.",
             studies,
             lengths,
             _longest,
@@ -221,9 +234,6 @@ def _cards_tables(studies: Mapping[str, Row], memory: Mapping[str, Row]) -> list
 
 
 def _training_table(points: Mapping[str, Row]) -> Table:
-    title = "Training memory in use at the peak, MiB (predicted)"
-    if not points:
-        return Table("memory-training", title, [], [], ["No training memory was asked for."])
     lengths = _lengths(points.values())
     groups = _grouped(points, lambda name: (points[name]["curve"], str(points[name]["layers"])))
     cells, before = [], NOTHING
@@ -232,18 +242,37 @@ def _training_table(points: Mapping[str, Row]) -> Table:
         label = curve if curve != before else NOTHING
         cells.append([label, layers, *(number(at.get(length), 0) for length in lengths)])
         before = curve
-    first = next(iter(points.values()))
-    note = f"Batch {first['batch_size']}, optimizer {first['optimizer']}."
+    settings = {(row["batch_size"], row["optimizer"]) for row in points.values()}
+    notes = [f"Batch {batch}, optimizer {optimizer}." for batch, optimizer in sorted(settings)]
     headers = ["model", "layers", *map(str, lengths)]
-    return Table("memory-training", title, headers, cells, [note], labels=2)
+    intro = (
+        "Weights, gradients, the optimizer's states and what the backward pass needs, in use at "
+        "the peak of an update (predicted). A reversible layer computes its activations again "
+        "instead of keeping them, so that a deeper Reformer costs little more than its weights."
+    )
+    title = "Training memory, MiB"
+    return Table("memory-training", title, headers, cells, notes, labels=2, intro=intro)
 
 
-def memory_tables(metrics: Mapping[str, Any]) -> list[Table]:
-    """Every table of memory, of metrics/memory*.json alone."""
-    memory = metrics["memory"]
+def memory_rows(values: Metrics) -> dict[str, Row]:
+    """The memory rows: what was predicted, and what was published where anything was."""
+    totals = values["memory"]
+    return {
+        name: {
+            **row,
+            "predicted_mib": totals.get(name, {}).get("mib"),
+            "published_mib": totals.get(name, {}).get("published_mib"),
+        }
+        for name, row in values["details"]["memory"]["rows"].items()
+    }
+
+
+def memory_tables(values: Metrics) -> list[Table]:
+    """Every table of memory."""
+    memory, found = memory_rows(values), values["details"]["memory"]
     return [
         _memory_table(memory),
-        _measured_table(memory),
-        *_cards_tables(metrics["memory_cards"], memory),
-        _training_table(metrics["memory_training"]),
+        _measured_table(memory, values["measured"]["memory"]),
+        *_gpu_tables(found["gpus"], memory),
+        _training_table(found["training"]),
     ]

@@ -1,19 +1,41 @@
-"""The results as plain objects: what metrics/NAME.json hold, rounded, keys in a fixed order."""
+"""The results as plain objects: what metrics/FOLDER/NAME.json holds, rounded, in a fixed order.
+
+`validation`, `test` and `memory` hold a small flat file for each run or memory row, since DVC
+prints a row for each file and a column for each key. `details` holds everything else that the same
+inputs give again. What differs from one measurement to the next is in `measured`.
+"""
 
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from reformer_seqlen.reporting.results import History, Results, Scores, Timing
+from reformer_seqlen.reporting.results import (
+    History,
+    MemoryRow,
+    Results,
+    Runtime,
+    Score,
+    Scores,
+    Timing,
+)
 from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.files import whole_folder, write_json
 from reformer_seqlen.runtime.paths import METRICS
 
-NAMES = (
-    "quality", "training", "timings", "memory", "memory_cards", "memory_training",
-    "data", "models", "machine",
-)  # fmt: skip
+Metrics = Mapping[str, Mapping[str, Any]]
+"""By folder, then by name."""
+FOLDERS = ("validation", "test", "memory", "details", "measured")
+ALWAYS = {
+    "details": ("scores", "training", "texts", "models", "memory"),
+    "measured": ("timings", "memory", "machine"),
+}
+"""The files that every study has."""
 DIGITS = 4
+SPEEDS = {"runtime_seconds", "steps_per_second", "samples_per_second", "tokens_per_second"}
+MACHINE = ("processor", "threads", "torch")
+PLACE = ("model", "positions", "allocations", "batch_size", "sequence_length")
+"""What is inferred in a memory row."""
 
 
 def _rounded(value: Any) -> Any:
@@ -27,6 +49,20 @@ def _rounded(value: Any) -> Any:
     return value
 
 
+def _known(**values: float | None) -> dict[str, float]:
+    """Without those that are None: DVC shows numbers and text alone."""
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _score(score: Score) -> dict[str, float]:
+    return _known(bits_per_byte=score.bits_per_byte, perplexity=score.perplexity)
+
+
+def _scores(scores: Scores) -> dict[str, Any]:
+    """The rest; perplexity is there again, since spreads are compared relative to it."""
+    return {split: score.model_dump(exclude={"bits_per_byte"}) for split, score in scores}
+
+
 def diverged(history: History, above_best_nats: float) -> bool:
     """Whether a run's last validation loss is that much above its best, or no number at all."""
     losses = [item.validation_loss for item in history.evaluations]
@@ -35,31 +71,7 @@ def diverged(history: History, above_best_nats: float) -> bool:
     return best is None or last is None or last > best + above_best_nats
 
 
-def _quality(scores: Scores, history: History, above_best_nats: float) -> dict[str, Any]:
-    validation, test = scores.validation, scores.test
-    return {
-        "validation_perplexity": validation.perplexity,
-        "test_perplexity": test.perplexity,
-        "unigram_perplexity": validation.unigram_perplexity,
-        "test_unigram_perplexity": test.unigram_perplexity,
-        "validation_tokens": validation.tokens,
-        "test_tokens": test.tokens,
-        "validation_bits_per_byte": validation.bits_per_byte,
-        "test_bits_per_byte": test.bits_per_byte,
-        "unknown_rate": validation.unknown_rate,
-        "test_unknown_rate": test.unknown_rate,
-        "diverged": diverged(history, above_best_nats),
-        "hash_draws": validation.hash_draws,
-        "validation_perplexity_spread": validation.perplexity_spread,
-        "test_perplexity_spread": test.perplexity_spread,
-        "validation_perplexity_published_lsh": validation.perplexity_published_lsh,
-        "test_perplexity_published_lsh": test.perplexity_published_lsh,
-        "validation_perplexity_published_lsh_spread": validation.perplexity_published_lsh_spread,
-        "test_perplexity_published_lsh_spread": test.perplexity_published_lsh_spread,
-    }
-
-
-def _training(run: str, history: History) -> dict[str, Any]:
+def _training(run: str, history: History, above_best_nats: float) -> dict[str, Any]:
     if not history.evaluations:
         raise StudyError(f"the history of `{run}` has no evaluation: run `make repro` again")
     last = history.evaluations[-1]
@@ -68,6 +80,7 @@ def _training(run: str, history: History) -> dict[str, Any]:
         "updates": history.updates,
         "epochs": history.epochs,
         "tokens_seen": history.tokens_seen,
+        "diverged": diverged(history, above_best_nats),
         "final_training_loss": last.training_loss,
         "final_validation_loss": last.validation_loss,
         "best_validation_loss": min((loss for loss in losses if loss is not None), default=None),
@@ -77,75 +90,123 @@ def _training(run: str, history: History) -> dict[str, Any]:
     }
 
 
-def _timing(timing: Timing) -> dict[str, Any]:
-    return timing.model_dump(exclude={"processor", "threads", "torch"})
-
-
-def _machine(timings: Iterable[Timing]) -> dict[str, str]:
-    """Where the runs were trained; several machines are all named."""
-    machines = [item.model_dump(include={"processor", "threads", "torch"}) for item in timings]
-    return {
-        key: " + ".join(dict.fromkeys(str(machine[key]) for machine in machines))
-        for key in ("processor", "threads", "torch")
-    }
-
-
-def _data(results: Results) -> dict[str, Any]:
+def _texts(results: Results) -> dict[str, Any]:
     return {
         "corpora": {name: text.model_dump() for name, text in results.texts.items()},
         "windows": {run: windows.model_dump() for run, windows in results.windows.items()},
     }
 
 
-def _memory(results: Results) -> dict[str, dict[str, Any]]:
-    """The memory metrics; what a row's peak is made of is for the figures and their CSV."""
-    rows = {name: item.model_dump(exclude={"composition"}) for name, item in results.memory.items()}
+def _predicted(row: MemoryRow) -> dict[str, Any]:
+    """What a row is, and how its total is made up; what its peak is made of is in plots/."""
+    numbers = {"predicted_allocated_mib", "predicted_reserved_mib", "context_mib", "weights_mib"}
+    return {
+        **row.model_dump(include={*PLACE, *numbers}),
+        "why": row.why if row.predicted_mib is None else None,
+    }
+
+
+def _measured(row: MemoryRow) -> dict[str, Any]:
+    numbers = {key for key in MemoryRow.model_fields if key.startswith("measured_")}
+    return row.model_dump(include={"device", *numbers, "why"})
+
+
+def _memory(results: Results) -> dict[str, Any]:
     points = {
         f"{point.curve}-{point.layers}-{point.sequence_length}": point.model_dump()
         for point in results.memory_training
     }
-    cards = {row: item.model_dump() for row, item in results.memory_cards.items()}
-    return {"memory": rows, "memory_cards": cards, "memory_training": points}
-
-
-def metrics(results: Results, diverged_above_best_nats: float) -> dict[str, Any]:
-    """The objects that go to metrics/NAME.json, by name, rounded."""
     return {
-        name: _rounded(value)
-        for name, value in {
-            "quality": {
-                run: _quality(scores, results.histories[run], diverged_above_best_nats)
-                for run, scores in results.scores.items()
-            },
-            "training": {run: _training(run, item) for run, item in results.histories.items()},
-            "timings": {
-                **{run: _timing(item) for run, item in results.timings.items()},
-                **{
-                    f"pretrain-{model}": _timing(item)
-                    for model, item in results.pretraining_timings.items()
-                },
-            },
-            **_memory(results),
-            "data": _data(results),
-            "models": {model: item.model_dump() for model, item in results.cards.items()},
-            "machine": _machine(results.timings.values()),
-        }.items()
+        "rows": {name: _predicted(row) for name, row in results.memory.items()},
+        "gpus": {name: found.model_dump() for name, found in results.memory_gpus.items()},
+        "training": points,
     }
 
 
-def read_metrics(folder: Path = METRICS) -> dict[str, Any]:
-    """Read back every metrics/NAME.json.
+def _timings(results: Results) -> dict[str, Any]:
+    kinds: dict[str, Mapping[str, Runtime]] = {
+        "pretrain": results.pretraining_timings,
+        "finetune": results.timings,
+        "evaluate": results.evaluation_timings,
+    }
+    return {
+        kind: {name: timing.model_dump(include=SPEEDS) for name, timing in timings.items()}
+        for kind, timings in kinds.items()
+    }
+
+
+def _machine(timings: Iterable[Timing]) -> dict[str, str]:
+    """Where the runs were trained; several machines are all named."""
+    machines = [item.model_dump(include=set(MACHINE)) for item in timings]
+    return {
+        key: " + ".join(dict.fromkeys(str(machine[key]) for machine in machines)) for key in MACHINE
+    }
+
+
+def metrics(results: Results, diverged_above_best_nats: float) -> Metrics:
+    """What belongs into metrics/, by folder and name, rounded."""
+    memory = {
+        name: _known(mib=row.predicted_mib, published_mib=row.published_mib)
+        for name, row in results.memory.items()
+    }
+    scores = results.scores
+    values: Metrics = _rounded(
+        {
+            "validation": {run: _score(item.validation) for run, item in scores.items()},
+            "test": {run: _score(item.test) for run, item in scores.items()},
+            "memory": {name: values for name, values in memory.items() if values},
+            "details": {
+                "scores": {run: _scores(item) for run, item in scores.items()},
+                "training": {
+                    run: _training(run, history, diverged_above_best_nats)
+                    for run, history in results.histories.items()
+                },
+                "texts": _texts(results),
+                "models": {model: card.model_dump() for model, card in results.cards.items()},
+                "memory": _memory(results),
+            },
+            "measured": {
+                "timings": _timings(results),
+                "memory": {
+                    name: _measured(row)
+                    for name, row in results.memory.items()
+                    if row.device is not None
+                },
+                "machine": _machine(results.timings.values()),
+            },
+        }
+    )
+    return values
+
+
+def write_metrics(values: Metrics, folder: Path = METRICS) -> None:
+    """Write the folder anew: files of runs that are no longer there are gone."""
+    with whole_folder(folder) as partial:
+        for kind, files in values.items():
+            (partial / kind).mkdir()
+            for name, value in files.items():
+                write_json(partial / kind / f"{name}.json", value)
+
+
+def read_metrics(folder: Path = METRICS) -> Metrics:
+    """Read back what `write_metrics` wrote.
 
     Raises:
-        StudyError: one is missing or is not JSON.
+        StudyError: a file is missing or is not JSON.
     """
-    found = {}
-    for name in NAMES:
-        path = folder / f"{name}.json"
-        try:
-            found[name] = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise StudyError(f"{path} is missing: run `make repro`, which writes it") from None
-        except json.JSONDecodeError as error:
-            raise StudyError(f"{path} is not JSON ({error}): run `make repro`") from error
-    return found
+    for kind, names in ALWAYS.items():
+        for name in names:
+            path = folder / kind / f"{name}.json"
+            if not path.exists():
+                raise StudyError(f"{path} is missing: run `make repro`, which writes it")
+    return {
+        kind: {path.stem: _read(path) for path in sorted((folder / kind).glob("*.json"))}
+        for kind in FOLDERS
+    }
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise StudyError(f"{path} is not JSON ({error}): run `make repro`") from error

@@ -1,4 +1,4 @@
-"""The published study's own numbers, as tables that nobody can take for ours.
+"""The published study's own numbers, and which results of ours are held against them.
 
 The numbers are in published.json beside this file, with where they were copied from.
 """
@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from reformer_seqlen.reporting.table import NOTHING, Table, clock, number
-from reformer_seqlen.reporting.tables import Runs
 from reformer_seqlen.runtime.files import read_json
 
 PUBLISHED = Path(__file__).with_name("published.json")
@@ -38,114 +36,17 @@ def published_updates(published: Mapping[str, Any], corpus: str, length: int) ->
     return float(seconds(runtime) * speed["samples_per_second"] / published["memory"]["batch_size"])
 
 
-def _per_corpus(published: Mapping[str, Any], name: str, title: str, digits: int | None) -> Table:
-    """One of the study's tables of lengths by corpora; `digits` is None where cells are text."""
-    shown = published["counts_as"]["corpora"]
-    rows = []
-    for length in (str(length) for length in published["lengths"]):
-        cells = [published[name][corpus].get(length) for corpus in shown]
-        texts = [cell if digits is None else number(cell, digits) for cell in cells]
-        rows.append([length, *(text or NOTHING for text in texts)])
-    return Table(f"published-{name}", title, ["seq len", *shown.values()], rows)
+def published_mib(published: Mapping[str, Any], row: Mapping[str, Any]) -> float | None:
+    """What the study printed for the same inference as a memory row's, None if it printed none.
 
-
-def _speed(published: Mapping[str, Any]) -> Table:
-    rows = [
-        [length, f"~ {item['steps_per_second']:g}", f"~ {item['samples_per_second']:g}"]
-        for length, item in published["speed"].items()
-    ]
-    headers = ["seq len", "steps/s", "samples/s"]
-    return Table("published-speed", "Published: training speed, sample speed", headers, rows)
-
-
-def _memory(published: Mapping[str, Any]) -> Table:
-    memory = published["memory"]
-    lengths = sorted({int(length) for row in memory["rows"] for length in row["mib"]})
-    rows = []
-    for row in memory["rows"]:
-        cells = []
-        for length in map(str, lengths):
-            missing = "N/A" if length in row["mib"] else NOTHING
-            value = row["mib"].get(length)
-            cells.append(missing if value is None else number(value, 0))
-        rows.append([row["model"], row["positions"], *cells])
-    title = f"Published: inference memory, MiB, batch {memory['batch_size']}"
-    headers = ["model", "positions", *map(str, lengths)]
-    return Table("published-memory", title, headers, rows, [memory["unit"]], labels=2)
-
-
-def _models(published: Mapping[str, Any]) -> Table:
-    headers = ["model", "trained on", "layers", "hidden", "heads", "parameters"]
-    rows = [
-        [m["model"], m["trained_on"], *(str(m[k]) for k in headers[2:])]
-        for m in published["models"]
-    ]
-    return Table("published-models", "Published: model cards", headers, rows, labels=2)
-
-
-def published_tables(published: Mapping[str, Any]) -> list[Table]:
-    """The study's tables as it printed them."""
-    return [
-        _per_corpus(published, "perplexity", "Published: evaluation perplexity", 2),
-        _per_corpus(published, "runtime", "Published: training runtime (h:mm:ss)", None),
-        _speed(published),
-        _memory(published),
-        _models(published),
-    ]
-
-
-def _ratio(ours: float | None, published: float) -> str:
-    return NOTHING if ours is None else number(ours / published, 3)
-
-
-def side_by_side(published: Mapping[str, Any], metrics: Mapping[str, Any], runs: Runs) -> Table:
-    """Published, ours and their ratio wherever a run corresponds to a published cell.
-
-    A run corresponds where its corpus and its model have the names that `counts_as` gives and its
-    length is one of the study's.
+    A row is the same inference as a published one if its batch and length are equal and it has
+    every value that the published row's `counts_as` gives.
     """
-    names = published["counts_as"]
-    title = "Side by side: published, ours, ours / published"
-    headers = ["corpus", "run", "seq len", "what", "published", "ours", "ratio"]
-    rows, missing = [], []
-    for corpus, cells in published["perplexity"].items():
-        for length in cells:
-            place = (corpus, names["model"], int(length))
-            found = [n for n, r in runs.items() if (r.corpus, r.model, r.sequence_length) == place]
-            if not found:
-                missing.append(f"{names['corpora'][corpus]} {length}")
-            for name in found:
-                rows += [
-                    [corpus, name, length, *pair]
-                    for pair in _pairs(published, metrics, name, corpus, length)
-                ]
-    notes = [f"No run yet for the published cells {', '.join(missing)}."] if missing else []
-    if any(row[3] == "updates" for row in rows):
-        notes.append(
-            "Published updates: its runtime times its samples a second (rounded), over 16."
-        )
-    return Table("side-by-side", title, headers, rows, notes, labels=4)
-
-
-def _pairs(
-    published: Mapping[str, Any], metrics: Mapping[str, Any], run: str, corpus: str, length: str
-) -> list[list[str]]:
-    """What was published of a cell, ours of the same, and the ratio."""
-    perplexity, runtime = (published[name][corpus][length] for name in ("perplexity", "runtime"))
-    quality, timing = metrics["quality"][run], metrics["timings"][run]
-    ours = quality["validation_perplexity"]
-    took = timing["runtime_seconds"]
-    pairs = [
-        ["perplexity", number(perplexity), number(ours), _ratio(ours, perplexity)],
-        ["runtime", runtime, clock(took), _ratio(took, seconds(runtime))],
-    ]
-    for key, value in published["speed"].get(length, {}).items():
-        ours = timing[key]
-        shown = [f"~ {value:g}", number(ours, 1), _ratio(ours, value)]
-        pairs.append([key.replace("_per_second", "/s"), *shown])
-    theirs = published_updates(published, corpus, int(length))
-    if theirs is not None:
-        updates = metrics["training"][run]["updates"]
-        shown = [f"~ {number(theirs, 0)}", number(updates, 0), _ratio(updates, theirs)]
-        pairs.append(["updates", *shown])
-    return pairs
+    memory = published["memory"]
+    if row["batch_size"] != memory["batch_size"]:
+        return None
+    for line in memory["rows"]:
+        if all(row[key] == value for key, value in line["counts_as"].items()):
+            mib = line["mib"].get(str(row["sequence_length"]))
+            return None if mib is None else float(mib)
+    return None

@@ -1,4 +1,4 @@
-"""The parts of README.md that the pipeline writes: what stands between two markers.
+"""The sections of README.md that the pipeline fills: what stands between two markers.
 
     <!-- results:NAME -->
     ... replaced ...
@@ -45,7 +45,7 @@ def sections(text: str, where: str = str(README)) -> dict[str, str]:
 def filled(text: str, contents: Mapping[str, str], where: str = str(README)) -> str:
     """The text with these sections' contents in place of what stood there.
 
-    A section that the text has no markers for is left out, so that a README may show fewer.
+    A section without markers in the text is left out: a README may show fewer.
 
     Raises:
         StudyError: as `sections`, or the text has a section that nothing fills.

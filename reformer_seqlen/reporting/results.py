@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 
+from reformer_seqlen.reporting.published import load_published, published_mib
 from reformer_seqlen.runtime import paths
 from reformer_seqlen.runtime.errors import StudyError
 
@@ -21,7 +22,7 @@ RecordT = TypeVar("RecordT", bound=BaseModel)
 
 
 class Record(BaseModel):
-    """A part of a result file. Fields that the report has no use for are passed over."""
+    """A part of a result file. The fields that the report does not use are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -43,7 +44,7 @@ class Step(Record):
 
 
 class Evaluation(Record):
-    """One look at the validation split, and the mean training loss since the last one."""
+    """The loss on the validation split, and the mean training loss since the last evaluation."""
 
     step: int
     epoch: float
@@ -63,10 +64,15 @@ class History(Record):
     parameters: Parameters
 
 
-class Timing(Record):
-    """data/timings/RUN.json."""
+class Runtime(Record):
+    """data/timings/evaluate/RUN.json."""
 
     runtime_seconds: float
+
+
+class Timing(Runtime):
+    """data/timings/pretrain/MODEL.json and data/timings/finetune/RUN.json."""
+
     steps_per_second: float
     samples_per_second: float
     tokens_per_second: float
@@ -155,7 +161,7 @@ class MemoryRow(Record):
         measured_allocated_mib: what was in use on a GPU.
         measured_error_percent: by how much `predicted_allocated_mib` misses what was in use.
         predicted_mib: what a GPU's process would hold, CUDA context included.
-        error_percent: by how much `predicted_mib` misses `published_mib`.
+        published_mib: what the published study printed for the same inference.
         composition: what `predicted_allocated_mib` is made of, by what it is for.
     """
 
@@ -176,7 +182,6 @@ class MemoryRow(Record):
     weights_mib: float | None = None
     composition: dict[str, float] | None = None
     published_mib: float | None = None
-    error_percent: float | None = None
     why: str | None = None
 
 
@@ -232,12 +237,13 @@ class Results:
     histories: dict[str, History]
     timings: dict[str, Timing]
     pretraining_timings: dict[str, Timing]
+    evaluation_timings: dict[str, Runtime]
     scores: dict[str, Scores]
     windows: dict[str, Windows]
     cards: dict[str, Card]
     texts: dict[str, Text]
     memory: dict[str, MemoryRow]
-    memory_cards: dict[str, GpusOfRow]
+    memory_gpus: dict[str, GpusOfRow]
     memory_training: list[TrainingPoint]
 
 
@@ -262,6 +268,15 @@ def read_record(path: Path, kind: type[RecordT]) -> RecordT:
         ) from error
 
 
+def _beside_published(rows: dict[str, MemoryRow]) -> dict[str, MemoryRow]:
+    """The rows, each with what the published study printed for it."""
+    published = load_published()
+    return {
+        name: row.model_copy(update={"published_mib": published_mib(published, row.model_dump())})
+        for name, row in rows.items()
+    }
+
+
 def read_results(params: "Study", root: Path) -> Results:
     """Read the result files of every run, model, corpus and memory row of params.yaml."""
 
@@ -277,11 +292,12 @@ def read_results(params: "Study", root: Path) -> Results:
         histories=each(runs, paths.HISTORIES, History),
         timings=each(runs, paths.TIMINGS / "finetune", Timing),
         pretraining_timings=each(made_here, paths.TIMINGS / "pretrain", Timing),
+        evaluation_timings=each(runs, paths.TIMINGS / "evaluate", Runtime),
         scores=each(runs, paths.EVALUATIONS, Scores),
         windows=each(runs, paths.WINDOWS, Windows, "{}/report.json"),
         cards=each(models, paths.BASES, Card, "{}/card.json"),
         texts=each(params.corpora, paths.TEXTS, Text, "{}/source.json"),
-        memory=read_record(memory / "rows.json", MemoryRows).root,
-        memory_cards=read_record(memory / "gpus.json", GpusStudy).root,
+        memory=_beside_published(read_record(memory / "rows.json", MemoryRows).root),
+        memory_gpus=read_record(memory / "gpus.json", GpusStudy).root,
         memory_training=read_record(memory / "training.json", TrainingStudy).root,
     )

@@ -1,5 +1,6 @@
 """What every table is made of: cells of text, numbers as people read them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tabulate import tabulate
@@ -9,7 +10,15 @@ NOTHING = ""
 
 @dataclass(frozen=True)
 class Table:
-    """One table, ready to be shown; `name` is its marker in the README."""
+    """One table, ready to be shown.
+
+    Attributes:
+        name: what the code calls it.
+        title: what question it answers.
+        intro: how to read it, in Markdown.
+        notes: what stands below it, in Markdown.
+        labels: how many columns at the left are text; the others are numbers, set to the right.
+    """
 
     name: str
     title: str
@@ -17,32 +26,47 @@ class Table:
     rows: list[list[str]]
     notes: list[str] = field(default_factory=list)
     labels: int = 1
-    """How many columns at the left are text; the others are numbers and stand at the right."""
-
-    def _alignment(self) -> list[str]:
-        return ["left" if i < self.labels else "right" for i in range(len(self.headers))]
+    intro: str = ""
 
     def _draw(self, rows: list[list[str]], style: str) -> str:
+        alignment = ["left" if i < self.labels else "right" for i in range(len(self.headers))]
         return tabulate(
-            rows, self.headers, tablefmt=style, disable_numparse=True, colalign=self._alignment()
+            rows, self.headers, tablefmt=style, disable_numparse=True, colalign=alignment
         )
 
     def markdown(self) -> str:
-        """The table and its notes as GitHub shows them."""
+        """The table and its notes as GitHub shows them; nothing without rows."""
         if not self.rows:
-            return "\n\n".join(self.notes)
+            return NOTHING
         safe = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in self.rows]
         return "\n\n".join([self._draw(safe, "pipe"), *self.notes])
 
     def text(self) -> str:
-        """The table and its notes for a terminal."""
-        drawn = [self._draw(self.rows, "simple")] if self.rows else []
-        return "\n".join([self.title, *drawn, *(f"  {note}" for note in self.notes)])
+        """The table and its notes for a terminal; nothing without rows."""
+        if not self.rows:
+            return NOTHING
+        notes = [f"  {note}" for note in self.notes]
+        return "\n".join([self.title, self._draw(self.rows, "simple"), *notes])
 
 
 def number(value: float | None, digits: int = 2) -> str:
     """A number with thousands separated, nothing for none."""
     return NOTHING if value is None else f"{value:,.{digits}f}"
+
+
+def span(values: Iterable[float], digits: int = 0) -> str:
+    """The lowest and the highest of some numbers, or the one that all of them are."""
+    shown = [number(value, digits) for value in sorted(values)]
+    if not shown:
+        return NOTHING
+    return shown[0] if shown[0] == shown[-1] else f"{shown[0]} to {shown[-1]}"
+
+
+def percent(value: float | None, digits: int = 2) -> str:
+    """A change in percent with its sign; one that rounds to nothing is `0 %`."""
+    if value is None:
+        return NOTHING
+    return f"{value:+.{digits}f} %" if round(value, digits) else "0 %"
 
 
 def clock(seconds: float) -> str:

@@ -22,7 +22,9 @@ MEMORY = DATA / "memory"
 # What the report writes and git keeps.
 METRICS = Path("metrics")
 PLOTS = Path("plots")
-FIGURES = PLOTS / "figures"
+RESULTS = Path("results")
+REPORT = RESULTS / "README.md"
+FIGURES = RESULTS / "figures"
 
 WORK = Path("work")
 """What an interrupted attempt leaves for the next one; ignored by git and DVC."""

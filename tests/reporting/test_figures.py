@@ -1,119 +1,258 @@
-"""The figures: deterministic, readable, one colour a length; and the curves behind them."""
+"""The templates of `dvc plots`, drawn as SVG: the same bytes, readable, the same colours."""
 
+import csv
 import json
 import re
+import subprocess
+import sys
+from colorsys import rgb_to_hls
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
-import pandas as pd
+import pytest
 import vl_convert
 from dvc_render.vega import VegaRenderer  # type: ignore[import-untyped]
 
-from reformer_seqlen.reporting.curves import thinned
-from reformer_seqlen.reporting.figures import loss_figure
-from reformer_seqlen.reporting.results import Step
+from reformer_seqlen.memory.trace import (
+    ACTIVATIONS,
+    CACHE,
+    INPUTS,
+    LOGITS,
+    POSITIONS,
+    WEIGHTS,
+)
+from reformer_seqlen.reporting.figures import FIGURES, TEMPLATES, draw_figures, write_plots
+from reformer_seqlen.runtime.errors import StudyError
 from tests.conftest import ROOT
+from tests.plots_example import CORPORA, LENGTHS, memory_results, results, run_results, runs
 
-LENGTHS = (256, 1024, 4096)
-TEMPLATES = ROOT / "plots" / "templates"
-
-
-def _curve(length: int, model: str = "m") -> pd.DataFrame:
-    epochs = [0.5, 1.0, 1.5, 2.0]
-    frame = pd.DataFrame({"epoch": epochs, "training_loss": [3.0, 2.5, 2.25, 2.0 + length / 1e4]})
-    frame["validation_loss"] = frame["training_loss"] + 0.25
-    frame = frame.assign(run=f"{model}-{length}", model=model, sequence_length=length)
-    return frame.assign(step=frame["epoch"] * 10, unigram_loss=4.5)
+PLOTS = [plot for plots in FIGURES.values() for plot in plots]
 
 
-def _frame(lengths: tuple[int, ...] = LENGTHS) -> pd.DataFrame:
-    return pd.concat([_curve(length) for length in lengths], ignore_index=True)
-
-
-def colours(svg: str) -> list[str]:
-    """The colour of every curve that is drawn."""
-    curves = re.findall(r'<path [^>]*aria-roledescription="line mark"[^>]*>', svg)
-    return re.findall(r' stroke="([^"]+)"', "\n".join(curves))
-
-
-def test_a_figure_is_the_same_bytes_each_time() -> None:
-    first = loss_figure(_frame(), "training_loss", "news", LENGTHS)
-    assert loss_figure(_frame(), "training_loss", "news", LENGTHS) == first
-
-
-def test_a_figure_says_what_it_shows() -> None:
-    svg = loss_figure(_frame(), "training_loss", "news", LENGTHS)
-    for text in ("Training loss · news", "training loss (nats per piece)", "epoch"):
-        assert f">{text}<" in svg
-    for length in LENGTHS:
-        assert f">{length}<" in svg
-    assert 'fill="white"' in svg
-
-
-def test_there_is_one_curve_a_run() -> None:
-    assert len(colours(loss_figure(_frame(), "training_loss", "news", LENGTHS))) == len(LENGTHS)
-
-
-def test_a_length_has_its_colour_in_every_figure_of_a_study() -> None:
-    together = colours(loss_figure(_frame(), "training_loss", "news", LENGTHS))
-    alone = colours(loss_figure(_frame((1024,)), "validation_loss", "wiki", LENGTHS))
-    assert len(set(together)) == len(LENGTHS)
-    assert alone == [together[1]]
-
-
-def test_the_validation_figure_shows_what_no_context_would_score() -> None:
-    assert ">unigram<" in loss_figure(_frame(), "validation_loss", "news", LENGTHS)
-
-
-def test_several_models_are_told_apart_by_their_dashes() -> None:
-    both = pd.concat([_curve(256), _curve(256, "other")], ignore_index=True)
-    svg = loss_figure(both, "training_loss", "news", (256,))
-    assert "stroke-dasharray" in svg
-    assert ">other<" in svg
-
-
-def test_one_length_and_no_points_at_all_still_draw() -> None:
-    assert "</svg>" in loss_figure(_frame((256,)), "validation_loss", "news", (256,))
-    assert "</svg>" in loss_figure(_frame().iloc[:0], "validation_loss", "news", LENGTHS)
-
-
-def test_thinning_keeps_a_short_curve_as_it_is() -> None:
-    steps = [Step(step=i, epoch=i / 2, training_loss=float(i)) for i in (1, 2, 3)]
-    assert thinned(steps) == [(1, 0.5, 1.0), (2, 1.0, 2.0), (3, 1.5, 3.0)]
-    assert thinned([]) == []
-
-
-def test_thinning_gives_means_of_equally_many_updates() -> None:
-    steps = [Step(step=i, epoch=i / 4, training_loss=float(i)) for i in range(1, 9)]
-    assert thinned(steps, points=2) == [(4, 1.0, 2.5), (8, 2.0, 6.5)]
-
-
-def test_thinning_leaves_out_what_is_no_number() -> None:
-    steps = [Step(step=i, epoch=i, training_loss=None if i == 2 else 1.0) for i in (1, 2, 3)]
-    assert thinned(steps) == [(1, 1.0, 1.0), (3, 3.0, 1.0)]
-
-
-def drawn_by_dvc(template: str, x: str, y: str, points: list[dict[str, str]]) -> str:
-    """The SVG that a template makes of two revisions of a CSV, whose cells DVC hands over as text.
-
-    Args:
-        template: a file of plots/templates.
-        x: a column of the CSV, as dvc.yaml says.
-        y: another.
-        points: the lines of the CSV.
-    """
-    both = [{**point, "rev": rev} for rev in ("HEAD", "workspace") for point in points]
-    renderer = VegaRenderer(both, "file.csv", x=x, y=y, template=str(TEMPLATES / template))
-    content = renderer.get_filled_template()
-    spec = json.loads(content) if isinstance(content, str) else content
-    drawn: str = vl_convert.vegalite_to_svg(spec, vl_version="5.8")
-    return drawn
-
-
-def test_the_template_of_dvc_plots_draws_every_curve() -> None:
-    points = [
-        {"run": length, "sequence_length": length, "epoch": x, "training_loss": str(3 / int(x))}
-        for length in map(str, LENGTHS)
-        for x in ("1", "2")
+@pytest.fixture(scope="module")
+def plots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The CSV files of a study of two corpora and one model."""
+    folder = tmp_path_factory.mktemp("study") / "plots"
+    study = runs("tiny")
+    assert write_plots(results(**run_results(study), **memory_results()), study, folder) == [
+        *FIGURES
     ]
-    svg = drawn_by_dvc("loss.json", "epoch", "training_loss", points)
-    assert len(colours(svg)) == 6
-    assert len(set(colours(svg))) == len(LENGTHS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def figures(plots: Path) -> dict[str, str]:
+    """Its figures, by name."""
+    folder = plots.parent / "figures"
+    draw_figures([*FIGURES], plots, folder)
+    return {path.stem: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+
+
+def rows_of(plots: Path, name: str) -> list[dict[str, str]]:
+    """The rows of a CSV file, as text, as DVC reads them."""
+    with (plots / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def drawn(name: str, rows: list[dict[str, str]]) -> str:
+    """The SVG that `dvc plots` makes of a template and these rows."""
+    renderer = VegaRenderer(rows, name, template=str(TEMPLATES / f"{name}.json"))
+    svg: str = vl_convert.vegalite_to_svg(renderer.get_filled_template())
+    return svg
+
+
+def marks(svg: str, kind: str) -> list[str]:
+    """The elements of a kind: `line mark`, `point`, `circle` or `bar`."""
+    return re.findall(rf'<path [^>]*aria-roledescription="{kind}"[^>]*>', svg)
+
+
+def colours(svg: str, kind: str = "line mark", of: str = "stroke") -> list[str]:
+    """The colour of every mark of a kind."""
+    return re.findall(rf' {of}="([^"]+)"', "\n".join(marks(svg, kind)))
+
+
+def texts(svg: str) -> list[str]:
+    """Every text of a figure."""
+    return re.findall(r"<text [^>]*>([^<]+)<", svg)
+
+
+def test_the_same_numbers_give_the_same_bytes(plots: Path, figures: dict[str, str]) -> None:
+    again = plots.parent / "again"
+    draw_figures(["answer", "memory"], plots, again)
+    assert sorted(path.name for path in again.iterdir()) == ["answer.svg", "memory.svg"]
+    for name in ("answer", "memory"):
+        assert (again / f"{name}.svg").read_text(encoding="utf-8") == figures[name]
+
+
+def test_every_figure_is_on_white_and_names_no_revision(figures: dict[str, str]) -> None:
+    for svg in figures.values():
+        assert re.search(r'<rect width="\d+" height="\d+" fill="white"', svg)
+        assert "workspace" not in texts(svg)
+
+
+def test_the_answer_is_a_line_a_corpus_with_the_cost_beside_it(figures: dict[str, str]) -> None:
+    svg = figures["answer"]
+    for text in ("Does a longer context predict better?", "What does a longer context cost?"):
+        assert text in texts(svg)
+    for text in ("bits per byte", "tokens a second", "256", "4096", *CORPORA):
+        assert text in texts(svg)
+    assert len(set(colours(svg))) == len(CORPORA)
+    assert colours(svg) == colours(svg)[:2] * 2
+    assert "tiny" not in texts(svg)
+
+
+def test_a_length_has_its_colour_in_every_figure_and_its_shade_of_grey(
+    figures: dict[str, str],
+) -> None:
+    of_length = colours(figures["training_loss"])[: len(LENGTHS)]
+    for name in ("training_loss", "validation_loss"):
+        assert colours(figures[name]) == of_length * len(CORPORA)
+        assert set(CORPORA) <= set(texts(figures[name]))
+    lightness = [
+        rgb_to_hls(*(int(channel) / 255 for channel in re.findall(r"\d+", colour)))[1]
+        for colour in of_length
+    ]
+    assert lightness == sorted(lightness, reverse=True)
+    assert min(a - b for a, b in pairwise(lightness)) > 0.1
+
+
+def test_the_validation_figure_shows_the_unigram_level(figures: dict[str, str]) -> None:
+    assert texts(figures["validation_loss"]).count("unigram") == len(CORPORA)
+
+
+def test_several_models_have_shapes_and_panels_of_their_own(tmp_path: Path) -> None:
+    study = runs("tiny", "other")
+    write_plots(results(**run_results(study)), study, tmp_path / "plots")
+    answer = drawn("answer", rows_of(tmp_path / "plots", "answer"))
+    assert len(colours(answer)) == 2 * len(CORPORA)
+    assert {"tiny", "other"} <= set(texts(answer))
+    panels = texts(drawn("training_loss", rows_of(tmp_path / "plots", "training_loss")))
+    assert {f"{corpus}, {model}" for corpus in CORPORA for model in ("tiny", "other")} <= set(
+        panels
+    )
+
+
+def test_memory_has_a_line_a_model_and_marks_what_it_is_held_against(
+    figures: dict[str, str],
+) -> None:
+    svg = figures["memory"]
+    for text in ("memory (MiB)", "sequence length (pieces)", "reformer", "gpt2", "measured"):
+        assert text in texts(svg)
+    assert len(marks(svg, "point")) == 2 * 6
+    assert colours(svg) == colours(svg)[:2] * 2
+
+
+def test_a_model_has_the_same_colour_where_only_some_are_shown(figures: dict[str, str]) -> None:
+    gpt2 = colours(figures["memory"])[0]
+    assert set(colours(figures["memory_gpus"], "point")) == {gpt2}
+    assert "reformer" not in texts(figures["memory_gpus"])
+
+
+def test_gpus_stand_in_order_and_those_where_nothing_fits_stay_empty(
+    figures: dict[str, str],
+) -> None:
+    svg = figures["memory_gpus"]
+    assert [text for text in texts(svg) if text in ("tiny", "small", "big")] == [
+        "tiny",
+        "small",
+        "big",
+    ]
+    gpt2 = colours(svg, "point")[0]
+    assert sorted(colours(svg, "point", "fill")) == sorted([gpt2] * 3 + ["white"])
+
+
+def test_the_parts_of_a_bar_add_up(plots: Path, figures: dict[str, str]) -> None:
+    svg = figures["memory_composition"]
+    assert len(marks(svg, "bar")) == 2 * len(rows_of(plots, "memory_composition"))
+    for text in ("in use at the peak (MiB)", "share of the peak", "gpt2 · 256", "2,048", "cache"):
+        assert text in texts(svg)
+
+
+def test_everything_that_memory_is_for_has_its_place(figures: dict[str, str]) -> None:
+    purposes = {WEIGHTS, POSITIONS, ACTIVATIONS, LOGITS, CACHE, INPUTS}
+    assert purposes <= set(texts(figures["memory_composition"]))
+
+
+def test_training_memory_has_a_panel_a_length(figures: dict[str, str]) -> None:
+    svg = figures["memory_training"]
+    for text in ("256 pieces", "4,096 pieces", "layers", "in use at the peak (MiB)", "a", "b"):
+        assert text in texts(svg)
+    assert colours(svg) == colours(svg)[:2] * len(LENGTHS)
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_two_revisions_are_told_apart(plots: Path, name: str) -> None:
+    rows = [{**row, "rev": rev} for rev in ("HEAD", "workspace") for row in rows_of(plots, name)]
+    one, both = drawn(name, rows[len(rows) // 2 :]), drawn(name, rows)
+    for kind in ("line mark", "point", "circle", "bar"):
+        assert len(marks(both, kind)) == 2 * len(marks(one, kind))
+    shown = " ".join(texts(both))
+    assert "HEAD" in shown
+    assert "workspace" in shown
+    if "line mark" in both:
+        dashes = re.findall(r'stroke-dasharray="([^"]+)"', "".join(marks(both, "line mark")))
+        assert dashes.count("1,0") == dashes.count("4,2") == len(marks(one, "line mark"))
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_one_row_still_draws(plots: Path, name: str) -> None:
+    assert "</svg>" in drawn(name, [{**rows_of(plots, name)[0], "rev": "workspace"}])
+
+
+def test_figures_without_a_row_are_left_out(tmp_path: Path) -> None:
+    study = runs("tiny")
+    shown = write_plots(results(**run_results(study)), study, tmp_path / "plots")
+    assert shown == ["answer", "training_loss", "validation_loss"]
+    assert sorted(path.stem for path in (tmp_path / "plots").iterdir()) == sorted(PLOTS)
+
+
+def test_the_templates_share_one_look_and_dvc_knows_them_all() -> None:
+    templates = {path.stem: json.loads(path.read_text("utf-8")) for path in TEMPLATES.iterdir()}
+    assert sorted(templates) == sorted(PLOTS)
+    looks = [template["config"] for template in templates.values()]
+    assert all(look == looks[0] for look in looks)
+
+
+def test_no_figure_is_defined_in_code() -> None:
+    sources = [
+        path for folder in ("reformer_seqlen", "stages") for path in (ROOT / folder).rglob("*.py")
+    ]
+    for source in sources:
+        assert not re.search(r"^\s*(import|from) altair", source.read_text("utf-8"), re.M), source
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from reformer_seqlen.memory.trace import (
+    ACTIVATIONS,
+    CACHE,
+    INPUTS,
+    LOGITS,
+    POSITIONS,
+    WEIGHTS,
+)
+from reformer_seqlen.reporting.figures import draw_figures
+resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))
+draw_figures(["answer"], Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+def test_a_limit_on_memory_gives_a_message(plots: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", LIMITED, str(plots), str(tmp_path / "figures")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "StudyError: the figures could not be drawn: vl-convert was ended by SIG" in done.stderr
+    assert "ulimit -v" in done.stderr
+    assert not (tmp_path / "figures").exists()
+
+
+def test_a_plot_that_cannot_be_drawn_gives_a_message(
+    plots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken: dict[str, Any] = json.loads((TEMPLATES / "answer.json").read_text("utf-8"))
+    broken["layer"] = [{"mark": "no such mark"}]
+    (tmp_path / "memory.json").write_text(json.dumps(broken), encoding="utf-8")
+    monkeypatch.setattr("reformer_seqlen.reporting.figures.TEMPLATES", tmp_path)
+    with pytest.raises(StudyError, match="drawn: memory: Vega-Lite to SVG conversion failed"):
+        draw_figures(["memory"], plots, tmp_path / "figures")

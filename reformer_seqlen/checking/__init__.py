@@ -1,0 +1,1 @@
+"""How `check` compares values: what was computed here against what git's HEAD has."""

@@ -1,0 +1,42 @@
+"""What git's HEAD has."""
+
+import subprocess
+from pathlib import Path
+
+from reformer_seqlen.runtime.errors import StudyError
+
+
+def _git(*arguments: str) -> str | None:
+    """What git prints, None if it fails.
+
+    Raises:
+        StudyError: there is no git.
+    """
+    command = ["git", *arguments]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, encoding="utf-8"
+        )
+    except FileNotFoundError:
+        raise StudyError("git is not installed, or not on PATH") from None
+    return done.stdout if done.returncode == 0 else None
+
+
+def is_there() -> bool:
+    """Whether there is a commit to compare with.
+
+    Raises:
+        StudyError: there is no git.
+    """
+    return _git("rev-parse", "HEAD") is not None
+
+
+def text_of(path: Path) -> str | None:
+    """A file as HEAD has it, None if it has none."""
+    return _git("show", f"HEAD:./{path.as_posix()}")
+
+
+def files_below(folder: Path) -> set[Path]:
+    """The files that HEAD has in a folder."""
+    listed = _git("ls-tree", "-r", "--name-only", "HEAD", f"./{folder.as_posix()}/") or ""
+    return {Path(line) for line in listed.splitlines()}

@@ -1,0 +1,88 @@
+"""results/README.md as a whole, and what README.md shows of it: of metrics and runs alone."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from reformer_seqlen.reporting.answer import answer
+from reformer_seqlen.reporting.data_tables import data_tables
+from reformer_seqlen.reporting.grid import Runs
+from reformer_seqlen.reporting.memory_tables import memory_tables
+from reformer_seqlen.reporting.metrics import Metrics
+from reformer_seqlen.reporting.published import load_published
+from reformer_seqlen.reporting.published_tables import (
+    published_intro,
+    published_tables,
+    side_by_side,
+)
+from reformer_seqlen.reporting.run_tables import headline, quality_tables, training_tables
+from reformer_seqlen.reporting.table import Table
+from reformer_seqlen.runtime.paths import FIGURES, REPORT
+
+ANSWER = "answer"
+"""The figure of the answer."""
+FIGURES_OF = {
+    "headline": (ANSWER,),
+    "perplexity": ("validation_loss",),
+    "training": ("training_loss",),
+    "memory": ("memory", "memory_composition"),
+    "gpus-longest": ("memory_gpus",),
+    "memory-training": ("memory_training",),
+}
+"""The figures that stand below a table."""
+
+
+def _figure(name: str, folder: Path) -> str:
+    words = name.replace("_", " ")
+    return f"![{words}]({(folder / name).as_posix()}.svg)"
+
+
+def _subsection(table: Table, figures: Collection[str]) -> str:
+    folder = FIGURES.relative_to(REPORT.parent)
+    below = [_figure(name, folder) for name in FIGURES_OF.get(table.name, ()) if name in figures]
+    return "\n\n".join(filter(None, [f"### {table.title}", table.intro, table.markdown(), *below]))
+
+
+def _section(title: str, intro: list[str], tables: list[Table], figures: Collection[str]) -> str:
+    """A section; nothing where there is nothing to show."""
+    parts = [*intro, *(_subsection(table, figures) for table in tables if table.rows)]
+    return "\n\n".join([f"## {title}", *parts]) if parts else ""
+
+
+def page(values: Metrics, runs: Runs, profile: str, figures: Collection[str]) -> str:
+    """The text of results/README.md.
+
+    Args:
+        values: the metrics.
+        runs: the runs of params.yaml.
+        profile: which profile the study is.
+        figures: the names of the figures that are drawn.
+    """
+    published = load_published()
+    beside = side_by_side(published, values, runs)
+    sections = [
+        "# Results\n\n"
+        f"Everything that the profile `{profile}` found out. The stage `report` writes this page "
+        "from `metrics/`; a change by hand is lost.",
+        _section("Answer", ["\n".join(answer(values, runs))], [headline(values, runs)], figures),
+        _section("Quality", [], quality_tables(values, runs), figures),
+        _section("Training", [], training_tables(values, runs), figures),
+        _section("Memory", [], memory_tables(values), figures),
+        _section("Data and models", [], data_tables(values, runs), figures),
+        _section(
+            "The published study",
+            [published_intro(published)],
+            [beside, *published_tables(published)],
+            figures,
+        ),
+    ]
+    return "\n\n".join(filter(None, sections)) + "\n"
+
+
+def readme_sections(values: Metrics, runs: Runs, figures: Collection[str]) -> dict[str, str]:
+    """What stands between the markers of README.md: the answer with its figure, and a table."""
+    figure = [_figure(ANSWER, FIGURES)] if ANSWER in figures else []
+    table = headline(values, runs)
+    return {
+        "answer": "\n\n".join(["\n".join(answer(values, runs)), *figure]),
+        "headline": "\n\n".join([table.intro, table.markdown()]),
+    }

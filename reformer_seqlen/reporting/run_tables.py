@@ -1,0 +1,172 @@
+"""The tables of the runs: what each length scored, and how it was trained.
+
+Everything here is pure: metrics and the runs of params.yaml in, tables out.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from reformer_seqlen.reporting.grid import NOT_YET, Runs, corpora_of, grid
+from reformer_seqlen.reporting.metrics import Metrics
+from reformer_seqlen.reporting.table import NOTHING, Table, clock, number, span
+
+INFINITE = "no number"
+DIVERGED = " †"
+DIVERGED_NOTE = "† This run diverged: its last validation loss is well above its best."
+SPLITS = ("validation", "test")
+
+
+def _marks(values: Metrics, runs: Runs) -> dict[str, str]:
+    """The mark of every run that has been computed; only those that diverged have one."""
+    training = values["details"]["training"]
+    return {n: DIVERGED if training[n]["diverged"] else NOTHING for n in runs if n in training}
+
+
+def _marked(marks: Mapping[str, str], notes: list[str]) -> list[str]:
+    return [*notes, DIVERGED_NOTE] if any(marks.values()) else notes
+
+
+def machine_note(values: Metrics) -> str:
+    """On what the timings were measured."""
+    machine = values["measured"]["machine"]
+    return f"Measured on {machine['processor']}, {threads(values)}, torch {machine['torch']}."
+
+
+def threads(values: Metrics) -> str:
+    """How many threads trained."""
+    count = values["measured"]["machine"]["threads"]
+    return f"{count} thread" if count == "1" else f"{count} threads"
+
+
+def headline(values: Metrics, runs: Runs) -> Table:
+    """Bits per byte, and beside it what each length cost."""
+    marks = _marks(values, runs)
+    training, timings = values["details"]["training"], values["measured"]["timings"]["finetune"]
+
+    def cell(name: str) -> str:
+        bits = (values[split][name].get("bits_per_byte") for split in SPLITS)
+        return " / ".join(number(value, 3) or INFINITE for value in bits) + marks[name]
+
+    headers, rows, labels = grid(
+        runs,
+        marks,
+        cell,
+        {
+            "updates": lambda names: span(training[name]["updates"] for name in names),
+            "tokens a second": lambda names: span(
+                timings[name]["tokens_per_second"] for name in names
+            ),
+        },
+    )
+    title = "Bits per byte and training speed"
+    intro = "Bits per byte of text, validation / test: lower is better."
+    notes = _marked(marks, [machine_note(values)])
+    return Table("headline", title, headers, rows, notes, labels, intro)
+
+
+def _perplexity_table(values: Metrics, runs: Runs) -> Table:
+    marks, scores = _marks(values, runs), values["details"]["scores"]
+
+    def cell(name: str) -> str:
+        found = (values[split][name].get("perplexity") for split in SPLITS)
+        return " / ".join(number(value) or INFINITE for value in found) + marks[name]
+
+    def unigram(corpus: str) -> str:
+        names = [name for name, run in runs.items() if run.corpus == corpus and name in scores]
+        spans = (
+            span((scores[name][split]["unigram_perplexity"] for name in names), 2)
+            for split in SPLITS
+        )
+        return " / ".join(spans) if names else NOT_YET
+
+    headers, rows, labels = grid(runs, marks, cell)
+    baseline = ["unigram", *[NOTHING] * (labels - 1), *map(unigram, corpora_of(runs))]
+    intro = (
+        "Validation / test, per piece of the tokenizer: lower is better, and not to be compared "
+        "across tokenizers (bits per byte may be). `unigram` is the exact entropy of the split's "
+        "own pieces: no model without context scores better, so a run above that line has learned "
+        "nothing of use."
+    )
+    notes = _marked(marks, [])
+    return Table("perplexity", "Perplexity", headers, [*rows, baseline], notes, labels, intro)
+
+
+def _peeking_table(values: Metrics, runs: Runs) -> Table:
+    scores = values["details"]["scores"]
+
+    def cell(name: str) -> str:
+        score = scores[name]["test"]
+        strict, published = score["perplexity"], score["perplexity_published_lsh"]
+        if published is None or strict is None:
+            return NOTHING
+        change = 100 * (published - strict) / strict
+        spread = 100 * score["perplexity_published_lsh_spread"] / 2 / strict
+        return f"{number(strict)} → {number(published)} ({change:+z.1f} ± {spread:.1f} %)"
+
+    headers, rows, labels = grid(runs, scores, cell)
+    some = any(score["test"]["perplexity_published_lsh"] is not None for score in scores.values())
+    intro = (
+        "The published model's lsh layers are not strictly causal: which earlier tokens a position "
+        "sees depends on how later tokens hash. Here they are. The same weights, scored under both "
+        "rules: test perplexity, strict → published. With two chunks the published rule sees all "
+        "of the past and cannot peek; such a row shows what tokens of other buckets are worth."
+    )
+    note = "± is half of the range over the hash draws; in each draw, both rules hash alike."
+    title = "What peeking is worth"
+    return Table("peeking", title, headers, rows if some else [], [note], labels, intro)
+
+
+def _training_table(values: Metrics, runs: Runs) -> Table:
+    columns: dict[str, tuple[str, Callable[[Any], str]]] = {
+        "updates": ("updates", lambda value: number(value, 0)),
+        "epochs": ("epochs", lambda value: f"{value:g}"),
+        "tokens seen": ("tokens_seen", lambda value: number(value, 0)),
+        "hash buckets": ("hash_buckets", lambda value: number(value, 0)),
+        "final training loss": ("final_training_loss", lambda value: number(value, 3)),
+        "final validation loss": ("final_validation_loss", lambda value: number(value, 3)),
+        "best validation loss": ("best_validation_loss", lambda value: number(value, 3)),
+        "parameters": ("parameters", lambda value: number(value, 0)),
+        "of them positions": ("position_parameters", lambda value: number(value, 0)),
+    }
+    training = values["details"]["training"]
+    rows = [
+        [name, *(show(training[name][key]) for key, show in columns.values())]
+        if name in training
+        else _not_yet(name, len(columns))
+        for name in runs
+    ]
+    intro = (
+        "Losses are in nats per piece. Equal epochs are not equal updates: at the same batch size, "
+        "a sequence 16 times longer means 16 times fewer updates in an epoch. Look at `updates` "
+        "before you compare two lengths."
+    )
+    title = "How much each run was trained"
+    return Table("training", title, ["run", *columns], rows, intro=intro)
+
+
+def _not_yet(name: str, columns: int) -> list[str]:
+    """The row of a run that has not been computed."""
+    return [name, NOT_YET, *[NOTHING] * (columns - 1)]
+
+
+def _speed_table(values: Metrics, runs: Runs) -> Table:
+    timings = values["measured"]["timings"]["finetune"]
+
+    def cell(name: str) -> str:
+        speed, took = timings[name]["tokens_per_second"], timings[name]["runtime_seconds"]
+        return f"{number(speed, 0)} ({clock(took)})"
+
+    headers, rows, labels = grid(runs, timings, cell)
+    intro = "Tokens a second, and how long training took (h:mm:ss), evaluations included."
+    notes = [machine_note(values)]
+    return Table("speed", "How fast training is", headers, rows, notes, labels, intro)
+
+
+def quality_tables(values: Metrics, runs: Runs) -> list[Table]:
+    """What the runs scored."""
+    return [_perplexity_table(values, runs), _peeking_table(values, runs)]
+
+
+def training_tables(values: Metrics, runs: Runs) -> list[Table]:
+    """How the runs were trained, and how fast."""
+    return [_training_table(values, runs), _speed_table(values, runs)]

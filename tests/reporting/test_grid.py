@@ -1,0 +1,46 @@
+"""The layout of grids of any shape."""
+
+from reformer_seqlen.parameters.runs import Run
+from reformer_seqlen.reporting.grid import grid
+from tests.report_example import runs
+
+
+def test_lengths_stand_down_and_corpora_across() -> None:
+    study = runs(("news", "wiki"), (1024, 256))
+    headers, rows, labels = grid(study, study, lambda name: name)
+    assert headers == ["seq len", "news", "wiki"]
+    assert rows == [["256", "news-256", "wiki-256"], ["1024", "news-1024", "wiki-1024"]]
+    assert labels == 1
+
+
+def test_a_length_that_a_corpus_lacks_leaves_a_blank() -> None:
+    study = {**runs(("news",), (256,)), **runs(("wiki",), (1024,))}
+    assert grid(study, study, lambda name: name)[1] == [
+        ["256", "news-256", ""],
+        ["1024", "", "wiki-1024"],
+    ]
+
+
+def test_a_run_without_results_is_not_computed_yet() -> None:
+    study = runs(("news",), (256, 1024))
+    more = {"runs": lambda names: str(len(names))}
+    assert grid(study, {"news-256": ...}, lambda name: name, more)[1] == [
+        ["256", "news-256", "1"],
+        ["1024", "not computed yet", "0"],
+    ]
+
+
+def test_several_models_get_a_column() -> None:
+    study = {
+        "a": Run(corpus="news", model="small", sequence_length=256),
+        "b": Run(corpus="news", model="large", sequence_length=256),
+    }
+    headers, rows, labels = grid(study, study, lambda name: name)
+    assert headers == ["model", "seq len", "news"]
+    assert rows == [["small", "256", "a"], ["large", "256", "b"]]
+    assert labels == 2
+
+
+def test_several_runs_in_one_cell_are_told_apart_by_name() -> None:
+    study = {name: Run(corpus="news", model="m", sequence_length=256) for name in ("a", "b")}
+    assert grid(study, study, lambda name: "1")[1] == [["256", "1 (a); 1 (b)"]]

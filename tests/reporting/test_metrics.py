@@ -1,0 +1,170 @@
+"""What metrics/ holds of a finished study."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reformer_seqlen.reporting.metrics import Metrics, metrics, read_metrics, write_metrics
+from reformer_seqlen.reporting.results import read_results
+from reformer_seqlen.runtime.errors import StudyError
+from tests.report_example import LENGTHS, runs, study_of, write_results
+
+
+def _metrics(root: Path) -> Metrics:
+    return metrics(read_results(study_of(runs()), root), 0.1)
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    """A folder with the results of a finished study."""
+    write_results(tmp_path / "data", runs())
+    return tmp_path
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_a_run_has_a_small_flat_file_for_each_split(finished: Path) -> None:
+    values = _metrics(finished)
+    assert list(values["test"]) == ["news-256", "news-1024", "wiki-256", "wiki-1024"]
+    bits = round(math.log2(10.5) / 2, 4)
+    assert values["validation"]["news-256"] == {"bits_per_byte": bits, "perplexity": 10.5}
+    bits = round(math.log2(11.5) / 2, 4)
+    assert values["test"]["news-256"] == {"bits_per_byte": bits, "perplexity": 11.5}
+
+
+def test_a_memory_row_has_one_too_with_what_was_published(finished: Path) -> None:
+    assert _metrics(finished)["memory"] == {
+        "memory-256": {"mib": 1015.0, "published_mib": 1015.0},
+        "memory-1024": {"mib": 1207.0},
+    }
+
+
+def test_what_is_no_number_is_left_out_of_the_flat_files(finished: Path) -> None:
+    path = finished / "data/evaluations/news-256.json"
+    scores = _read(path)
+    scores["test"] |= {"perplexity": None, "bits_per_byte": None}
+    path.write_text(json.dumps(scores))
+    path = finished / "data/memory/rows.json"
+    rows = _read(path)
+    rows["memory-1024"] |= {"predicted_mib": None, "why": "too many tokens"}
+    path.write_text(json.dumps(rows))
+    values = _metrics(finished)
+    assert values["test"]["news-256"] == {}
+    assert list(values["memory"]) == ["memory-256"]
+    assert values["details"]["memory"]["rows"]["memory-1024"]["why"] == "too many tokens"
+
+
+def test_the_details_say_which_split_they_are_of(finished: Path) -> None:
+    details = _metrics(finished)["details"]
+    assert list(details["scores"]["news-256"]) == ["validation", "test"]
+    assert details["scores"]["news-256"]["test"] == {
+        "perplexity": 11.5,
+        "tokens": 10_000,
+        "unknown_rate": 0.0013,
+        "unigram_perplexity": 90.0,
+        "perplexity_published_lsh": 11.27,
+        "perplexity_published_lsh_spread": 0.4,
+        "hash_draws": 2,
+        "perplexity_spread": 0.01,
+    }
+    training = details["training"]["wiki-1024"]
+    assert training["updates"] == 12
+    assert training["epochs"] == 3
+    assert training["tokens_seen"] == 12 * 1024 * 16
+    assert training["diverged"] is False
+    assert training["best_validation_loss"] == training["final_validation_loss"]
+    assert training["final_training_loss"] == round(2 + 2 * math.exp(-12 / 16), 4)
+    assert details["texts"]["corpora"]["news"]["splits"]["train"]["bytes"] == 1000
+    assert details["models"]["tiny"]["parameters"]["total"] == 2_600_000
+
+
+def test_the_details_of_memory_are_what_is_predicted(finished: Path) -> None:
+    memory = _metrics(finished)["details"]["memory"]
+    assert memory["rows"]["memory-256"] == {
+        "model": "reformer-cp",
+        "positions": "axial",
+        "allocations": "today",
+        "batch_size": 16,
+        "sequence_length": 256,
+        "predicted_allocated_mib": 114.25,
+        "predicted_reserved_mib": 96.0,
+        "context_mib": 919,
+        "weights_mib": 10.0,
+        "why": None,
+    }
+    assert memory["gpus"]["memory-256"]["gpus"]["large"]["largest_batch"] == 2127
+    assert list(memory["training"]) == [
+        f"reversible-{layers}-{length}" for layers in (6, 12) for length in LENGTHS
+    ]
+    assert memory["training"]["reversible-12-1024"]["predicted_allocated_mib"] == 524.0
+
+
+def test_what_was_measured_has_files_of_its_own(finished: Path) -> None:
+    measured = _metrics(finished)["measured"]
+    assert list(measured["timings"]) == ["pretrain", "finetune", "evaluate"]
+    assert measured["timings"]["finetune"]["news-256"] == {
+        "runtime_seconds": 3723.456,
+        "steps_per_second": 16.0,
+        "samples_per_second": 256.0,
+        "tokens_per_second": 65536.0,
+    }
+    assert measured["timings"]["evaluate"]["news-256"] == {"runtime_seconds": 1.5}
+    assert list(measured["timings"]["pretrain"]) == ["tiny"]
+    assert measured["machine"] == {"processor": "Imaginary CPU", "threads": "2", "torch": "2.13.0"}
+    assert measured["memory"]["memory-256"] == {
+        "device": "cpu",
+        "measured_mib": 114.0,
+        "measured_allocated_mib": None,
+        "measured_reserved_mib": None,
+        "measured_error_percent": 0.5,
+        "why": None,
+    }
+
+
+def test_runs_from_several_machines_name_them_all(finished: Path) -> None:
+    path = finished / "data/timings/finetune/wiki-256.json"
+    path.write_text(path.read_text().replace("Imaginary CPU", "Other CPU"))
+    machine = _metrics(finished)["measured"]["machine"]
+    assert machine["processor"] == "Imaginary CPU + Other CPU"
+
+
+def test_a_run_that_ends_without_a_loss_diverged(finished: Path) -> None:
+    path = finished / "data/histories/news-256.json"
+    history = _read(path)
+    history["steps"][-1]["training_loss"] = None
+    history["evaluations"][-1] |= {"training_loss": None, "validation_loss": None}
+    path.write_text(json.dumps(history))
+    training = _metrics(finished)["details"]["training"]["news-256"]
+    assert training["diverged"] is True
+    assert training["final_validation_loss"] is None
+    best = history["evaluations"][1]["validation_loss"]
+    assert training["best_validation_loss"] == round(best, 4)
+
+
+def test_what_is_written_is_read_back(finished: Path) -> None:
+    values = _metrics(finished)
+    write_metrics(values, finished / "metrics")
+    assert read_metrics(finished / "metrics") == values
+
+
+def test_files_of_runs_that_are_gone_are_gone(finished: Path) -> None:
+    folder = finished / "metrics"
+    write_metrics(_metrics(finished), folder)
+    less = metrics(read_results(study_of(runs(("news",))), finished), 0.1)
+    write_metrics(less, folder)
+    assert sorted(path.stem for path in (folder / "test").iterdir()) == ["news-1024", "news-256"]
+
+
+def test_a_missing_or_broken_file_is_named(finished: Path) -> None:
+    folder = finished / "metrics"
+    with pytest.raises(StudyError, match=r"details/scores.json is missing: run `make repro`"):
+        read_metrics(folder)
+    write_metrics(_metrics(finished), folder)
+    (folder / "test/news-256.json").write_text("<<<<<<< HEAD")
+    with pytest.raises(StudyError, match=r"test/news-256.json is not JSON .*: run `make repro`"):
+        read_metrics(folder)
