@@ -92,6 +92,7 @@ def test_an_archive_is_not_taken_for_a_text(name: str) -> None:
         ("text.xz", TEXT),
         ("text.xz", lzma.compress(TEXT)[:-9]),
     ],
+    ids=["gz none", "gz cut", "gz sum", "bz2 none", "bz2 cut", "xz none", "xz cut"],
 )
 def test_a_damaged_file_is_named(name: str, content: bytes) -> None:
     Path(name).write_bytes(content)
