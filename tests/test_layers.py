@@ -14,6 +14,7 @@ LAYERS = (
     ("models", "scoring"),
     ("training",),
     ("reporting", "planning"),
+    ("checking",),
     ("commands",),
 )
 """From the lowest to the highest; packages of one layer do not import each other."""
