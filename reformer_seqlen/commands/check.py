@@ -13,6 +13,7 @@ import json
 import math
 import re
 import subprocess
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,6 @@ from reformer_seqlen.parameters.study import load_study
 from reformer_seqlen.reporting import readme
 from reformer_seqlen.reporting.metrics import read_metrics
 from reformer_seqlen.reporting.report import readme_sections
-from reformer_seqlen.runtime import console
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.paths import CONF, METRICS, PARAMS, PLOTS, README
 
@@ -355,7 +355,11 @@ def compare_profile(root: Path = Path()) -> list[Difference]:
     return list(differences(str(PARAMS), values, compose(profile, root / CONF), 0.0, labels))
 
 
-def main() -> None:
+def add_arguments(parser: ArgumentParser) -> None:
+    """None: all of it is compared."""
+
+
+def run(_: Namespace) -> None:
     """Compare, print what differs, and fail if anything does."""
     if _git("rev-parse", "HEAD") is None:
         raise StudyError("there is no commit to compare with: run this in the git repository")
@@ -371,7 +375,3 @@ def main() -> None:
         differ = "1 value differs" if len(found) == 1 else f"{len(found)} values differ"
         raise StudyError(f"{differ}{more}{PROFILE_ADVICE if profile else ''}")
     print("ok: metrics, curves, the README's tables and params.yaml are what they should be")
-
-
-if __name__ == "__main__":
-    console.run(main)

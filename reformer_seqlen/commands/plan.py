@@ -1,11 +1,11 @@
-"""Say what a profile would take before it is started: `make plan PROFILE=paper`.
+"""Say what a profile would take before it is started.
 
 Prints runs, updates, tokens, memory, disk and an estimate of the time on this machine, from a few
-updates on random tokens. Nothing is downloaded, started or written.
+updates on random tokens. Nothing is downloaded or written.
 """
 
 import shutil
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,9 +31,9 @@ from reformer_seqlen.planning.trial import (
 from reformer_seqlen.reformer import activations
 from reformer_seqlen.reporting.published import load_published, published_updates
 from reformer_seqlen.runtime import machine
-from reformer_seqlen.runtime.console import run
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.paths import CONF, PARAMS
+from reformer_seqlen.runtime.progress import duration
 from reformer_seqlen.training import determinism
 
 UNKNOWN = "unknown"
@@ -132,21 +132,6 @@ def theirs(job: Job, published: Mapping[str, Any]) -> float | None:
     if job.corpus is None or job.model != published["counts_as"]["model"]:
         return None
     return published_updates(published, job.corpus, job.sequence_length)
-
-
-def duration(value: float) -> str:
-    """Seconds in the two largest of days, hours, minutes and seconds.
-
-    Example: 7384 seconds are "2 h 03 min".
-    """
-    minutes, rest = divmod(round(value), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours:02d} h"
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
 def _row(job: Job, found: Estimate, published: Mapping[str, Any]) -> list[str]:
@@ -257,12 +242,17 @@ def plan(profile: str) -> str:
     return "\n".join(sections)
 
 
-def main() -> None:
+def add_arguments(parser: ArgumentParser) -> None:
+    """The command line."""
+    parser.add_argument(
+        "profile",
+        nargs="?",
+        default="quick",
+        metavar="PROFILE",
+        help="a file of conf/profile, without its ending (default: %(default)s)",
+    )
+
+
+def run(given: Namespace) -> None:
     """Print the plan of the profile named on the command line."""
-    parser = ArgumentParser(prog="python -m reformer_seqlen.commands.plan", description=__doc__)
-    parser.add_argument("profile", nargs="?", default="quick", help="a file of conf/profile")
-    print(plan(parser.parse_args().profile))
-
-
-if __name__ == "__main__":
-    run(main)
+    print(plan(given.profile))

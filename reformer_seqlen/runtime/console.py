@@ -46,8 +46,7 @@ def end_at_interrupts() -> None:
 
     An exception can be lost there: libraries catch all that optional imports raise.
     """
-    starting = sys.argv[0] == "-m"  # until `python -m` has found the module that it will run
-    if starting and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)
 
 
