@@ -23,7 +23,8 @@ PIN = re.compile(
 def hashes(name: str, version: str) -> set[str]:
     """The sha256 of each file of a release, as PyPI lists them."""
     accept = {"Accept": "application/vnd.pypi.simple.v1+json"}
-    with urlopen(Request(f"{INDEX}/{name}/", headers=accept), timeout=60) as answer:
+    request = Request(f"{INDEX}/{name}/", headers=accept)  # noqa: S310  a constant scheme
+    with urlopen(request, timeout=60) as answer:  # noqa: S310
         files = json.load(answer)["files"]
     stem = rf"{re.sub(r'[-_.]+', '[-_.]+', name)}-{re.escape(version)}(-.*\.whl|\.tar\.gz|\.zip)"
     release = re.compile(stem, re.IGNORECASE)
@@ -44,10 +45,10 @@ def main() -> None:
     """Rewrite the lock files named on the command line."""
     for path in map(Path, sys.argv[1:]):
         text = path.read_text(encoding="utf-8")
-        pins = list(PIN.finditer(text))
         with ThreadPoolExecutor(4) as pool:
-            written = iter(list(pool.map(locked, pins)))
-        path.write_text(PIN.sub(lambda _: next(written), text), encoding="utf-8")
+            pins = list(pool.map(locked, PIN.finditer(text)))
+        comments = [line for line in text.splitlines() if line.startswith("#")]
+        path.write_text("\n".join([*comments, *pins]) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -55,7 +55,11 @@ def all_needs() -> Needs:
 
 
 def selected(targets: Iterable[str], needs: Mapping[str, Collection[str]]) -> set[str]:
-    """The stages that are asked for, by their names or by what stands before the @, and all that these need.
+    """The stages that are asked for, and all that these need.
+
+    Args:
+        targets: names of stages, or what stands before the @ of several.
+        needs: of all stages.
 
     Raises:
         StudyError: there is no such stage.

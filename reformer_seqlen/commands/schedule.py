@@ -132,7 +132,7 @@ def end(
     processes: Iterable[subprocess.Popen[str]],
     patience: tuple[float, float, float] = STOP_SECONDS,
 ) -> None:
-    """Wait for interrupted processes; interrupt their children again, then terminate all, if any stays.
+    """Wait for interrupted processes; what stays is interrupted again, and then terminated.
 
     A process that is just starting may lose Ctrl-C, and DVC ignores it while its stage runs: the
     stage would run to its end, and the next ones after it.
