@@ -42,7 +42,7 @@ def parser(name: str | None = None, command: ModuleType | None = None) -> Argume
         added = commands.add_parser(
             each,
             help=summary,
-            description=asked and asked.__doc__,
+            description=None if asked is None else asked.__doc__,
             formatter_class=RawDescriptionHelpFormatter,
         )
         if asked is not None:
@@ -79,9 +79,7 @@ def _refuse(name: str, error: ModuleNotFoundError) -> NoReturn:
 def main() -> NoReturn:
     """Run the command that the command line names."""
     process.prepare()
-    name = next((word for word in sys.argv[1:2] if word in COMMANDS), None)
-    if name is None:
-        parser().parse_args()  # shows the help, or what is wrong, and exits
+    name: str = parser().parse_args(sys.argv[1:2]).command
     try:
         command = importlib.import_module(f"reformer_seqlen.commands.{name}")
     except ModuleNotFoundError as error:

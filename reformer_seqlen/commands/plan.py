@@ -50,7 +50,7 @@ class Estimate:
 
     Attributes:
         parameters: of its model.
-        memory: bytes that its updates hold at once.
+        memory: bytes that its updates need.
         pace: of its updates.
         problem: why it cannot run on this machine.
     """
@@ -102,7 +102,7 @@ def estimate(job: Job, base: ReformerConfig | None, trial: Trial) -> Estimate:
 
 
 def estimates(todo: list[Job], params: Study) -> dict[str, Estimate]:
-    """An estimate for every training; trainings of one shape share it."""
+    """An estimate for every training; trainings of the same model and batches share one."""
     trial, found, done = Trial(), {}, {}
     shown = tqdm(todo, desc="trial", unit="training", leave=False, disable=None)
     for job in shown:
@@ -119,7 +119,7 @@ def estimates(todo: list[Job], params: Study) -> dict[str, Estimate]:
 
 
 def expected_seconds(job: Job, pace: Pace) -> float | None:
-    """The time of a training and of all scoring; None if its updates are not known."""
+    """The seconds of a training and of all its scoring; None if its updates are not known."""
     updates = job.updates()
     if updates is None:
         return None
@@ -128,7 +128,7 @@ def expected_seconds(job: Job, pace: Pace) -> float | None:
 
 
 def theirs(job: Job, published: Mapping[str, Any]) -> float | None:
-    """The updates that the study made in its counterpart of a training; None without one."""
+    """The updates that the published study made in the same training; None if it has none."""
     if job.corpus is None or job.model != published["counts_as"]["model"]:
         return None
     return published_updates(published, job.corpus, job.sequence_length)
@@ -153,7 +153,7 @@ def _row(job: Job, found: Estimate, published: Mapping[str, Any]) -> list[str]:
 
 
 def _notes(todo: list[Job], found: Mapping[str, Estimate], params: Study) -> list[str]:
-    """What the figures are, and where they come from."""
+    """Notes below the table: what the figures are, and where they come from."""
     guessed = [job for job in todo if not job.amount.counted]
     unknown = sorted({job.corpus or job.name for job in todo if not job.amount.tokens})
     paces = [(job, pace) for job in todo if (pace := found[job.name].pace) is not None]
@@ -161,34 +161,31 @@ def _notes(todo: list[Job], found: Mapping[str, Estimate], params: Study) -> lis
     notes = ["tokens and windows: of the training split; updates and tokens read: of all epochs."]
     if guessed:
         notes.append(
-            "~: estimated from the text's size, all rows taken as equally long; exact after "
-            "`tokenize` has run."
+            "~: estimated from the size of the text, as if all rows were equally long; exact after "
+            "the stage `tokenize` has run."
         )
     if any(job.policy == "published" and not job.amount.rows for job in todo):
         notes.append(
-            "policy published drops the rest of every batch of rows, which are not known yet: "
-            "windows and updates are at most these, the longer the window the fewer."
+            "the policy `published` drops the rest of every batch of rows, and rows are not known "
+            "yet: there are at most so many windows and updates, and fewer for long windows."
         )
     if any(theirs(job, load_published()) for job in todo):
         notes.append(
-            "published: updates by the study's own runtimes and its speeds, which it rounded to "
-            "0.5 % at 256, 2 % at 2048, 10 % at 16384."
+            "published: the published study's updates, computed from its runtimes and its speeds, "
+            "which are rounded to 0.5 % at 256, 2 % at 2048, 10 % at 16384."
         )
     if unknown:
         notes.append(f"{UNKNOWN} until downloaded: how much text there is in {', '.join(unknown)}.")
-    notes.append(
-        "MiB: the most that updates hold at once, in float32; the process and its libraries come "
-        "on top."
-    )
+    notes.append("MiB: peak memory of an update in float32, without the process and its libraries.")
     if short:
         sizes = " or ".join(str(size) for size in sorted(short))
         notes.append(
-            f"where a whole batch takes long, {sizes} sequences of it were timed, and the rest is "
-            "reckoned: good to a few tens of percent."
+            f"of large batches, {sizes} sequences were timed; s / update is extrapolated and may be "
+            "wrong by a few tens of percent."
         )
     notes.append(
-        "time here: training and scoring; fetching, tokenizing and memory rows come on top, "
-        f"{len(params.memory.rows)} rows of a few seconds each."
+        "time here: training and scoring, without fetching, tokenizing and the "
+        f"{len(params.memory.rows)} memory rows."
     )
     return notes
 
@@ -218,7 +215,7 @@ def _totals(todo: list[Job], found: Mapping[str, Estimate], params: Study) -> li
 
 
 def plan(profile: str) -> str:
-    """Everything that is said of a profile, as text."""
+    """The plan of a profile, as text."""
     params = load_profile(profile)
     todo = jobs(params, present_study())
     found = estimates(todo, params)

@@ -172,11 +172,12 @@ def repro(targets: Sequence[str], jobs: int | None) -> str:
     finally:
         study.close()
     if failed:
-        raise StudyError(_failure(failed, needs))
+        raise StudyError(failure(failed, needs))
     return f"{len(study.ran)} stages ran, the others are up to date"
 
 
-def _failure(failed: Collection[str], needs: Needs) -> str:
+def failure(failed: Collection[str], needs: Needs) -> str:
+    """What to say of stages that failed, and of those that could not run for want of them."""
     waiting = sorted(with_dependents(failed, needs) - set(failed))
     not_run = f"\nnot run, since they need it: {', '.join(waiting)}" if waiting else ""
     return (

@@ -40,7 +40,7 @@ __all__ = ["Reformer"]
 
 
 def __getattr__(name: str) -> Any:
-    """`Reformer`, imported when it is asked for: it takes torch and transformers seconds to load."""
+    """Import `Reformer` when it is asked for: torch and transformers take seconds to load."""
     if name == "Reformer":
         from reformer_seqlen.reformer.language_model import Reformer
 
