@@ -15,13 +15,16 @@ help:  ## list the commands
 
 install: $(INSTALLED)  ## set up .venv from the locked versions, a few minutes the first time
 
-# Only locked files, each with its hash. torch from PyPI needs CUDA's packages on Linux.
+# Only files whose hashes are locked. A build of torch in a wheel folder of pip's own configuration
+# goes first, as one for CPUs alone; PyPI's needs CUDA's packages on Linux.
 $(INSTALLED): requirements.lock requirements-cuda.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed; install it, or name it: make PYTHON=..."; exit 1; }
 	@echo "installing the locked packages into .venv, a few minutes the first time"
 	$(PYTHON) -m venv .venv
+	@sed -n '/^torch==/,/[^\\]$$/p' requirements.lock > .venv/torch.lock
+	@$(PIP) --no-index --require-hashes --requirement .venv/torch.lock 2>/dev/null || true
 	$(PIP) --require-hashes --requirement requirements.lock
-	@if .venv/bin/python -m pip show torch | grep -q '^Requires:.*cuda'; then \
+	@if .venv/bin/python -m pip show torch | grep '^Requires:.*cuda' >/dev/null; then \
 		$(PIP) --require-hashes --requirement requirements-cuda.lock; fi
 	$(PIP) --no-build-isolation --editable .
 	@touch $@

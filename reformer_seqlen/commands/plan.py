@@ -180,8 +180,8 @@ def _notes(todo: list[Job], found: Mapping[str, Estimate], params: Study) -> lis
     if short:
         sizes = " or ".join(str(size) for size in sorted(short))
         notes.append(
-            f"of large batches, {sizes} sequences were timed; s / update is extrapolated and may be "
-            "wrong by a few tens of percent."
+            f"of large batches, {sizes} sequences were timed; s / update is extrapolated, so it "
+            "may be wrong by a few tens of percent."
         )
     notes.append(
         "time here: training and scoring, without fetching, tokenizing and the "
