@@ -17,6 +17,7 @@ from tests.conftest import Project, copy_project, environment, stages_run
 
 pytestmark = pytest.mark.slow
 
+COMMAND = (sys.executable, "-m", "reformer_seqlen")
 RUN_VERBS = ("chunk", "finetune", "evaluate")
 
 
@@ -171,12 +172,15 @@ def test_a_killed_study_does_not_redo_what_is_finished(smoke: Project, tmp_path:
     assert finished.items() <= digests(smoke.root, "data/models", "data/histories").items()
 
 
-def test_an_interrupted_study_ends_with_its_stages(smoke: Project, tmp_path: Path) -> None:
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_interrupted_study_ends_with_its_stages(
+    jobs: str, smoke: Project, tmp_path: Path
+) -> None:
     """Ctrl-C goes to the whole group; typed again at once, nothing may hold DVC's lock."""
     copy_project(tmp_path)
     (tmp_path / "params.yaml").write_bytes((smoke.root / "params.yaml").read_bytes())
     process = subprocess.Popen(
-        [sys.executable, "-m", "reformer_seqlen.commands.repro", "pretrain@tiny"],
+        [*COMMAND, "repro", "--jobs", jobs, "pretrain", "download"],
         cwd=tmp_path,
         env=environment(),
         stdout=subprocess.PIPE,
@@ -198,18 +202,19 @@ def test_a_wrong_study_is_refused_before_dvc_runs_anything(own_smoke: Project) -
         values["train"]["learning_rate"] = -1
 
     own_smoke.change_params(spoil)
-    printed = own_smoke.stage("repro", succeed=False)
+    printed = own_smoke.run(*COMMAND, "repro", succeed=False)
     assert printed.startswith("error: params.yaml is not a valid study:")
     assert "train.learning_rate" in printed
     assert "Traceback" not in printed
 
 
 def test_a_text_is_continued_from_the_prompt(smoke: Project) -> None:
-    text = smoke.stage("sample", "news-64", "The ", "--pieces", "20")
+    command = [*COMMAND, "sample", "news-64", "The ", "--pieces", "20"]
+    text = smoke.run(*command)
     assert text.strip().startswith("The")
     assert len(text.strip()) > len("The ")
-    assert smoke.stage("sample", "news-64", "The ", "--pieces", "20") == text
-    assert smoke.stage("sample", "news-64", "The ", "--pieces", "20", "--seed", "1") != text
+    assert smoke.run(*command) == text
+    assert smoke.run(*command, "--seed", "1") != text
 
 
 @pytest.mark.parametrize(
@@ -223,6 +228,7 @@ def test_a_text_is_continued_from_the_prompt(smoke: Project) -> None:
 def test_a_number_out_of_range_is_refused(
     smoke: Project, option: str, value: str, allowed: str
 ) -> None:
-    printed = smoke.stage("sample", "news-64", "The ", option, value, succeed=False)
+    command = [*COMMAND, "sample", "news-64", "The ", option, value]
+    printed = smoke.run(*command, succeed=False)
     assert printed.startswith(f"error: {option} is {value}: give a number")
     assert allowed in printed

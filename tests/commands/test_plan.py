@@ -22,7 +22,6 @@ from reformer_seqlen.planning.amounts import Amount, Job, count_windows, disk_by
 from reformer_seqlen.planning.trial import Pace, Trial, job_config, predicted_memory
 from reformer_seqlen.reformer import activations
 from reformer_seqlen.reporting.published import load_published
-from reformer_seqlen.runtime import machine
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.paths import TOKENS
 from reformer_seqlen.training import determinism
@@ -217,7 +216,7 @@ def test_a_job_is_planned_with_the_buckets_that_it_trains_with(paper: Study) -> 
 def test_what_cannot_fit_is_named_and_not_tried(
     monkeypatch: pytest.MonkeyPatch, paper: Study
 ) -> None:
-    monkeypatch.setattr(machine, "memory_bytes", lambda _: 4 << 30)
+    monkeypatch.setattr(activations, "memory_bytes", lambda _: 4 << 30)
     tried: list[str] = []
 
     def pace(self: Trial, config: object, job: Job) -> Pace:
@@ -286,11 +285,3 @@ def test_an_unknown_profile_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     with pytest.raises(StudyError, match=r"no profile `papr`: choose one of paper, quick, smoke"):
         plan.load_profile("papr")
-
-
-@pytest.mark.parametrize(
-    ("value", "said"),
-    [(7.2, "7 s"), (184, "3 min 04 s"), (7384, "2 h 03 min"), (90000, "1 d 01 h")],
-)
-def test_durations_are_readable(value: float, said: str) -> None:
-    assert plan.duration(value) == said
