@@ -38,7 +38,7 @@ def test_every_dependency_is_locked_within_its_range() -> None:
 
 
 def test_what_the_dependencies_need_is_locked_too() -> None:
-    """pip is told not to look for more: `--no-deps`."""
+    """Since `make install` has pip look for no others: `--no-deps`."""
     locked = _locked("requirements.lock") | _locked("requirements-cuda.lock")
     waiting, seen = [(asked.name, asked.extras) for asked in _declared()], set()
     while waiting:

@@ -355,11 +355,7 @@ def compare_profile(root: Path = Path()) -> list[Difference]:
     return list(differences(str(PARAMS), values, compose(profile, root / CONF), 0.0, labels))
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """None: all of it is compared."""
-
-
-def run(_: Namespace) -> None:
+def main() -> None:
     """Compare, print what differs, and fail if anything does."""
     if _git("rev-parse", "HEAD") is None:
         raise StudyError("there is no commit to compare with: run this in the git repository")
@@ -375,3 +371,12 @@ def run(_: Namespace) -> None:
         differ = "1 value differs" if len(found) == 1 else f"{len(found)} values differ"
         raise StudyError(f"{differ}{more}{PROFILE_ADVICE if profile else ''}")
     print("ok: metrics, curves, the README's tables and params.yaml are what they should be")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """None: all of it is compared."""
+
+
+def run(_: Namespace) -> None:
+    """Compare."""
+    main()
