@@ -11,6 +11,7 @@ import subprocess
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from reformer_seqlen.commands.dag import (
@@ -155,10 +156,13 @@ def repro(targets: Sequence[str], jobs: int | None) -> str:
 
     Raises:
         StudyError: params.yaml is wrong, and nothing has been run; or a stage failed.
+        ModuleNotFoundError: DVC is not installed.
     """
     params = load_study()
     for line in changed_files(params.corpora):
         print(f"warning: {line}", flush=True)
+    if find_spec("dvc") is None:
+        raise ModuleNotFoundError(name="dvc")
     stale = stale_stages()
     if not stale:
         return "nothing to do: all stages are up to date"
