@@ -39,14 +39,20 @@ CONFIG = {
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bin folder of an environment with the project's wheel and this one's other packages."""
     folder = tmp_path_factory.mktemp("installed")
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     offline = ["--no-deps", "--no-index", "--no-build-isolation"]
     source = copy_project(folder / "source").root  # a build writes into its source
     subprocess.run([*pip, "wheel", *offline, "--wheel-dir", folder, source], check=True)
     [wheel] = folder.glob("*.whl")
     venv.create(folder / "venv", symlinks=True)
     [packages] = (folder / "venv").glob("lib/python*/site-packages")
-    target = ["--python", folder / "venv/bin/python", "install", "--no-deps", "--no-index"]
+    target: list[str | Path] = [
+        "--python",
+        folder / "venv/bin/python",
+        "install",
+        "--no-deps",
+        "--no-index",
+    ]
     subprocess.run([*pip, *target, wheel], check=True)
     this = Path(str(distribution("torch").locate_file("")))
     blocked = "; ".join(f"sys.modules[{name!r}] = None" for name in STUDY_ONLY)
