@@ -50,9 +50,9 @@ def seconds(command: tuple[str, ...], folder: Path, *, quiet: bool = True) -> fl
     return time.perf_counter() - began
 
 
-def medians(commands: list[tuple[str, ...]], folder: Path) -> list[float]:
+def medians(commands: list[tuple[str, ...]], folder: Path, repeats: int) -> list[float]:
     """The median seconds of each command, all of them in turn."""
-    rounds = [[seconds(command, folder) for command in commands] for _ in range(REPEATS)]
+    rounds = [[seconds(command, folder) for command in commands] for _ in range(repeats)]
     return [median(column) for column in zip(*rounds, strict=True)]
 
 
@@ -69,8 +69,29 @@ def stage_count(folder: Path) -> int:
     return len(listed.splitlines())
 
 
+def measure(folder: Path, repeats: int = REPEATS) -> dict[str, float]:
+    """Run the study of a folder, and then commands that have nothing to do; print the ratios."""
+    [one_import] = medians([IMPORT], folder, repeats)
+    whole = seconds(REPRO, folder, quiet=False)
+    inside = inside_training_and_scoring(folder)
+    no_op, status = medians([REPRO, STATUS], folder, repeats)
+    results = {
+        "repro_overhead_in_imports": round((whole - inside) / one_import, 2),
+        "noop_in_status": round(no_op / status, 2),
+        "stages": stage_count(folder),
+    }
+    print(
+        f"T, the import of transformers' Trainer: {one_import:.2f} s\n"
+        f"the study: {whole:.0f} s, {inside:.0f} s of them inside training and scoring; the rest is "
+        f"{results['repro_overhead_in_imports']} T, at most {MOST_IMPORTS} T are wanted\n"
+        f"nothing to do: {no_op:.2f} s, {results['noop_in_status']} times `dvc status -q` "
+        f"({status:.2f} s), at most {MOST_STATUSES} times are wanted"
+    )
+    return results
+
+
 def main() -> None:
-    """Run the study, and then the commands that do nothing; print the ratios."""
+    """Measure a clone of the project; the last line is JSON."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.pipeline",
         description=__doc__,
@@ -78,26 +99,10 @@ def main() -> None:
     )
     parser.add_argument("--profile", help="of conf/profile (default: the study of params.yaml)")
     profile = parser.parse_args().profile
-    with TemporaryDirectory() as name:
-        folder = Path(name) / "study"
-        clone(folder, profile)
-        [one_import] = medians([IMPORT], folder)
-        whole = seconds(REPRO, folder, quiet=False)
-        inside = inside_training_and_scoring(folder)
-        nothing_to_do, status = medians([REPRO, STATUS], folder)
-        stages = stage_count(folder)
-    overhead, no_op = (whole - inside) / one_import, nothing_to_do / status
-    print(f"T, which imports transformers' Trainer: {one_import:.2f} s")
-    print(
-        f"{stages} stages: {whole:.0f} s, {inside:.0f} s of them inside training and scoring; the "
-        f"rest is {overhead:.1f} T, at most {MOST_IMPORTS} T are wanted"
-    )
-    print(
-        f"nothing to do: {nothing_to_do:.2f} s, {no_op:.2f} times `dvc status -q` ({status:.2f} s),"
-        f" at most {MOST_STATUSES} times are wanted"
-    )
-    results = {"repro_overhead_in_imports": overhead, "noop_in_status": no_op}
-    print(json.dumps({key: round(value, 2) for key, value in results.items()} | {"stages": stages}))
+    with TemporaryDirectory() as folder:
+        study = Path(folder) / "study"
+        clone(study, profile)
+        print(json.dumps(measure(study)))
 
 
 if __name__ == "__main__":
