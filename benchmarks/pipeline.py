@@ -82,8 +82,8 @@ def measure(folder: Path, repeats: int = REPEATS) -> dict[str, float]:
     }
     print(
         f"T, the import of transformers' Trainer: {one_import:.2f} s\n"
-        f"the study: {whole:.0f} s, {inside:.0f} s of them inside training and scoring; the rest is "
-        f"{results['repro_overhead_in_imports']} T, at most {MOST_IMPORTS} T are wanted\n"
+        f"the study: {whole:.0f} s, {inside:.0f} s of them inside training and scoring; the rest "
+        f"is {results['repro_overhead_in_imports']} T, at most {MOST_IMPORTS} T are wanted\n"
         f"nothing to do: {no_op:.2f} s, {results['noop_in_status']} times `dvc status -q` "
         f"({status:.2f} s), at most {MOST_STATUSES} times are wanted"
     )

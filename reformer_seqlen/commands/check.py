@@ -13,7 +13,6 @@ import json
 import math
 import re
 import subprocess
-from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from reformer_seqlen.parameters.study import load_study
 from reformer_seqlen.reporting import readme
 from reformer_seqlen.reporting.metrics import read_metrics
 from reformer_seqlen.reporting.report import readme_sections
+from reformer_seqlen.runtime import console
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.paths import CONF, METRICS, PARAMS, PLOTS, README
 
@@ -373,10 +373,5 @@ def main() -> None:
     print("ok: metrics, curves, the README's tables and params.yaml are what they should be")
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """None: all of it is compared."""
-
-
-def run(_: Namespace) -> None:
-    """Compare."""
-    main()
+if __name__ == "__main__":
+    console.run(main)
