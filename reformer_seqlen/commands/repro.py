@@ -44,7 +44,7 @@ CHATTER = re.compile(
 """What DVC says that helps nobody here: no setting of its own switches it off."""
 
 
-class Study(Progress):
+class DvcProgress(Progress):
     """The progress of a study, told by the lines that DVC prints."""
 
     def __init__(
@@ -91,34 +91,40 @@ def default_jobs(threads: int) -> int:
     return max(1, (cores or 1) // threads)
 
 
-def side_by_side(needs: Needs, jobs: int, study: Study) -> list[str]:
+def side_by_side(needs: Needs, jobs: int, progress: DvcProgress) -> list[str]:
     """Run stages with a DVC of its own for each; return those that failed."""
     return run_all(
         needs,
         lambda name: [*DVC, "--wait-for-lock", "repro", "--single-item", name],
         jobs,
-        lambda name: study.expected(name) or 0.0,
-        study,
+        lambda name: progress.expected(name) or 0.0,
+        progress,
         environment(),
     )
 
 
-def one_after_another(needs: Needs, study: Study) -> list[str]:
+def one_after_another(needs: Needs, progress: DvcProgress) -> list[str]:
     """Run stages with one DVC, which starts faster; return those that failed.
 
     DVC stops at the first one that fails. It is started again for those that do not need that one.
     (`dvc repro --keep-going` would go on after Ctrl-C, too.)
     """
     failed: list[str] = []
-    while left := sorted(needs.keys() - with_dependents(failed, needs)):
-        name = _until_one_fails(left, study)
+    while left := needs.keys() - with_dependents(failed, needs):
+        name = _until_one_fails(last(left, needs), progress)
         if name is None:
             break
         failed.append(name)
     return failed
 
 
-def _until_one_fails(targets: Sequence[str], study: Study) -> str | None:
+def last(names: Collection[str], needs: Needs) -> list[str]:
+    """The stages that no other of them needs: DVC runs what a stage needs before it."""
+    needed = set[str]().union(*(needs[name] for name in names))
+    return [name for name in needs if name in names and name not in needed]
+
+
+def _until_one_fails(targets: Sequence[str], progress: DvcProgress) -> str | None:
     """Run stages; return the one that failed.
 
     Raises:
@@ -130,18 +136,22 @@ def _until_one_fails(targets: Sequence[str], study: Study) -> str | None:
         assert process.stdout is not None
         try:
             for line in (line.rstrip("\n") for line in process.stdout):
-                if begun := BEGUN.match(line) or UP_TO_DATE.match(line):
-                    study.end(runs or begun["name"])
-                    runs = begun["name"] if BEGUN.match(line) else None
-                study.said(runs or "", line)
-                if begun and runs:
-                    study.begin(runs)
+                begun, up_to_date = BEGUN.match(line), UP_TO_DATE.match(line)
+                if (begun or up_to_date) and runs is not None:
+                    progress.end(runs)
+                    runs = None
+                progress.said(runs or "", line)
+                if begun:
+                    runs = begun["name"]
+                    progress.begin(runs)
+                elif up_to_date:
+                    progress.end(up_to_date["name"])
         except KeyboardInterrupt:
             # Ctrl-C reached the stage and DVC too; DVC still has its lock to give back.
             end([process])
             raise
     if runs is not None:
-        study.end(runs)
+        progress.end(runs)
     if process.returncode and runs is None:
         raise StudyError("DVC stopped, the message above says why")
     return runs if process.returncode else None
@@ -170,14 +180,16 @@ def repro(targets: Sequence[str], jobs: int | None) -> str:
     names = with_dependents(stale, needs) & selected(targets or needs, needs)
     needs = {name: needs[name] & names for name in needs if name in names}
     jobs = jobs or default_jobs(params.train.threads)
-    study = Study(names, last_runtimes(), jobs)
+    progress = DvcProgress(names, last_runtimes(), jobs)
     try:
-        failed = side_by_side(needs, jobs, study) if jobs > 1 else one_after_another(needs, study)
+        failed = (
+            side_by_side(needs, jobs, progress) if jobs > 1 else one_after_another(needs, progress)
+        )
     finally:
-        study.close()
+        progress.close()
     if failed:
         raise StudyError(failure(failed, needs))
-    return f"{len(study.ran)} stages ran, the others are up to date"
+    return f"{len(progress.ran)} stages ran, the others are up to date"
 
 
 def failure(failed: Collection[str], needs: Needs) -> str:

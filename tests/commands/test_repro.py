@@ -7,9 +7,10 @@ import pytest
 
 from reformer_seqlen.commands import repro
 from reformer_seqlen.commands.repro import (
-    Study,
+    DvcProgress,
     changed_files,
     default_jobs,
+    last,
     one_after_another,
     side_by_side,
 )
@@ -19,11 +20,11 @@ from tests.dvc_example import NEEDS, dvc_repository
 from tests.small_study import SmallStudy
 
 
-def _run(study: Study) -> list[str]:
+def _run(progress: DvcProgress) -> list[str]:
     """Run the small repository's stages; return those that failed."""
-    if study.jobs > 1:
-        return side_by_side(NEEDS, study.jobs, study)
-    return one_after_another(NEEDS, study)
+    if progress.jobs > 1:
+        return side_by_side(NEEDS, progress.jobs, progress)
+    return one_after_another(NEEDS, progress)
 
 
 @pytest.mark.slow
@@ -33,15 +34,20 @@ def test_a_failed_stage_stops_what_needs_it_and_nothing_else(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     dvc_repository(tmp_path, a="fail")
-    study = Study(NEEDS, {}, jobs)
-    assert _run(study) == ["check@a"]
-    assert sorted(study.ran) == ["check@a", "check@b", "write@a", "write@b"]
+    progress = DvcProgress(NEEDS, {}, jobs)
+    assert _run(progress) == ["check@a"]
+    assert sorted(progress.ran) == ["check@a", "check@b", "write@a", "write@b"]
     assert Path("b.checked").read_text() == "y\n"
     dvc_repository(tmp_path, a="mended")
-    study = Study(NEEDS, {}, jobs)
-    assert _run(study) == []
-    assert study.ran == ["write@a", "check@a", "join"]
+    progress = DvcProgress(NEEDS, {}, jobs)
+    assert _run(progress) == []
+    assert progress.ran == ["write@a", "check@a", "join"]
     assert Path("joined.txt").read_text() == "mended\ny\n"
+
+
+def test_dvc_is_asked_for_the_last_stages_only() -> None:
+    assert last(NEEDS, NEEDS) == ["join"]
+    assert last({"write@a", "write@b", "check@b"}, NEEDS) == ["write@a", "check@b"]
 
 
 def test_the_end_says_what_failed_and_what_was_not_run() -> None:
@@ -73,8 +79,8 @@ def test_jobs_fit_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_what_dvc_says_of_itself_is_left_out(line: str, capsys: pytest.CaptureFixture[str]) -> None:
-    Study([], {}).said("chunk@news-64", line)
-    Study([], {}).said("chunk@news-64", "what a stage prints")
+    DvcProgress([], {}).said("chunk@news-64", line)
+    DvcProgress([], {}).said("chunk@news-64", "what a stage prints")
     assert capsys.readouterr().out == "what a stage prints\n"
 
 
