@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -78,6 +79,20 @@ def test_computing_again_gives_the_same_bytes(own_smoke: Project) -> None:
     for stage in ("chunk@news-64", "finetune@news-64", "evaluate@news-64"):
         own_smoke.dvc("repro", "--force", "--single-item", stage)
     assert digests(own_smoke.root, *results) == before
+
+
+def test_side_by_side_gives_the_same_bytes(own_smoke: Project) -> None:
+    """Both runs are trained again, and as their models are the same, they are not scored again."""
+    results = ("data/models", "data/histories", "data/evaluations")
+    before = digests(own_smoke.root, *results)
+    own_smoke.change_params(lambda values: values["train"].update(checkpoint_every_updates=6))
+    printed = own_smoke.run(*COMMAND, "repro", "--jobs", "2")
+    assert re.search(
+        r"^\[0/5\] finetune@news-\d+, finetune@news-\d+, about ", printed, re.MULTILINE
+    )
+    assert "3 stages ran, the others are up to date" in printed
+    assert digests(own_smoke.root, *results) == before
+    assert "nothing to do: all stages are up to date" in own_smoke.run(*COMMAND, "repro")
 
 
 def test_a_changed_run_runs_its_own_chain_and_the_report_again(own_smoke: Project) -> None:
