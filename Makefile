@@ -2,47 +2,61 @@
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 INSTALLED := .venv/installed
+PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 
 PROFILE ?= quick
 
-.PHONY: help install repro plan test lint check bench sample
+.PHONY: help install repro plan show sample check test test-fast lint bench
 
 help:  ## list the commands
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 11
 
-install: $(INSTALLED)  ## set up .venv from the pinned versions
+install: $(INSTALLED)  ## set up .venv from the locked versions, a few minutes the first time
 
-$(INSTALLED): requirements.lock
+# Only files whose hashes are locked. A build of torch in a wheel folder of pip's own configuration
+# goes first, as one for CPUs alone; PyPI's needs CUDA's packages on Linux.
+$(INSTALLED): requirements.lock requirements-cuda.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed; install it, or name it: make PYTHON=..."; exit 1; }
-	@echo "installing the pinned packages into .venv, a few minutes the first time"
+	@echo "installing the locked packages into .venv, a few minutes the first time"
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@sed -n '/^torch==/,/[^\\]$$/p' requirements.lock > .venv/torch.lock
+	@$(PIP) --no-index --require-hashes --requirement .venv/torch.lock 2>/dev/null || true
+	$(PIP) --require-hashes --requirement requirements.lock
+	@if .venv/bin/python -m pip show torch | grep '^Requires:.*cuda' >/dev/null; then \
+		$(PIP) --require-hashes --requirement requirements-cuda.lock; fi
+	$(PIP) --no-build-isolation --editable .
 	@.venv/bin/python -m reformer_seqlen.commands.plots_page
 	@touch $@
 
-repro: $(INSTALLED)  ## run the whole study of params.yaml
-	@python -m reformer_seqlen.commands.repro
+repro: $(INSTALLED)  ## run the study of params.yaml: make repro, make repro JOBS=4
+	@python -m reformer_seqlen repro $(if $(JOBS),--jobs $(JOBS))
 
-plan: $(INSTALLED)  ## what a profile would take, nothing started: make plan PROFILE=paper
-	@python -m reformer_seqlen.commands.plan "$(PROFILE)"
+plan: $(INSTALLED)  ## say what a profile would take, start nothing: make plan PROFILE=paper
+	@python -m reformer_seqlen plan "$(PROFILE)"
 
-test: $(INSTALLED)  ## run every test
+show: $(INSTALLED)  ## print the results that are here
+	@python -m reformer_seqlen show
+
+# The prompt as it was typed: make would expand its $.
+sample: override export PROMPT := $(value PROMPT)
+sample: $(INSTALLED)  ## continue a text: make sample RUN=news-512 PROMPT="The "
+	@python -m reformer_seqlen sample -- $${RUN:+"$$RUN"} $${PROMPT:+"$$PROMPT"}
+
+check: $(INSTALLED)  ## compare what was computed with what is committed
+	@python -m reformer_seqlen check
+
+test: $(INSTALLED)  ## run every test, 5 minutes on two cores
 	@python -m pytest --numprocesses 2 --dist loadfile
+
+test-fast: $(INSTALLED)  ## run the tests that are not slow, 1 minute on two cores
+	@python -m pytest --numprocesses 2 --dist loadfile -m "not slow"
 
 lint: $(INSTALLED)  ## style, format and types
 	@ruff check .
 	@ruff format --check .
 	@mypy
 
-check: $(INSTALLED)  ## compare what was computed with what is committed
-	@python -m reformer_seqlen.commands.check
-
-bench: $(INSTALLED)  ## training speed against transformers' Reformer
+bench: $(INSTALLED)  ## training speed against transformers' Reformer, 6 minutes
 	@python -m benchmarks.training
-
-# The prompt as it was typed: make would expand its $.
-sample: override export PROMPT := $(value PROMPT)
-sample: $(INSTALLED)  ## continue a text: make sample RUN=news-512 PROMPT="The "
-	@python -m reformer_seqlen.commands.sample -- $${RUN:+"$$RUN"} $${PROMPT:+"$$PROMPT"}

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from reformer_seqlen.parameters.profiles import compose
+from reformer_seqlen.parameters.study import Study, parse_study
 from reformer_seqlen.runtime.process import wait_briefly
 
 wait_briefly()  # before any test imports torch
@@ -107,6 +109,12 @@ def copy_project(target: Path) -> Project:
     project.run("git", "add", "-A")
     project.run("git", "commit", "-qm", "the project")
     return project
+
+
+@pytest.fixture(scope="session")
+def paper() -> Study:
+    """The study of the profile `paper`."""
+    return parse_study(compose("paper", CONF), "paper")
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
-"""`make sample` hands a prompt on as it was typed."""
+"""What `make` hands on to the command."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -10,14 +11,15 @@ import pytest
 
 from tests.conftest import ROOT, environment
 
-SAMPLE = ["-m", "reformer_seqlen.commands.sample", "--"]
+SAMPLE = ["-m", "reformer_seqlen", "sample", "--"]
+INPUTS = ("Makefile", "requirements.lock", "requirements-cuda.lock", "pyproject.toml")
 SHOW_ARGUMENTS = f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n"
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with the Makefile, set up, whose python shows what it is called with."""
-    for name in ("Makefile", "requirements.lock"):
+    for name in INPUTS:
         shutil.copy2(ROOT / name, tmp_path)
     python = tmp_path / ".venv/bin/python"
     python.parent.mkdir(parents=True)
@@ -27,9 +29,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _made(folder: Path, *words: str, **variables: str) -> list[str]:
-    """What python gets from `make sample`."""
-    command = ["make", "--silent", "sample", *words]
+def _made(folder: Path, *words: str, target: str = "sample", **variables: str) -> list[str]:
+    """What python gets from `make`."""
+    command = ["make", "--silent", target, *words]
     printed = subprocess.check_output(command, cwd=folder, env=environment(**variables), text=True)
     arguments: list[str] = json.loads(printed)
     return arguments
@@ -48,3 +50,30 @@ def test_a_prompt_arrives_as_it_was_typed(prompt: str, folder: Path) -> None:
 def test_what_is_not_given_is_left_to_the_command_to_ask_for(folder: Path) -> None:
     assert _made(folder, "RUN=news-512") == [*SAMPLE, "news-512"]
     assert _made(folder) == SAMPLE
+
+
+@pytest.mark.parametrize(
+    ("words", "arguments"),
+    [
+        (["repro"], ["repro"]),
+        (["repro", "JOBS=3"], ["repro", "--jobs", "3"]),
+        (["plan"], ["plan", "quick"]),
+        (["plan", "PROFILE=paper"], ["plan", "paper"]),
+        (["show"], ["show"]),
+        (["check"], ["check"]),
+    ],
+)
+def test_a_target_is_the_command_of_its_name(
+    words: list[str], arguments: list[str], folder: Path
+) -> None:
+    target, *others = words
+    assert _made(folder, *others, target=target) == ["-m", "reformer_seqlen", *arguments]
+
+
+def test_help_says_every_target_and_how_long_the_tests_take() -> None:
+    printed = subprocess.check_output(["make", "--silent", "help"], cwd=ROOT, text=True)
+    said = dict(line.split(maxsplit=1) for line in printed.splitlines())
+    [phony] = re.findall(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(said) == set(phony.split())
+    assert "minutes" in said["test"]
+    assert "minute" in said["test-fast"]

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from tests.conftest import Project, copy_project, environment, stages_run
 
 pytestmark = pytest.mark.slow
 
+COMMAND = (sys.executable, "-m", "reformer_seqlen")
 RUN_VERBS = ("chunk", "finetune", "evaluate")
 
 
@@ -77,6 +79,20 @@ def test_computing_again_gives_the_same_bytes(own_smoke: Project) -> None:
     for stage in ("chunk@news-64", "finetune@news-64", "evaluate@news-64"):
         own_smoke.dvc("repro", "--force", "--single-item", stage)
     assert digests(own_smoke.root, *results) == before
+
+
+def test_side_by_side_gives_the_same_bytes(own_smoke: Project) -> None:
+    """Both runs are trained again, and as their models are the same, they are not scored again."""
+    results = ("data/models", "data/histories", "data/evaluations")
+    before = digests(own_smoke.root, *results)
+    own_smoke.change_params(lambda values: values["train"].update(checkpoint_every_updates=6))
+    printed = own_smoke.run(*COMMAND, "repro", "--jobs", "2")
+    assert re.search(
+        r"^\[0/5\] finetune@news-\d+, finetune@news-\d+, about ", printed, re.MULTILINE
+    )
+    assert "3 stages ran, the others are up to date" in printed
+    assert digests(own_smoke.root, *results) == before
+    assert "nothing to do: all stages are up to date" in own_smoke.run(*COMMAND, "repro")
 
 
 def test_a_changed_run_runs_its_own_chain_and_the_report_again(own_smoke: Project) -> None:
@@ -171,12 +187,15 @@ def test_a_killed_study_does_not_redo_what_is_finished(smoke: Project, tmp_path:
     assert finished.items() <= digests(smoke.root, "data/models", "data/histories").items()
 
 
-def test_an_interrupted_study_ends_with_its_stages(smoke: Project, tmp_path: Path) -> None:
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_interrupted_study_ends_with_its_stages(
+    jobs: str, smoke: Project, tmp_path: Path
+) -> None:
     """Ctrl-C goes to the whole group; typed again at once, nothing may hold DVC's lock."""
     copy_project(tmp_path)
     (tmp_path / "params.yaml").write_bytes((smoke.root / "params.yaml").read_bytes())
     process = subprocess.Popen(
-        [sys.executable, "-m", "reformer_seqlen.commands.repro", "pretrain@tiny"],
+        [*COMMAND, "repro", "--jobs", jobs, "pretrain", "download"],
         cwd=tmp_path,
         env=environment(),
         stdout=subprocess.PIPE,
@@ -198,18 +217,19 @@ def test_a_wrong_study_is_refused_before_dvc_runs_anything(own_smoke: Project) -
         values["train"]["learning_rate"] = -1
 
     own_smoke.change_params(spoil)
-    printed = own_smoke.stage("repro", succeed=False)
+    printed = own_smoke.run(*COMMAND, "repro", succeed=False)
     assert printed.startswith("error: params.yaml is not a valid study:")
     assert "train.learning_rate" in printed
     assert "Traceback" not in printed
 
 
 def test_a_text_is_continued_from_the_prompt(smoke: Project) -> None:
-    text = smoke.stage("sample", "news-64", "The ", "--pieces", "20")
+    command = [*COMMAND, "sample", "news-64", "The ", "--pieces", "20"]
+    text = smoke.run(*command)
     assert text.strip().startswith("The")
     assert len(text.strip()) > len("The ")
-    assert smoke.stage("sample", "news-64", "The ", "--pieces", "20") == text
-    assert smoke.stage("sample", "news-64", "The ", "--pieces", "20", "--seed", "1") != text
+    assert smoke.run(*command) == text
+    assert smoke.run(*command, "--seed", "1") != text
 
 
 @pytest.mark.parametrize(
@@ -223,6 +243,7 @@ def test_a_text_is_continued_from_the_prompt(smoke: Project) -> None:
 def test_a_number_out_of_range_is_refused(
     smoke: Project, option: str, value: str, allowed: str
 ) -> None:
-    printed = smoke.stage("sample", "news-64", "The ", option, value, succeed=False)
+    command = [*COMMAND, "sample", "news-64", "The ", option, value]
+    printed = smoke.run(*command, succeed=False)
     assert printed.startswith(f"error: {option} is {value}: give a number")
     assert allowed in printed

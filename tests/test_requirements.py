@@ -1,17 +1,69 @@
-"""What is pinned agrees with what pyproject.toml allows."""
+"""The lock files agree with pyproject.toml and with each other, and every file has its hash."""
 
+import re
 import tomllib
-from pathlib import Path
+from importlib.metadata import requires
+from itertools import chain
 
+import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parents[1]
+from tests.conftest import ROOT
+
+PIN = re.compile(r"([\w.-]+)==(\S+)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)\n")
 
 
-def test_every_dependency_is_pinned_within_its_range() -> None:
-    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
-    pinned = dict(line.split("==") for line in lines if "==" in line and line[0] != "#")
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    for text in (*project["dependencies"], *project["optional-dependencies"]["dev"]):
-        wanted = Requirement(text)
-        assert wanted.specifier.contains(pinned[wanted.name]), f"{text}: {pinned[wanted.name]}"
+def _locked(name: str) -> dict[str, str]:
+    """The versions of a lock file, whose every line is a comment or of a pin with hashes."""
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines(keepends=True)
+    text = "".join(line for line in lines if line[0] != "#")
+    pins = list(PIN.finditer(text))
+    assert "".join(pin[0] for pin in pins) == text
+    return {canonicalize_name(pin[1]): pin[2] for pin in pins}
+
+
+def _declared() -> list[Requirement]:
+    """What pyproject.toml asks for, to build the project, too."""
+    values = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = values["project"]["optional-dependencies"].values()
+    asked = chain(values["build-system"]["requires"], values["project"]["dependencies"], *extras)
+    return [Requirement(text) for text in asked]
+
+
+def test_every_dependency_is_locked_within_its_range() -> None:
+    locked = _locked("requirements.lock")
+    for asked in _declared():
+        assert asked.specifier.contains(locked[canonicalize_name(asked.name)]), asked
+
+
+def test_what_the_dependencies_need_is_locked_too() -> None:
+    """Since `make install` has pip look for no others: `--no-deps`."""
+    locked = _locked("requirements.lock") | _locked("requirements-cuda.lock")
+    waiting, seen = [(asked.name, asked.extras) for asked in _declared()], set()
+    while waiting:
+        name, extras = waiting.pop()
+        if (name, frozenset(extras)) in seen:
+            continue
+        seen.add((name, frozenset(extras)))
+        for asked in map(Requirement, requires(name) or []):
+            needed = [{"extra": extra} for extra in ("", *extras)]
+            if asked.marker is None or any(asked.marker.evaluate(extra) for extra in needed):
+                assert asked.specifier.contains(locked[canonicalize_name(asked.name)]), asked
+                waiting.append((asked.name, asked.extras))
+    assert len(seen) > 100
+
+
+def test_torch_may_come_from_pypi_or_be_built_for_processors_alone() -> None:
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    [torch] = [pin for pin in PIN.finditer(text) if pin[1] == "torch"]
+    assert torch[2] == "2.13.0"
+    hashes = re.findall(r"sha256:(\w+)", torch[3])
+    of_cpu = "6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b"
+    assert of_cpu in hashes
+    assert len(hashes) == 25
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-cuda.lock"])
+def test_a_lock_says_how_to_change_it(name: str) -> None:
+    assert f"`python .ci/lock.py {name}`" in (ROOT / name).read_text(encoding="utf-8")

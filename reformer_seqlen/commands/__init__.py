@@ -1,1 +1,1 @@
-"""The commands that people type: plan, check, repro, sample, memory; nothing imports them."""
+"""What people type (`main` has the list) and how stages are run; nothing imports this package."""

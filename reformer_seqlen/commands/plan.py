@@ -1,11 +1,11 @@
-"""Say what a profile would take before it is started: `make plan PROFILE=paper`.
+"""Say what a profile would take before it is started.
 
 Prints runs, updates, tokens, memory, disk and an estimate of the time on this machine, from a few
-updates on random tokens. Nothing is downloaded, started or written.
+updates on random tokens. Nothing is downloaded or written.
 """
 
 import shutil
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,9 +31,9 @@ from reformer_seqlen.planning.trial import (
 from reformer_seqlen.reformer import activations
 from reformer_seqlen.reporting.published import load_published, published_updates
 from reformer_seqlen.runtime import machine
-from reformer_seqlen.runtime.console import run
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.paths import CONF, PARAMS
+from reformer_seqlen.runtime.progress import duration
 from reformer_seqlen.training import determinism
 
 UNKNOWN = "unknown"
@@ -50,7 +50,7 @@ class Estimate:
 
     Attributes:
         parameters: of its model.
-        memory: bytes that its updates hold at once.
+        memory: bytes that its updates need.
         pace: of its updates.
         problem: why it cannot run on this machine.
     """
@@ -102,7 +102,7 @@ def estimate(job: Job, base: ReformerConfig | None, trial: Trial) -> Estimate:
 
 
 def estimates(todo: list[Job], params: Study) -> dict[str, Estimate]:
-    """An estimate for every training; trainings of one shape share it."""
+    """An estimate for every training; trainings of the same model and batches share one."""
     trial, found, done = Trial(), {}, {}
     shown = tqdm(todo, desc="trial", unit="training", leave=False, disable=None)
     for job in shown:
@@ -119,7 +119,7 @@ def estimates(todo: list[Job], params: Study) -> dict[str, Estimate]:
 
 
 def expected_seconds(job: Job, pace: Pace) -> float | None:
-    """The time of a training and of all scoring; None if its updates are not known."""
+    """The seconds of a training and of all its scoring; None if its updates are not known."""
     updates = job.updates()
     if updates is None:
         return None
@@ -128,25 +128,10 @@ def expected_seconds(job: Job, pace: Pace) -> float | None:
 
 
 def theirs(job: Job, published: Mapping[str, Any]) -> float | None:
-    """The updates that the study made in its counterpart of a training; None without one."""
+    """The updates that the published study made in the same training; None if it has none."""
     if job.corpus is None or job.model != published["counts_as"]["model"]:
         return None
     return published_updates(published, job.corpus, job.sequence_length)
-
-
-def duration(value: float) -> str:
-    """Seconds in the two largest of days, hours, minutes and seconds.
-
-    Example: 7384 seconds are "2 h 03 min".
-    """
-    minutes, rest = divmod(round(value), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours:02d} h"
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
 def _row(job: Job, found: Estimate, published: Mapping[str, Any]) -> list[str]:
@@ -168,7 +153,7 @@ def _row(job: Job, found: Estimate, published: Mapping[str, Any]) -> list[str]:
 
 
 def _notes(todo: list[Job], found: Mapping[str, Estimate], params: Study) -> list[str]:
-    """What the figures are, and where they come from."""
+    """Notes below the table: what the figures are, and where they come from."""
     guessed = [job for job in todo if not job.amount.counted]
     unknown = sorted({job.corpus or job.name for job in todo if not job.amount.tokens})
     paces = [(job, pace) for job in todo if (pace := found[job.name].pace) is not None]
@@ -176,34 +161,31 @@ def _notes(todo: list[Job], found: Mapping[str, Estimate], params: Study) -> lis
     notes = ["tokens and windows: of the training split; updates and tokens read: of all epochs."]
     if guessed:
         notes.append(
-            "~: estimated from the text's size, all rows taken as equally long; exact after "
-            "`tokenize` has run."
+            "~: estimated from the size of the text, as if all rows were equally long; exact after "
+            "the stage `tokenize` has run."
         )
     if any(job.policy == "published" and not job.amount.rows for job in todo):
         notes.append(
-            "policy published drops the rest of every batch of rows, which are not known yet: "
-            "windows and updates are at most these, the longer the window the fewer."
+            "the policy `published` drops the rest of every batch of rows, and rows are not known "
+            "yet: there are at most so many windows and updates, and fewer for long windows."
         )
     if any(theirs(job, load_published()) for job in todo):
         notes.append(
-            "published: updates by the study's own runtimes and its speeds, which it rounded to "
-            "0.5 % at 256, 2 % at 2048, 10 % at 16384."
+            "published: the published study's updates, computed from its runtimes and its speeds, "
+            "which are rounded to 0.5 % at 256, 2 % at 2048, 10 % at 16384."
         )
     if unknown:
         notes.append(f"{UNKNOWN} until downloaded: how much text there is in {', '.join(unknown)}.")
-    notes.append(
-        "MiB: the most that updates hold at once, in float32; the process and its libraries come "
-        "on top."
-    )
+    notes.append("MiB: peak memory of an update in float32, without the process and its libraries.")
     if short:
         sizes = " or ".join(str(size) for size in sorted(short))
         notes.append(
-            f"where a whole batch takes long, {sizes} sequences of it were timed, and the rest is "
-            "reckoned: good to a few tens of percent."
+            f"of large batches, {sizes} sequences were timed; s / update is extrapolated, so it "
+            "may be wrong by a few tens of percent."
         )
     notes.append(
-        "time here: training and scoring; fetching, tokenizing and memory rows come on top, "
-        f"{len(params.memory.rows)} rows of a few seconds each."
+        "time here: training and scoring, without fetching, tokenizing and the "
+        f"{len(params.memory.rows)} memory rows."
     )
     return notes
 
@@ -233,7 +215,7 @@ def _totals(todo: list[Job], found: Mapping[str, Estimate], params: Study) -> li
 
 
 def plan(profile: str) -> str:
-    """Everything that is said of a profile, as text."""
+    """The plan of a profile, as text."""
     params = load_profile(profile)
     todo = jobs(params, present_study())
     found = estimates(todo, params)
@@ -257,12 +239,17 @@ def plan(profile: str) -> str:
     return "\n".join(sections)
 
 
-def main() -> None:
+def add_arguments(parser: ArgumentParser) -> None:
+    """The command line."""
+    parser.add_argument(
+        "profile",
+        nargs="?",
+        default="quick",
+        metavar="PROFILE",
+        help="a file of conf/profile, without its ending (default: %(default)s)",
+    )
+
+
+def run(given: Namespace) -> None:
     """Print the plan of the profile named on the command line."""
-    parser = ArgumentParser(prog="python -m reformer_seqlen.commands.plan", description=__doc__)
-    parser.add_argument("profile", nargs="?", default="quick", help="a file of conf/profile")
-    print(plan(parser.parse_args().profile))
-
-
-if __name__ == "__main__":
-    run(main)
+    print(plan(given.profile))

@@ -1,63 +1,64 @@
-"""Run the study with `dvc repro`, saying what runs, how far it is and how long it still takes.
+"""Run what is stale of the study, with DVC, and print the results.
 
-`make repro` calls this. Arguments are passed on to `dvc repro`.
+Stages that need nothing of each other run side by side. A stage that fails keeps those that need it
+from running, and no others. After Ctrl-C, or when what was wrong is mended, the same command goes
+on: what is finished is not computed again.
 """
 
+import os
 import re
-import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from argparse import ArgumentParser, Namespace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-import psutil
-from ruamel.yaml import YAML
-
+from reformer_seqlen.commands.dag import (
+    DVC,
+    Needs,
+    all_needs,
+    environment,
+    selected,
+    stale_stages,
+    with_dependents,
+)
+from reformer_seqlen.commands.progress import Progress, last_runtimes
+from reformer_seqlen.commands.schedule import end, run_all
 from reformer_seqlen.fetching.unpacking import packing
 from reformer_seqlen.parameters.corpora import Corpus
 from reformer_seqlen.parameters.sources import PathSource, describe
 from reformer_seqlen.parameters.study import load_study
-from reformer_seqlen.runtime.console import run
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import read_json, sha256_of
-from reformer_seqlen.runtime.paths import DVC_FILE, METRICS, PARAMS, TEXTS
+from reformer_seqlen.runtime.paths import TEXTS
+from reformer_seqlen.runtime.progress import duration
 
-STARTUP_SECONDS = 4.0
-"""What a stage takes that does not train: mostly to import what it needs."""
-STOP_SECONDS = (5.0, 25.0, 5.0)
-"""How long an interrupted study may take to end: by itself, told once more, terminated."""
-
+FIRST_GPU = Path("/dev/nvidia0")
 BEGUN = re.compile(r"^Running stage '(?P<name>.+)':$")
-DONE = re.compile(r"^(?:Stage '.+' didn't change, skipping|Stage '.+' is cached - .*)$")
+UP_TO_DATE = re.compile(r"^Stage '(?P<name>.+)' (?:didn't change, skipping|is cached - .*)$")
 CHATTER = re.compile(
     r"^(?:> .*|(?:Updating|Generating) lock file .*|To track .*|\s+git .*|To enable auto staging.*"
-    r"|\s+dvc config core\.autostage true|Use `dvc push` .*|)$"
+    r"|\s+dvc config core\.autostage true|Use `dvc push` .*|Data and pipelines are up to date\.|)$"
 )
 """What DVC says that helps nobody here: no setting of its own switches it off."""
 
 
-def stage_names(pipeline: dict[str, Any], params: dict[str, Any]) -> list[str]:
-    """All stages of a dvc.yaml, each `foreach` over a part of params.yaml written out."""
-    names: list[str] = []
-    for name, stage in pipeline["stages"].items():
-        if "foreach" in stage:
-            part = params
-            for key in stage["foreach"].strip("${}").split("."):
-                part = part[key]
-            names += [f"{name}@{key}" for key in part]
-        else:
-            names.append(name)
-    return names
+class DvcProgress(Progress):
+    """The progress of a study, told by the lines that DVC prints."""
 
+    def __init__(
+        self, names: Collection[str], runtimes: Mapping[str, float], jobs: int = 1
+    ) -> None:
+        super().__init__(names, runtimes, jobs)
+        self.ran: list[str] = []
 
-def expected_seconds(name: str, timings: dict[str, dict[str, float]]) -> float:
-    """How long a stage takes, by the last timings that git keeps."""
-    verb, _, key = name.partition("@")
-    recorded = {"finetune": key, "pretrain": f"pretrain-{key}"}.get(verb, "")
-    return STARTUP_SECONDS + timings.get(recorded, {}).get("runtime_seconds", 0.0)
+    def said(self, name: str, line: str) -> None:
+        """Show a line if it is a stage's own."""
+        if begun := BEGUN.match(line):
+            self.ran.append(begun["name"])
+        elif not UP_TO_DATE.match(line) and not CHATTER.match(line):
+            super().said(name, line)
 
 
 def changed_files(corpora: Mapping[str, Corpus]) -> Iterator[str]:
@@ -82,111 +83,151 @@ def changed_files(corpora: Mapping[str, Corpus]) -> Iterator[str]:
                 )
 
 
-class Progress:
-    """How far a `dvc repro` is, told from the lines that it prints."""
-
-    def __init__(self, expected: dict[str, float]) -> None:
-        self.expected, self.left = expected, dict(expected)
-        self.count = self.ran = 0
-        self.running: str | None = None
-        self.planned = self.spent = self.began = 0.0
-
-    def lines(self, line: str, now: float) -> Iterator[str]:
-        """What to print in place of a line of `dvc repro`."""
-        begun = BEGUN.match(line)
-        if begun or DONE.match(line):
-            self._finish(now)
-            self.count += 1
-        if begun:
-            self.running, self.began = begun["name"], now
-            self.ran += 1
-            yield f"[{self.count}/{len(self.expected)}] {begun['name']}, {self._time_left()} left"
-        elif DONE.match(line):
-            self.left.pop(line.split("'")[1], None)
-        elif not CHATTER.match(line):
-            yield line
-
-    def _finish(self, now: float) -> None:
-        if self.running is not None:
-            self.planned += self.left.pop(self.running, 0.0)
-            self.spent += now - self.began
-            self.running = None
-
-    def _time_left(self) -> str:
-        pace = self.spent / self.planned if self.planned else 1.0
-        minutes, seconds = divmod(round(pace * sum(self.left.values())), 60)
-        return f"about {minutes} min {seconds:02d} s" if minutes else f"about {seconds} s"
+def default_jobs(threads: int) -> int:
+    """How many stages run side by side: as many as have cores; one where they share a GPU."""
+    if FIRST_GPU.exists():
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, (cores or 1) // threads)
 
 
-def end(
-    process: subprocess.Popen[str], patience: tuple[float, float, float] = STOP_SECONDS
-) -> None:
-    """Wait for an interrupted `dvc repro`; interrupt it again, then terminate it, if it stays.
+def side_by_side(needs: Needs, jobs: int, progress: DvcProgress) -> list[str]:
+    """Run stages with a DVC of its own for each; return those that failed."""
+    return run_all(
+        needs,
+        lambda name: [*DVC, "--wait-for-lock", "repro", "--single-item", name],
+        jobs,
+        lambda name: progress.expected(name) or 0.0,
+        progress,
+        environment(),
+    )
 
-    A stage that is just starting may lose Ctrl-C, and DVC ignores it while a stage runs: the stage
-    would run to its end, and the next ones after it.
+
+def one_after_another(needs: Needs, progress: DvcProgress) -> list[str]:
+    """Run stages with one DVC, which starts faster; return those that failed.
+
+    DVC stops at the first one that fails. It is started again for those that do not need that one.
+    (`dvc repro --keep-going` would go on after Ctrl-C, too.)
     """
-    for seconds, told in zip(patience, (signal.SIGINT, signal.SIGTERM, None), strict=True):
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(seconds)
-            return
-        if told is not None:
-            _tell(process.pid, told)
+    failed: list[str] = []
+    while left := needs.keys() - with_dependents(failed, needs):
+        name = _until_one_fails(last(left, needs), progress)
+        if name is None:
+            break
+        failed.append(name)
+    return failed
 
 
-def _tell(dvc: int, told: signal.Signals) -> None:
-    """Send a signal to DVC's stage, and to DVC itself where there is none or it has to go too."""
-    with suppress(psutil.NoSuchProcess):
-        parent = psutil.Process(dvc)
-        stages = parent.children(recursive=True)
-        for process in stages if stages and told == signal.SIGINT else [parent, *stages]:
-            with suppress(psutil.NoSuchProcess):
-                process.send_signal(told)
+def last(names: Collection[str], needs: Needs) -> list[str]:
+    """The stages that no other of them needs: DVC runs what a stage needs before it."""
+    needed = set[str]().union(*(needs[name] for name in names))
+    return [name for name in needs if name in names and name not in needed]
 
 
-def repro(arguments: list[str]) -> Progress:
-    """Run `dvc repro` to its end.
+def _until_one_fails(targets: Sequence[str], progress: DvcProgress) -> str | None:
+    """Run stages; return the one that failed.
 
     Raises:
-        StudyError: a stage failed; what it said stands above.
+        StudyError: DVC itself failed.
     """
-    for line in changed_files(load_study().corpora):
-        print(f"warning: {line}", flush=True)
-    yaml = YAML(typ="safe")
-    names = stage_names(yaml.load(DVC_FILE), yaml.load(PARAMS))
-    path = METRICS / "timings.json"
-    timings = read_json(path) if path.exists() else {}
-    progress = Progress({name: expected_seconds(name, timings) for name in names})
-    command = [sys.executable, "-u", "-m", "dvc", "repro", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
+    runs: str | None = None
+    command = [*DVC, "repro", *targets]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:
         assert process.stdout is not None
         try:
-            for line in process.stdout:
-                for shown in progress.lines(line.rstrip("\n"), time.monotonic()):
-                    print(shown, flush=True)
+            for line in (line.rstrip("\n") for line in process.stdout):
+                begun, up_to_date = BEGUN.match(line), UP_TO_DATE.match(line)
+                if (begun or up_to_date) and runs is not None:
+                    progress.end(runs)
+                    runs = None
+                progress.said(runs or "", line)
+                if begun:
+                    runs = begun["name"]
+                    progress.begin(runs)
+                elif up_to_date:
+                    progress.end(up_to_date["name"])
         except KeyboardInterrupt:
             # Ctrl-C reached the stage and DVC too; DVC still has its lock to give back.
-            end(process)
+            end([process])
             raise
-    if process.returncode:
-        raise StudyError(
-            "the study stopped here, the message above says why; what is finished stays finished, "
-            "run `make repro` again to go on"
+    if runs is not None:
+        progress.end(runs)
+    if process.returncode and runs is None:
+        raise StudyError("DVC stopped, the message above says why")
+    return runs if process.returncode else None
+
+
+def repro(targets: Sequence[str], jobs: int | None) -> str:
+    """Run what is stale; return what was done, in words.
+
+    Args:
+        targets: stages, which run with all that they need; all stages if there are none.
+        jobs: how many run at a time; by default as many as the machine has cores for.
+
+    Raises:
+        StudyError: params.yaml is wrong, and nothing has been run; or a stage failed.
+        ModuleNotFoundError: DVC is not installed.
+    """
+    params = load_study()
+    for line in changed_files(params.corpora):
+        print(f"warning: {line}", flush=True)
+    if find_spec("dvc") is None:
+        raise ModuleNotFoundError(name="dvc")
+    stale = stale_stages()
+    if not stale:
+        return "nothing to do: all stages are up to date"
+    needs = all_needs()
+    names = with_dependents(stale, needs) & selected(targets or needs, needs)
+    needs = {name: needs[name] & names for name in needs if name in names}
+    jobs = jobs or default_jobs(params.train.threads)
+    progress = DvcProgress(names, last_runtimes(), jobs)
+    try:
+        failed = (
+            side_by_side(needs, jobs, progress) if jobs > 1 else one_after_another(needs, progress)
         )
-    return progress
+    finally:
+        progress.close()
+    if failed:
+        raise StudyError(failure(failed, needs))
+    return f"{len(progress.ran)} stages ran, the others are up to date"
 
 
-def main() -> None:
-    """Run the study, then show its results."""
+def failure(failed: Collection[str], needs: Needs) -> str:
+    """What to say of stages that failed, and of those that could not run for want of them."""
+    waiting = sorted(with_dependents(failed, needs) - set(failed))
+    not_run = f"\nnot run, since they need it: {', '.join(waiting)}" if waiting else ""
+    return (
+        f"failed: {', '.join(failed)}; the messages above say why{not_run}\n"
+        "what is finished stays finished: run `make repro` again to go on"
+    )
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The command line."""
+    parser.add_argument(
+        "stages",
+        nargs="*",
+        metavar="STAGE",
+        help="run these and what they need, such as `evaluate@news-512` or `finetune` (default: "
+        "all)",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="how many stages run side by side (default: cores over the study's `train.threads`; "
+        "1 on a GPU)",
+    )
+
+
+def run(given: Namespace) -> None:
+    """Run the study, then print its results."""
+    if given.jobs is not None and given.jobs < 1:
+        raise StudyError(f"--jobs is {given.jobs}: give a number of at least 1")
     began = time.monotonic()
-    progress = repro(sys.argv[1:])
-    # The report needs pandas, which a failed study does not.
+    done = repro(given.stages, given.jobs)
+    # Only now, since a study that fails has nothing to print.
     from reformer_seqlen.reporting.report import print_results
 
     print_results()
-    seconds = time.monotonic() - began
-    print(f"{progress.ran} of {len(progress.expected)} stages ran, {seconds:.0f} s in all")
-
-
-if __name__ == "__main__":
-    run(main)
+    print(f"{done}, {duration(time.monotonic() - began)} in all")

@@ -1,6 +1,10 @@
-"""Continue a text with a run's model: `python -m reformer_seqlen.commands.sample RUN PROMPT`."""
+"""Continue a text with a run's model.
 
-from argparse import ArgumentParser
+Pieces are drawn one by one from those that together have nine tenths of the probability. The same
+seed gives the same text.
+"""
+
+from argparse import ArgumentParser, Namespace
 
 import torch
 
@@ -8,7 +12,6 @@ from reformer_seqlen.parameters.common.quantities import SEED_LIMIT
 from reformer_seqlen.parameters.common.reading import known
 from reformer_seqlen.parameters.study import Study, load_study
 from reformer_seqlen.reformer.model import load_reformer
-from reformer_seqlen.runtime.console import run
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.paths import MODELS
 from reformer_seqlen.text.tokens import load_tokenizer
@@ -47,18 +50,28 @@ def continuation(name: str, params: Study, prompt: str, pieces: int, seed: int) 
     return str(tokenizer.decode(drawn[0].tolist()))
 
 
-def main() -> None:
+def add_arguments(parser: ArgumentParser) -> None:
+    """The command line."""
+    parser.add_argument("run", metavar="RUN", help="a key of `runs` in params.yaml")
+    parser.add_argument("prompt", metavar="PROMPT", help="the text to continue")
+    parser.add_argument(
+        "--pieces",
+        type=int,
+        default=100,
+        metavar="N",
+        help="how many pieces to add, within the run's sequence length (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=42,
+        metavar="N",
+        help="another seed gives another continuation (default: %(default)s)",
+    )
+
+
+def run(given: Namespace) -> None:
     """Print a continuation of the prompt on the command line."""
-    parser = ArgumentParser(prog="python -m reformer_seqlen.commands.sample", description=__doc__)
-    parser.add_argument("run", help="a key of `runs` in params.yaml")
-    parser.add_argument("prompt", help="the text to continue")
-    parser.add_argument("--pieces", type=int, default=100, help="how many pieces to add")
-    parser.add_argument("--seed", type=int, default=42, help="another seed, another continuation")
-    arguments = parser.parse_args()
     params = load_study()
-    known("runs", params.runs, arguments.run)
-    print(continuation(arguments.run, params, arguments.prompt, arguments.pieces, arguments.seed))
-
-
-if __name__ == "__main__":
-    run(main)
+    known("runs", params.runs, given.run)
+    print(continuation(given.run, params, given.prompt, given.pieces, given.seed))

@@ -1,4 +1,4 @@
-"""How much there is to do: text, tokens, windows, updates, bytes on disk. Nothing is downloaded."""
+"""The amounts of a study: text, tokens, windows, updates, bytes on disk. Nothing is downloaded."""
 
 import importlib.metadata
 import math
@@ -29,18 +29,18 @@ from reformer_seqlen.runtime.paths import TOKENS
 from reformer_seqlen.text.chunking import cut
 
 BYTES_PER_ROW = 100
-"""Of text nobody has counted, where a study takes the first rows alone: a guess."""
+"""A guess, for a corpus that is cut to its first rows and that `PUBLISHED` says nothing of."""
 BYTES_PER_PIECE = 1.9
-"""Of English under 320 pieces; what is measured of the published tokenizer is below."""
+"""English text under a tokenizer of 320 pieces, for a corpus that `PUBLISHED` says nothing of."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A published corpus under the published tokenizer and encoding.
+    """The sizes of a published corpus under the published tokenizer and encoding.
 
     Attributes:
-        bytes_per_piece: bytes of text a piece.
-        bytes_per_row: bytes of text a row, its newline included.
+        bytes_per_piece: bytes of text in a piece, in the mean.
+        bytes_per_row: bytes of text in a row, in the mean, with its newline.
     """
 
     bytes_per_piece: float
@@ -52,15 +52,18 @@ PUBLISHED = {
     "ptb": Measured(2.10, 5_101_618 / 42_068),
     "enwik8": Measured(1.799, 100_000_000 / 1_128_024),
 }
-"""Pieces of WikiText-2's validation and test texts and of enwik8's first 1,000,000 bytes, counted.
+"""Pieces were counted on WikiText-2's validation and test texts and enwik8's first 1,000,000 bytes.
 
-Penn Treebank's were counted with `<unk>` spelt out in five pieces (1.970 bytes a piece); it and the
-blank before it are two, and the training text has 45,020 of them. The rows are the official files'.
+Penn Treebank's training text holds `<unk>` 45,020 times. Counted as five pieces each, its text has
+1.970 bytes a piece; the published encoding makes two pieces of it and the blank before it, which
+gives 2.10. Rows were counted in the official files.
 """
 BYTES_PER_NUMBER = 4
+"""Parameters and optimizer states are float32."""
 COPIES = 2
-"""DVC keeps what a stage writes in its cache too, unless the file system can share the blocks."""
+"""DVC's cache holds a copy of what a stage writes, unless the file system can share the blocks."""
 CHECKPOINTS = 2
+"""A training keeps its last checkpoint until the next one is complete."""
 BYTES_PER_TOKEN = 3
 """Two for the piece, one for how many bytes of text it stands for."""
 
@@ -85,7 +88,7 @@ class Job:
     """One training: a base model's own, or a run.
 
     Attributes:
-        passes: how often each split is only scored, after epochs and at the end.
+        passes: how often each split is scored, after epochs and at the end.
     """
 
     name: str
@@ -99,7 +102,7 @@ class Job:
     passes: Mapping[str, int]
 
     def windows(self, split: str) -> int | None:
-        """Windows of a split; with rows that are not known, as many as there can be at most."""
+        """Windows of a split; the most that are possible where its rows are not known."""
         tokens, rows = self.amount.tokens.get(split), self.amount.rows.get(split)
         if tokens is None:
             return None
@@ -116,7 +119,7 @@ class Job:
         return windows and self.training.epochs * windows * self.sequence_length
 
     def scored_windows(self) -> int:
-        """Windows that are only scored, each as often as it is."""
+        """Windows that are scored, after each epoch and at the end; twice is counted as two."""
         return sum(times * (self.windows(split) or 0) for split, times in self.passes.items())
 
 
@@ -140,11 +143,11 @@ def count_windows(policy: Policy, tokens: int, rows: int | None, length: int, sp
 
 
 def jobs(params: Study, known: Study | None) -> list[Job]:
-    """Every training of a study, in the order in which the pipeline gets to them.
+    """Every training of a study, base models first.
 
     Args:
         params: the study.
-        known: the study whose results are here, if there is one.
+        known: the study that was run here before, if there is one.
     """
     made_here = [
         Job(
@@ -193,7 +196,7 @@ def _amount_of_pretraining(recipe: Pretraining) -> Amount:
 
 
 def amount_of(corpus: str, model: str, params: Study, known: Study | None) -> Amount:
-    """The tokens of a corpus under a model: as an earlier run counted them, or as estimated."""
+    """The tokens of a corpus under a model's tokenizer: counted by an earlier run, or estimated."""
     path = TOKENS / f"{corpus}-{model}" / "tokens.json"
     if known is not None and path.exists() and _declared_alike(corpus, model, params, known):
         splits: dict[str, Any] = read_json(path)["splits"]
@@ -221,7 +224,7 @@ def _declared_alike(corpus: str, model: str, params: Study, known: Study) -> boo
 
 
 def text_bytes(name: str, corpus: Corpus) -> dict[str, int]:
-    """The bytes of each split, about; empty where the sources do not say."""
+    """The bytes of each split, estimated; empty where a source does not declare its size."""
     measured = PUBLISHED.get(name)
     bytes_per_row = BYTES_PER_ROW if measured is None else measured.bytes_per_row
     rows = corpus.first_rows and round(corpus.first_rows * bytes_per_row)
@@ -240,7 +243,7 @@ def text_bytes(name: str, corpus: Corpus) -> dict[str, int]:
 
 
 def raw_bytes(source: FileSource) -> int | None:
-    """The bytes of a raw file as declared or as they are on this machine; None if unknown."""
+    """The bytes of a file, unpacked: as declared, or as found on this machine; None if unknown."""
     if isinstance(source, HubSource):
         return source.size
     if source.unpacked_size is not None:
@@ -266,13 +269,13 @@ def _packaged_bytes(source: PackageSource) -> int | None:
 
 
 def download_bytes(params: Study) -> int:
-    """What is declared to come over the network, as far as sizes are declared."""
+    """The bytes that come over the network, of the files whose sizes are declared."""
     files = [source for corpus in params.corpora.values() for source in corpus.files.values()]
     return sum(source.size or 0 for source in files if isinstance(source, UrlSource | HubSource))
 
 
 def disk_bytes(todo: list[Job], parameters: Mapping[str, int], params: Study) -> int:
-    """What the study leaves on disk at most, DVC's cache included, and needs while it trains.
+    """The most that the study takes on disk: its results, DVC's cache, and checkpoints in training.
 
     Args:
         todo: its trainings.

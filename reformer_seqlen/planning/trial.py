@@ -32,9 +32,9 @@ KNOWN_CHECKPOINTS = {
 }
 """Configurations that are known without a download."""
 TRIAL_TOKENS = 4096
-"""Of a timed update: enough to stand out from the noise, a second or so of two cores."""
+"""A timed update has about as many: on two cores a second, long enough to time well."""
 FORWARD_SHARE = 1 / 3
-"""Of an update's time that scoring the same windows takes."""
+"""Scoring some windows takes this share of the time of an update on them."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Pace:
 
     Attributes:
         seconds: of one update.
-        batch_size: what was timed; where it is less than the run's, `seconds` go on from it in a
-            straight line.
+        batch_size: of the update that was timed; if it is less than the run's, `seconds` is
+            extrapolated linearly in the tokens.
     """
 
     seconds: float
@@ -83,7 +83,7 @@ def parameter_count(config: ReformerConfig, options: ModelOptions) -> int:
 
 
 def predicted_memory(config: ReformerConfig, job: Job) -> Prediction:
-    """What a job's updates hold at once in float32; bfloat16 needs less."""
+    """The memory that a job's updates need in float32; bfloat16 needs less."""
     tokens = job.training.batch_size * job.sequence_length
     ours = job.options.implementation == "reformer-seqlen"
     recomputed = recomputes(job.options.reversible, config, tokens, determinism.device())
@@ -104,7 +104,7 @@ def _our_reformer(config: ReformerConfig, reversible: bool) -> Reformer:
 
 
 class Trial:
-    """A model that is updated on random tokens; the last one made serves as long as it fits."""
+    """Times updates on random tokens; the last model is kept for jobs of the same configuration."""
 
     def __init__(self) -> None:
         self._made: tuple[str, Any, Any] | None = None
@@ -113,9 +113,9 @@ class Trial:
     def pace(self, config: ReformerConfig, job: Job) -> Pace:
         """Time a few updates of a job's shape.
 
-        Of a large batch only as many sequences as make `TRIAL_TOKENS` are timed: the shortest text
-        there is gives what an update takes whatever the batch, mostly the optimizer, and the rest
-        grows with the tokens.
+        Of a large batch only as many sequences as make `TRIAL_TOKENS` are timed. An update on the
+        shortest text gives the part that does not depend on the batch, mostly the optimizer; the
+        rest is taken to grow linearly with the tokens.
         """
         whole, length = job.training.batch_size, job.sequence_length
         shortest = self._shortest(config, job)
@@ -127,7 +127,7 @@ class Trial:
         return Pace(shortest + each * (whole * length - LENGTH_MULTIPLE), several)
 
     def _shortest(self, config: ReformerConfig, job: Job) -> float:
-        """The time of an update on the shortest text; the first one makes optimizer states."""
+        """The seconds of an update on the shortest text, after one that makes optimizer states."""
         stock_axial = config.axial_pos_embds and job.options.implementation == "transformers"
         length = job.sequence_length if stock_axial else LENGTH_MULTIPLE
         key = self._key(config, job)

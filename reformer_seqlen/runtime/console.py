@@ -47,8 +47,7 @@ def end_at_interrupts() -> None:
 
     A KeyboardInterrupt could be lost there: libraries catch every exception of optional imports.
     """
-    starting = sys.argv[0] == "-m"  # while `python -m` looks for the module
-    if starting and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)
 
 

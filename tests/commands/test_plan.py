@@ -1,10 +1,7 @@
 """The plan: its arithmetic, and that it prints for every profile and starts nothing."""
 
 import itertools
-import json
 from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,27 +11,16 @@ from reformer_seqlen.commands import plan
 from reformer_seqlen.parameters.chunking import Policy
 from reformer_seqlen.parameters.model_options import ModelOptions
 from reformer_seqlen.parameters.profiles import compose
-from reformer_seqlen.parameters.sources import HubSource, PackageSource, PathSource, UrlSource
 from reformer_seqlen.parameters.study import Study, parse_study
 from reformer_seqlen.parameters.training import Training
-from reformer_seqlen.planning import amounts, trial
-from reformer_seqlen.planning.amounts import Amount, Job, count_windows, disk_bytes, jobs, raw_bytes
-from reformer_seqlen.planning.trial import Pace, Trial, job_config, predicted_memory
+from reformer_seqlen.planning.amounts import Amount, Job, jobs
+from reformer_seqlen.planning.trial import Pace, Trial
 from reformer_seqlen.reformer import activations
 from reformer_seqlen.reporting.published import load_published
-from reformer_seqlen.runtime import machine
 from reformer_seqlen.runtime.errors import StudyError
-from reformer_seqlen.runtime.paths import TOKENS
 from reformer_seqlen.training import determinism
 from tests.conftest import CONF, ROOT
 from tests.parameters.test_study import PROFILES
-
-SUM = "0" * 64
-
-
-@pytest.fixture(scope="module")
-def paper() -> Study:
-    return parse_study(compose("paper", CONF), "paper")
 
 
 @pytest.fixture(autouse=True)
@@ -65,17 +51,6 @@ def job(
     )
 
 
-def test_windows_are_those_that_the_stage_cuts() -> None:
-    assert count_windows("contiguous", 1000, None, 256, "train") == 3
-    assert count_windows("contiguous", 1000, None, 256, "validation") == 4
-    assert count_windows("published", 1024, None, 256, "train") == 4
-    # four batches of a row each, 250 tokens long, hold no block of 256
-    assert count_windows("published", 1000, 4, 256, "train") == 0
-    # the study's figures: 79.7 % of Penn Treebank's training tokens were kept at 16384
-    kept = count_windows("published", 2_589_000, 42_068, 16384, "train") * 16384 / 2_589_000
-    assert kept == pytest.approx(0.797, abs=0.05)
-
-
 def test_updates_tokens_and_scored_windows() -> None:
     asked = job(256 * 100, epochs=30, batch_size=16, policy="published")
     assert asked.windows("train") == 100
@@ -87,39 +62,6 @@ def test_updates_tokens_and_scored_windows() -> None:
     unknown = job(None)
     assert (unknown.updates(), unknown.tokens_read()) == (None, None)
     assert plan.expected_seconds(unknown, Pace(2.0, 16)) is None
-
-
-@pytest.mark.parametrize(
-    ("source", "size"),
-    [
-        (UrlSource(kind="url", url="http://a/b.txt", sha256=SUM, size=5, licence="x"), 5),
-        (UrlSource(kind="url", url="http://a/b.gz", sha256=SUM, size=5, licence="x"), None),
-        (
-            UrlSource(
-                kind="url",
-                url="http://a/b.zip",
-                sha256=SUM,
-                size=5,
-                member="b",
-                unpacked_size=9,
-                licence="x",
-            ),
-            9,
-        ),
-        (
-            HubSource(kind="hub", dataset="a/b", revision="0" * 40, split="train", licence="x"),
-            None,
-        ),
-        (PathSource(kind="path", path=str(ROOT / "missing"), licence="x"), None),
-        (
-            PathSource(kind="path", path=str(ROOT / "Makefile"), licence="x"),
-            (ROOT / "Makefile").stat().st_size,
-        ),
-        (PackageSource(kind="package", package="none", file="a", sha256=SUM, licence="x"), None),
-    ],
-)
-def test_a_size_is_what_is_declared_or_seen_here_or_unknown(source: Any, size: int | None) -> None:
-    assert raw_bytes(source) == size
 
 
 def test_the_papers_updates_agree_with_the_published_speeds(paper: Study) -> None:
@@ -140,84 +82,10 @@ def test_the_papers_updates_agree_with_the_published_speeds(paper: Study) -> Non
     assert plan.theirs(todo["enwik8-512"], published) is None  # no speed was printed
 
 
-def test_a_cut_down_corpus_is_planned_as_small_as_it_is(paper: Study) -> None:
-    wikitext = paper.corpora["wikitext-2"]
-    few = amounts.text_bytes("wikitext-2", wikitext.model_copy(update={"first_rows": 4000}))
-    assert few["train"] == round(4000 * 10_940_747 / 36_718)
-    assert few["validation"] == raw_bytes(wikitext.files["validation"])  # it has 3,760 rows
-    both = {"first_rows": 4000, "first_bytes": 5000}
-    assert amounts.text_bytes("ptb", paper.corpora["ptb"].model_copy(update=both))["test"] == 5000
-
-
-def test_counts_of_an_earlier_run_are_used_if_it_declared_the_same(
-    paper: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    folder = TOKENS / "ptb-reformer-crime-and-punishment"
-    folder.mkdir(parents=True)
-    counts = {split: {"tokens": 7, "rows": 3} for split in ("train", "validation", "test")}
-    (folder / "tokens.json").write_text(json.dumps({"splits": counts}))
-    names = ("ptb", "reformer-crime-and-punishment")
-    assert amounts.amount_of(*names, paper, paper).tokens["train"] == 7
-    assert amounts.amount_of(*names, paper, None).tokens["train"] > 2_000_000
-    for section in ("corpora", "tokens"):
-        other = paper.model_copy(update={section: {}})
-        assert not amounts.amount_of(*names, paper, other).counted
-
-
-def test_disk_counts_models_twice_and_the_largest_checkpoints(paper: Study) -> None:
-    todo = jobs(paper, None)
-    none = disk_bytes(todo, {}, paper)
-    assert disk_bytes(todo, {"ptb-256": 1000}, paper) == none + 2 * 4000 + 2 * 4000
-
-
-def a_trial(cost: Any, monkeypatch: pytest.MonkeyPatch) -> Trial:
-    made = Trial()
-    monkeypatch.setattr(made, "_step", lambda config, job, batch, length: cost(batch * length))
-    return made
-
-
-@pytest.mark.parametrize(("length", "timed"), [(256, 16), (2048, 2), (16384, 1)])
-def test_a_pace_goes_on_in_a_straight_line(
-    paper: Study, length: int, timed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = next(each for each in jobs(paper, None) if each.sequence_length == length)
-    base = trial.base_config(asked.model, paper.models[asked.model])
-    assert base is not None
-    config = job_config(base, asked)
-    pace = a_trial(lambda tokens: 1.5 + tokens / 4000, monkeypatch).pace(config, asked)
-    assert pace.seconds == pytest.approx(1.5 + 16 * length / 4000)
-    assert pace.batch_size == timed
-
-
-def test_the_papers_model_is_the_published_one(paper: Study) -> None:
-    model = paper.models["reformer-crime-and-punishment"]
-    base = trial.base_config("reformer-crime-and-punishment", model)
-    assert base is not None
-    asked = jobs(paper, None)[0]
-    config = job_config(base, asked)
-    parameters = trial.parameter_count(config, asked.options)
-    assert parameters == pytest.approx(136.7e6, rel=1e-3)
-    assert predicted_memory(config, asked).weights == pytest.approx(4 * parameters, rel=0.01)
-
-
-def test_a_job_is_planned_with_the_buckets_that_it_trains_with(paper: Study) -> None:
-    asked = jobs(paper, None)[0]
-    base = trial.base_config(asked.model, paper.models[asked.model])
-    assert base is not None
-    attention = ModelOptions(
-        implementation="transformers",
-        lsh_causality="published",
-        positions="published",
-        num_buckets=4,
-    )
-    assert job_config(base, replace(asked, options=attention)).num_buckets == [4]
-
-
 def test_what_cannot_fit_is_named_and_not_tried(
     monkeypatch: pytest.MonkeyPatch, paper: Study
 ) -> None:
-    monkeypatch.setattr(machine, "memory_bytes", lambda _: 4 << 30)
+    monkeypatch.setattr(activations, "memory_bytes", lambda _: 4 << 30)
     tried: list[str] = []
 
     def pace(self: Trial, config: object, job: Job) -> Pace:
@@ -262,6 +130,7 @@ def test_what_is_not_known_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert row.split()[1:] == ["unknown"] * 3 + ["~", "43,191"] + ["unknown"] * 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("profile", PROFILES)
 def test_it_prints_for_every_profile_and_leaves_nothing_behind(
     profile: str, monkeypatch: pytest.MonkeyPatch
@@ -286,11 +155,3 @@ def test_an_unknown_profile_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     with pytest.raises(StudyError, match=r"no profile `papr`: choose one of paper, quick, smoke"):
         plan.load_profile("papr")
-
-
-@pytest.mark.parametrize(
-    ("value", "said"),
-    [(7.2, "7 s"), (184, "3 min 04 s"), (7384, "2 h 03 min"), (90000, "1 d 01 h")],
-)
-def test_durations_are_readable(value: float, said: str) -> None:
-    assert plan.duration(value) == said

@@ -1,0 +1,88 @@
+"""The stages of dvc.yaml as DVC sees them: which there are, what they need, which are stale."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from reformer_seqlen.runtime.errors import StudyError
+
+DVC = (sys.executable, "-u", "-m", "dvc")
+DOT_LINE = re.compile(r'^"(?P<name>.+?)"(?: -> "(?P<needed_by>.+?)")?;$', re.MULTILINE)
+
+Needs = dict[str, set[str]]
+"""Stages, and the stages that each one needs."""
+
+
+def environment() -> dict[str, str]:
+    """Of DVC and its stages: this Python is their `python`, and lines are printed at once."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+def _ask(*arguments: str) -> str:
+    """What DVC answers.
+
+    Raises:
+        StudyError: it can't read dvc.yaml or its other files, or runs already.
+    """
+    done = subprocess.run(
+        [*DVC, *arguments], capture_output=True, text=True, check=False, env=environment()
+    )
+    if done.returncode:
+        raise StudyError(f"`dvc {' '.join(arguments)}` failed:\n{done.stderr.strip()}")
+    return done.stdout
+
+
+def stale_stages() -> set[str]:
+    """The stages whose code, parameters, dependencies or outs are not those of their last run."""
+    stale: dict[str, Any] = json.loads(_ask("status", "--json"))
+    return set(stale)
+
+
+def all_needs() -> Needs:
+    """Every stage, in the order in which DVC lists them."""
+    needs: Needs = {}
+    for line in DOT_LINE.finditer(_ask("dag", "--full", "--dot")):
+        needs.setdefault(line["name"], set())
+        if line["needed_by"]:
+            needs.setdefault(line["needed_by"], set()).add(line["name"])
+    return needs
+
+
+def selected(targets: Iterable[str], needs: Mapping[str, Collection[str]]) -> set[str]:
+    """The stages that are asked for, and all that these need.
+
+    Args:
+        targets: names of stages, or what stands before the @ of several.
+        needs: of all stages.
+
+    Raises:
+        StudyError: there is no such stage.
+    """
+    found: set[str] = set()
+    for target in targets:
+        named = {name for name in needs if target in (name, name.partition("@")[0])}
+        if not named:
+            raise StudyError(f"there is no stage `{target}`: choose from {', '.join(needs)}")
+        found |= named
+    waiting = list(found)
+    while waiting:
+        new = set(needs[waiting.pop()]) - found
+        found |= new
+        waiting += new
+    return found
+
+
+def with_dependents(names: Collection[str], needs: Mapping[str, Collection[str]]) -> set[str]:
+    """Stages, and all that need one of them, directly or not."""
+    found = set(names)
+    size = 0
+    while size < len(found):
+        size = len(found)
+        found |= {name for name, needed in needs.items() if not found.isdisjoint(needed)}
+    return found

@@ -1,0 +1,100 @@
+"""`reformer-seqlen`: its help, what it imports, and what it says where packages are missing."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reformer_seqlen.commands.main import COMMANDS, missing, parser
+from reformer_seqlen.runtime.console import INTERRUPT_NOTE
+from tests.conftest import ROOT, environment
+
+COMMAND = [sys.executable, "-m", "reformer_seqlen"]
+
+
+def _typed(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *words],
+        cwd=ROOT,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_help_says_what_each_command_does(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        parser().parse_args(["--help"])
+    printed = " ".join(capsys.readouterr().out.split())
+    for name, summary in COMMANDS.items():
+        assert f"{name} {summary}" in printed
+
+
+def test_a_word_that_is_no_command_is_refused_with_those_that_are() -> None:
+    done = _typed("retrain")
+    assert done.returncode == 2
+    assert "invalid choice: 'retrain' (choose from" in done.stderr
+
+
+def test_help_of_a_command_says_its_defaults() -> None:
+    printed = " ".join(_typed("sample", "--help").stdout.split())
+    assert "usage: reformer-seqlen sample" in printed
+    assert "how many pieces to add, within the run's sequence length (default: 100)" in printed
+
+
+def test_only_the_command_that_is_asked_for_is_imported() -> None:
+    code = (
+        "import sys; sys.argv = ['', 'repro', '--help']\n"
+        "from reformer_seqlen.commands.main import main\n"
+        "try: main()\n"
+        "except SystemExit: print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    printed = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True)
+    loaded = set(printed.splitlines()[-1].split())
+    assert "pydantic" in loaded
+    assert not loaded & {"torch", "transformers", "pandas", "dvc", "numpy"}
+
+
+def test_a_missing_package_is_named_with_how_to_install_it(tmp_path: Path) -> None:
+    (tmp_path / "sentencepiece.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'sentencepiece'\", name='sentencepiece')"
+    )
+    done = _typed("sample", "news-512", "The ", PYTHONPATH=str(tmp_path))
+    assert done.stderr == (
+        "error: `reformer-seqlen sample` needs the Python package sentencepiece: "
+        'pip install "reformer-seqlen[study]"\n'
+    )
+    assert done.returncode == 1
+
+
+def test_a_module_of_our_own_that_is_missing_is_a_bug() -> None:
+    error = ModuleNotFoundError(name="reformer_seqlen.stages")
+    with pytest.raises(ModuleNotFoundError):
+        missing("plan", error)
+
+
+def test_ctrl_c_is_not_lost_while_a_command_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text(
+        "try:\n"
+        "    import time\n"
+        "    print('ready', flush=True)\n"
+        "    time.sleep(60)\n"
+        "except BaseException:\n"
+        "    print('lost')\n"
+    )
+    with subprocess.Popen(
+        [*COMMAND, "sample", "news-512", "The "],
+        cwd=ROOT,
+        env=environment(PYTHONPATH=str(tmp_path)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as command:
+        assert command.stdout is not None
+        assert command.stdout.readline() == "ready\n"
+        command.send_signal(signal.SIGINT)
+        assert command.communicate(timeout=60) == ("", INTERRUPT_NOTE + "\n")
+    assert command.returncode == -signal.SIGINT

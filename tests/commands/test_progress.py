@@ -1,0 +1,76 @@
+"""What is said of how far a study is."""
+
+from pathlib import Path
+
+import pytest
+
+from reformer_seqlen.commands.progress import Progress, last_runtimes
+from reformer_seqlen.runtime.files import write_json
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def test_a_line_says_what_is_finished_what_runs_and_how_long_the_rest_takes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    clock = Clock()
+    runtimes = {"finetune@a": 56.0, "finetune@b": 26.0}
+    progress = Progress(["chunk@a", "finetune@a", "finetune@b"], runtimes, now=clock)
+    progress.end("chunk@a")  # it was up to date
+    progress.begin("finetune@a")
+    clock.seconds = 120  # it took twice as long as the last time
+    progress.end("finetune@a")
+    progress.begin("finetune@b")
+    progress.said("finetune@b", "what it prints")
+    assert capsys.readouterr().out.splitlines() == [
+        "[1/3] finetune@a, about 1 min 30 s left",
+        "[2/3] finetune@b, about 1 min 00 s left",
+        "what it prints",
+    ]
+    assert progress.seconds_left() == 60
+    clock.seconds = 130
+    assert progress.seconds_left() == 50
+
+
+def test_side_by_side_all_that_run_are_named_and_lines_say_whose_they_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    progress = Progress(["finetune@a", "finetune@b"], {"finetune@a": 6.0}, jobs=2, now=Clock())
+    progress.begin("finetune@a")
+    progress.begin("finetune@b")  # expected to take as long as the other
+    progress.said("finetune@b", "what it prints")
+    progress.close()
+    assert capsys.readouterr().out.splitlines() == [
+        "[0/2] finetune@a, about 10 s left",
+        "[0/2] finetune@a, finetune@b, about 10 s left",
+        "finetune@b: what it prints",
+    ]
+
+
+def test_time_left_is_not_said_before_it_can_be_known(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    progress = Progress(["finetune@a", "finetune@b"], {}, now=clock)
+    progress.begin("finetune@a")
+    clock.seconds = 30
+    progress.end("finetune@a")
+    progress.begin("finetune@b")
+    lines = ["[0/2] finetune@a", "[1/2] finetune@b, about 30 s left"]
+    assert capsys.readouterr().out.splitlines() == lines
+
+
+def test_runtimes_are_those_that_stages_wrote(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert last_runtimes() == {}
+    write_json(Path("data/timings/finetune/news-64.json"), {"runtime_seconds": 20.0})
+    write_json(Path("data/timings/pretrain/tiny.json"), {"runtime_seconds": 50.0})
+    assert last_runtimes() == {"finetune@news-64": 20.0, "pretrain@tiny": 50.0}
