@@ -92,7 +92,7 @@ def evaluate(name: str, run: Run, settings: Evaluation, options: ModelOptions) -
     make_deterministic(settings.threads)
     folder, tokens = MODELS / name, TOKENS / f"{run.corpus}-{run.model}"
     unknown_id = load_tokenizer(folder).unk_id()
-    load = {"sequence_length": run.sequence_length, **options.options()}
+    load = {"sequence_length": run.sequence_length, **options.model_dump()}
     model, peeking_model = load_reformer(folder, **load).to(device()), None
     if options.implementation == "reformer-seqlen" and options.lsh_causality == "strict":
         peeking_model = load_reformer(folder, **{**load, "lsh_causality": "published"})

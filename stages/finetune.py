@@ -32,7 +32,7 @@ def finetune(name: str, run: Run, settings: Training, options: ModelOptions) -> 
     code = Path(__file__)
     with work_folder("finetune", name, fingerprint(values, inputs, code)) as work:
         seed(settings.seed)
-        model = load_reformer(base, sequence_length=run.sequence_length, **options.options())
+        model = load_reformer(base, sequence_length=run.sequence_length, **options.model_dump())
         learnt, validation = (load_split(tokens, windows, part) for part in ("train", "validation"))
         trained = train(model, learnt, validation, settings, work)
         with whole_folder(MODELS / name) as folder:

@@ -68,7 +68,7 @@ def pretrain(
         text.mkdir()
         splits = prepare_text(recipe, text, mirror)
         seed(recipe.train.seed)
-        fresh = create_reformer(architecture(name, model, recipe), model.implementation)
+        fresh = create_reformer(architecture(name, model, recipe), model.options.implementation)
         trained = train(fresh, splits["train"], splits["validation"], recipe.train, work)
         with whole_folder(target) as folder:
             trained.model.save_pretrained(folder)
@@ -94,7 +94,8 @@ def fetch_checkpoint(
         for path in (folder / "fetched").iterdir():
             path.rename(folder / path.name)
         (folder / "fetched").rmdir()
-        loaded = load_reformer(folder, sequence_length=LENGTH_MULTIPLE, **model.options())
+        options = model.options.model_dump()
+        loaded = load_reformer(folder, sequence_length=LENGTH_MULTIPLE, **options)
         write_json(folder / "card.json", card(name, loaded, {"checkpoint": fetched.model_dump()}))
     _write_timings(name, {"runtime_seconds": time.monotonic() - began})
 

@@ -23,6 +23,7 @@ from transformers import (
 
 from reformer_seqlen.parameters.corpora import Corpus
 from reformer_seqlen.parameters.evaluation import Evaluation
+from reformer_seqlen.parameters.model_options import ModelOptions
 from reformer_seqlen.parameters.models import Model
 from reformer_seqlen.parameters.profiles import compose
 from reformer_seqlen.parameters.sources import PathSource
@@ -364,7 +365,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, torc
     small = {"hidden_size": 32, "attention_head_size": 16, "feed_forward_size": 48}
     saved = save_checkpoint(folder / "hub", **small, axial_pos_embds_dim=[8, 24])
     source = PathSource(kind="path", path=str(saved), licence="made up")
-    model = Model(checkpoint=source, positions="axial", lsh_causality="published")
+    model = Model(options=ModelOptions(lsh_causality="published"), checkpoint=source)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         fetch_checkpoint("small", model, source, folder / "base", None)

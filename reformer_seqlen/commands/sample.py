@@ -39,7 +39,9 @@ def continuation(name: str, params: Study, prompt: str, pieces: int, seed: int) 
     determinism.make_deterministic(params.evaluation(name).threads)
     determinism.seed(seed)
     length = params.runs[name].sequence_length
-    model = load_reformer(folder, sequence_length=length, **params.options(name).options()).eval()
+    model = load_reformer(
+        folder, sequence_length=length, **params.options(name).model_dump()
+    ).eval()
     room = length - len(ids)
     if room < 1:
         raise StudyError(f"the prompt has {len(ids)} pieces, runs.{name} reads at most {length}")

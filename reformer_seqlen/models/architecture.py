@@ -25,14 +25,14 @@ def architecture(name: str, model: Model, recipe: Pretraining) -> ReformerConfig
             ReformerConfig(
                 **settings,
                 vocab_size=recipe.pieces,
-                axial_pos_embds=model.positions == "axial",
+                axial_pos_embds=model.options.positions == "axial",
             ),
             key,
             sequence_length=recipe.sequence_length,
-            **model.options(),
+            **model.options.model_dump(),
         )
         with torch.device("meta"):  # without memory: only whether it can be built
-            create_reformer(config, model.implementation)
+            create_reformer(config, model.options.implementation)
     except Exception as error:  # transformers' checks raise many kinds
         raise messages.no_reformer(key, error) from error
     return config

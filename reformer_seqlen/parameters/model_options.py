@@ -1,4 +1,4 @@
-"""What can be chosen of a model beside its weights: part of `models`, and `options` of a run."""
+"""What can be chosen of a model beside its weights: `options` of a model and of a run."""
 
 from typing import Annotated, Any, Literal
 
@@ -32,10 +32,6 @@ class ModelOptions(Section):
     num_buckets: Buckets | Annotated[list[Buckets], Field(min_length=1)] | None = None
     reversible: Literal["auto", "on", "off"] = "auto"
 
-    def options(self) -> dict[str, Any]:
-        """These choices alone, by name, as `load_reformer` takes them."""
-        return {name: getattr(self, name) for name in ModelOptions.model_fields}
-
 
 def options_of(name: str, run: Run) -> ModelOptions:
     """The options of a run's model, with the run's own over them, read from params.yaml.
@@ -44,5 +40,5 @@ def options_of(name: str, run: Run) -> ModelOptions:
         StudyError: there is no such model, or a value is wrong.
     """
     declared = known("models", read_section("models", dict[str, dict[str, Any]]), run.model)
-    chosen = {key: value for key, value in declared.items() if key in ModelOptions.model_fields}
-    return overridden(ModelOptions.model_validate(chosen), run.options, f"runs.{name}.options")
+    base = ModelOptions.model_validate(declared["options"])
+    return overridden(base, run.options, f"runs.{name}.options")

@@ -26,9 +26,14 @@ class Pretraining(Section):
     architecture: dict[str, Any] = Field(default_factory=dict)
 
 
-class Model(ModelOptions):
-    """A base model: published (`checkpoint`) or made here (`pretraining`)."""
+class Model(Section):
+    """A base model: published (`checkpoint`) or made here (`pretraining`).
 
+    Attributes:
+        options: hold for all runs of the model; a run's own go over them.
+    """
+
+    options: ModelOptions
     checkpoint: CheckpointSource | None = None
     pretraining: Pretraining | None = None
 

@@ -89,14 +89,14 @@ class Study(Section):
 
     def options(self, run: str) -> ModelOptions:
         """The options of `run`'s model."""
-        base = ModelOptions(**self.models[self.runs[run].model].options())
+        base = self.models[self.runs[run].model].options
         return overridden(base, self.runs[run].options, f"runs.{run}.options")
 
 
 def _check_positions(key: str, run: Run, model: Model) -> None:
     """Refuse a run that is longer than the axial tables of a model made here."""
     shape = model.pretraining.architecture.get("axial_pos_shape") if model.pretraining else None
-    positions = run.options.get("positions", model.positions)
+    positions = run.options.get("positions", model.options.positions)
     if positions == "axial" and shape and prod(shape) < run.sequence_length:
         raise messages.beyond_axial_tables(key, run.sequence_length, prod(shape), run.model)
 

@@ -156,7 +156,7 @@ def jobs(params: Study, known: Study | None) -> list[Job]:
             corpus=None,
             sequence_length=recipe.sequence_length,
             training=recipe.train,
-            options=ModelOptions(**model.options()),
+            options=model.options,
             policy="contiguous",
             amount=_amount_of_pretraining(recipe),
             passes={"validation": recipe.train.epochs},

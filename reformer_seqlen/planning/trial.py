@@ -71,7 +71,7 @@ def job_config(base: ReformerConfig, job: Job) -> ReformerConfig:
     Raises:
         StudyError: the base model can't be what the job asks for.
     """
-    options = job.options.options()
+    options = job.options.model_dump()
     return configured(base, job.model, sequence_length=job.sequence_length, **options)
 
 

@@ -106,7 +106,7 @@ def test_a_model_that_cannot_train_at_a_runs_length_is_named(
 ) -> None:
     values = compose("quick", CONF)
     model = next(iter(values["models"].values()))
-    model |= {"implementation": "transformers", "positions": "axial", "lsh_causality": "published"}
+    model["options"] = {"implementation": "transformers", "lsh_causality": "published"}
     params = parse_study(values, "quick")
     monkeypatch.setattr(plan, "load_profile", lambda name: params)
     monkeypatch.setattr(Trial, "pace", lambda self, config, job: Pace(0.5, 2))

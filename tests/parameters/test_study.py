@@ -96,8 +96,14 @@ def _set(path: str, value: Any) -> Any:
         (_set("runs/news-0.5", {}), r"runs\.news-0\.5.*match pattern"),
         (_set("train/learning_rate", float("inf")), r"train\.learning_rate: .*finite number"),
         (_set("train/threads", 10**9), r"train\.threads: .*less than or equal to 4096"),
-        (_set("models/tiny/num_buckets", 3), r"models\.tiny\.num_buckets.*multiple of 2"),
-        (_set("models/tiny/num_buckets", []), r"models\.tiny\.num_buckets.*at least 1 item"),
+        (
+            _set("models/tiny/options/num_buckets", 3),
+            r"tiny\.options\.num_buckets.*multiple of 2",
+        ),
+        (
+            _set("models/tiny/options/num_buckets", []),
+            r"tiny\.options\.num_buckets.*at least 1 item",
+        ),
         (
             _set("runs/news-64/sequence_length", 4096),
             r"runs\.news-64\.sequence_length: 4096 is more than the 256 positions",

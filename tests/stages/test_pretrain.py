@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from reformer_seqlen.models.architecture import architecture
+from reformer_seqlen.parameters.model_options import ModelOptions
 from reformer_seqlen.parameters.models import Model, Pretraining
 from reformer_seqlen.reformer.model import StockReformer, create_reformer, parameter_counts
 from reformer_seqlen.runtime.errors import StudyError
@@ -24,23 +25,27 @@ def _recipe(**values: Any) -> Pretraining:
     )
 
 
+def model_of(recipe: Pretraining, **options: Any) -> Model:
+    return Model(options=ModelOptions(**options), pretraining=recipe)
+
+
 def _refusal(**values: Any) -> str:
     recipe = _recipe(**values)
     with pytest.raises(StudyError) as refused:
-        architecture("tiny", Model(pretraining=recipe), recipe)
+        architecture("tiny", model_of(recipe), recipe)
     return str(refused.value)
 
 
 def test_the_architecture_is_the_published_one_unless_the_recipe_says_otherwise() -> None:
     recipe = _recipe(attn_layers=["lsh"], axial_pos_shape=[8, 8])
-    config = architecture("tiny", Model(pretraining=recipe), recipe)
+    config = architecture("tiny", model_of(recipe), recipe)
     assert (config.attn_layers, config.hidden_size, config.vocab_size) == (["lsh"], 256, 320)
 
 
 def test_the_models_options_are_those_of_its_base() -> None:
     recipe = _recipe(attn_layers=["lsh"], max_position_embeddings=4096)
-    chosen = Model(
-        pretraining=recipe,
+    chosen = model_of(
+        recipe,
         implementation="transformers",
         lsh_causality="published",
         positions="learned",
@@ -49,7 +54,7 @@ def test_the_models_options_are_those_of_its_base() -> None:
     )
     config = architecture("tiny", chosen, recipe)
     assert (config.num_hashes, config.num_buckets) == (3, [4])
-    model = create_reformer(config, chosen.implementation)
+    model = create_reformer(config, chosen.options.implementation)
     assert isinstance(model, StockReformer)
     assert parameter_counts(model)["position_table"] == 64 * 256
 
@@ -57,7 +62,7 @@ def test_the_models_options_are_those_of_its_base() -> None:
 def test_options_that_contradict_each_other_are_refused() -> None:
     recipe = _recipe()
     with pytest.raises(StudyError, match="stock transformers knows the published rule only"):
-        architecture("tiny", Model(pretraining=recipe, implementation="transformers"), recipe)
+        architecture("tiny", model_of(recipe, implementation="transformers"), recipe)
 
 
 def test_an_unknown_name_in_the_architecture_is_refused() -> None:
