@@ -7,7 +7,6 @@ that says so, and so that nothing of an earlier one is counted.
 import gc
 import os
 import resource
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,6 +22,8 @@ from torch import nn
 
 from reformer_seqlen.memory.allocator import MIB
 from reformer_seqlen.runtime.heap import return_freed_memory, trim_heap
+from reformer_seqlen.runtime.messages import memory as messages
+from reformer_seqlen.runtime.process import end_with_parent
 
 RETURNED_FROM = 65536
 """Blocks of this many bytes go back to the system when freed."""
@@ -94,23 +95,18 @@ def measure(job: Job) -> Measurement:
         if receiver.poll(job.limit_seconds):
             result: Measurement = receiver.recv()
             return result
-        return Measurement("cpu", why=f"took more than {job.limit_seconds:g} s (memory.limits)")
+        return Measurement("cpu", why=messages.took_too_long(job.limit_seconds))
     except EOFError:
         child.join()
-        return Measurement("cpu", why=_how_it_ended(child.exitcode))
+        return Measurement("cpu", why=messages.ended(child.exitcode))
     finally:
         child.kill()
         child.join()
 
 
-def _how_it_ended(code: int | None) -> str:
-    if code == -signal.SIGKILL:
-        return "killed by the system, which does that when memory runs out"
-    return f"the measuring process ended with status {code}"
-
-
 def _work(job: Job, sender: Connection) -> None:
-    """The child's whole life: send one Measurement."""
+    """What the child does: send one Measurement."""
+    end_with_parent()
     device = "cpu"
     try:
         if torch.cuda.is_available():
@@ -119,16 +115,14 @@ def _work(job: Job, sender: Connection) -> None:
         else:
             sender.send(_on_cpu(job))
     except Exception as error:
-        said = " ".join(str(error).split())[:200] or type(error).__name__
-        sender.send(Measurement(device, why=said))
+        sender.send(Measurement(device, why=messages.one_line(error, characters=200)))
 
 
 def _on_cpu(job: Job) -> Measurement:
     free = psutil.virtual_memory().available / MIB
     for limit, name in ((job.limit_mib, "allowed (memory.limits)"), (free, "free")):
         if job.expected_mib > limit:
-            why = f"needs {job.expected_mib:.0f} MiB, {limit:.0f} MiB are {name}"
-            return Measurement("cpu", why=why)
+            return Measurement("cpu", why=messages.needs_more(job.expected_mib, limit, name))
     return_freed_memory(RETURNED_FROM)
     _limit_address_space(job.limit_mib)
     torch.set_num_threads(job.threads)
