@@ -23,7 +23,8 @@ def gpus_of(study: MemoryStudy, name: str) -> dict[str, Any]:
         StudyError: the row's model does not run, or cannot be searched.
     """
     row = study.rows[name]
-    config, builder = model_of(study, name)
+    config, make = model_of(study, name)
+    builder = partial(make, config)
     check_length(config, row.sequence_length)
     by_length = lengths(config, lambda tokens: trace_inference(builder, row.batch_size, tokens))
     by_batch = batches(lambda count: trace_inference(builder, count, row.sequence_length))

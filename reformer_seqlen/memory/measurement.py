@@ -28,7 +28,9 @@ from reformer_seqlen.runtime.process import end_with_parent
 RETURNED_FROM = 65536
 """Blocks of this many bytes go back to the system when freed."""
 WARM_UP_TOKENS = 1024
-"""A first small pass loads kernels and makes the matrix library's buffers, before the baseline."""
+WARM_UP_LAYERS = 3
+"""A first small pass loads kernels and makes the matrix library's buffers, before the baseline.
+These do not depend on the depth, as long as the first layers are of every kind in the model."""
 SLACK_MIB = 1024
 """Address space beyond the limit, for what is mapped but never touched."""
 
@@ -59,6 +61,7 @@ class Job:
 
     Attributes:
         build_model: makes the model; picklable, for where a fork is not possible.
+        build_small: makes one of its first layers, to warm up with.
         batch_size: sequences.
         sequence_length: tokens of each.
         expected_mib: what is predicted to be in use.
@@ -69,6 +72,7 @@ class Job:
     """
 
     build_model: Callable[[], nn.Module]
+    build_small: Callable[[], nn.Module]
     batch_size: int
     sequence_length: int
     expected_mib: float
@@ -127,7 +131,7 @@ def _on_cpu(job: Job) -> Measurement:
     _limit_address_space(job.limit_mib)
     torch.set_num_threads(job.threads)
     length = min(job.sequence_length, WARM_UP_TOKENS)
-    _forward(_filled(job.build_model), WARM_UP_TOKENS // length, length)
+    _forward(_filled(job.build_small), WARM_UP_TOKENS // length, length)
     gc.collect()  # a model refers to itself
     trim_heap()  # of the parent, too; it would be used unseen
     baseline = psutil.Process().memory_info().rss

@@ -93,6 +93,15 @@ def with_depth(config: Config, layers: int, positions: int) -> Config:
     return changed
 
 
+def first_layers(config: Config, layers: int) -> Config:
+    """A copy of a configuration that ends after so many layers; those are as they were."""
+    changed = type(config).from_dict(config.to_dict())
+    changed.num_hidden_layers = min(layers, config.num_hidden_layers)
+    if config.model_type == "reformer":
+        changed.attn_layers = config.attn_layers[:layers]
+    return changed
+
+
 def positions_of(config: Config) -> Positions:
     """How a model knows where a token stands, as far as there is a choice."""
     if config.model_type != "reformer":

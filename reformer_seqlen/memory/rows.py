@@ -1,20 +1,24 @@
 """The rows of `memory.rows`: what a forward pass takes, predicted, and measured if asked for."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from torch import nn
+
 from reformer_seqlen.memory.gpt2_2021 import build_as_in_2021
-from reformer_seqlen.memory.measurement import Job, Measurement, measure
+from reformer_seqlen.memory.measurement import WARM_UP_LAYERS, Job, Measurement, measure
 from reformer_seqlen.memory.models import (
     Config,
     build,
     check_length,
     configuration,
+    first_layers,
     positions_of,
     with_positions,
 )
 from reformer_seqlen.memory.pool import Task
-from reformer_seqlen.memory.prediction import Builder, Prediction, predict, trace_inference
+from reformer_seqlen.memory.prediction import Prediction, predict, trace_inference
 from reformer_seqlen.memory.rounding import mib, parts, rounded
 from reformer_seqlen.parameters.memory import MemoryRow, MemoryStudy
 from reformer_seqlen.runtime.errors import StudyError
@@ -22,12 +26,14 @@ from reformer_seqlen.runtime.messages import memory as messages
 
 Result = dict[str, Any]
 """A row as it is written."""
+Maker = Callable[[Config], nn.Module]
+"""Makes a model of a configuration."""
 PREDICTED_ONLY = "predicted only"
 """Why a row has no measurement if it asks for none."""
 
 
-def model_of(study: MemoryStudy, name: str) -> tuple[Config, Builder]:
-    """The configuration of a row's model, and how to make it.
+def model_of(study: MemoryStudy, name: str) -> tuple[Config, Maker]:
+    """The configuration of a row's model, and what makes a model of a configuration.
 
     Raises:
         StudyError: the row asks for what its model does not have.
@@ -36,10 +42,10 @@ def model_of(study: MemoryStudy, name: str) -> tuple[Config, Builder]:
     config = configuration(study.models[row.model], f"memory.models.{row.model}")
     config = with_positions(config, row.positions, where)
     if row.allocations == "today":
-        return config, partial(build, config)
+        return config, build
     if config.model_type != "gpt2":
         raise messages.allocations_of_another(where, row.allocations)
-    return config, partial(build_as_in_2021, config)
+    return config, build_as_in_2021
 
 
 def row_tasks(study: MemoryStudy) -> dict[str, Task[Result]]:
@@ -51,12 +57,12 @@ def predicted_row(study: MemoryStudy, name: str) -> Result:
     """A row with its prediction; if there can be none, `why` says so."""
     row = study.rows[name]
     try:
-        config, builder = model_of(study, name)
+        config, make = model_of(study, name)
         check_length(config, row.sequence_length)
-        prediction = predict(trace_inference(builder, row.batch_size, row.sequence_length))
+        trace = trace_inference(partial(make, config), row.batch_size, row.sequence_length)
     except StudyError as error:
         return _empty(name, row) | {"why": str(error)}
-    predicted = _predicted(prediction, study.gpus[study.gpu].context_mib)
+    predicted = _predicted(predict(trace), study.gpus[study.gpu].context_mib)
     why = None if row.measure else PREDICTED_ONLY
     return _empty(name, row) | {"positions": positions_of(config), **predicted, "why": why}
 
@@ -75,9 +81,18 @@ def measured_row(study: MemoryStudy, result: Result, threads: int) -> Result:
         threads: see `reformer_seqlen.memory.measurement.Job`.
     """
     row, allocated_mib = study.rows[result["row"]], result["predicted_allocated_mib"]
-    _, builder = model_of(study, result["row"])
-    shape, limits = (row.batch_size, row.sequence_length), study.limits
-    found = measure(Job(builder, *shape, allocated_mib, limits.mib, limits.seconds, threads))
+    config, make = model_of(study, result["row"])
+    job = Job(
+        partial(make, config),
+        partial(make, first_layers(config, WARM_UP_LAYERS)),
+        row.batch_size,
+        row.sequence_length,
+        allocated_mib,
+        study.limits.mib,
+        study.limits.seconds,
+        threads,
+    )
+    found = measure(job)
     measured = {
         "measured_mib": found.mib,
         "measured_allocated_mib": found.allocated_mib,
