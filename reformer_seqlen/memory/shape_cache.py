@@ -36,8 +36,8 @@ class ShapeCache:
         storages = [_storage(tensor) for tensor in given]
         result = operator(*args, **kwargs)
         if args and result is args[0]:
-            same = given and _storage(given[0]) == storages[0]
-            self._known[key] = _first if same and _described(args) == key[1] else None
+            unchanged = _described(args) == key[1] and storages == [*map(_storage, given)]
+            self._known[key] = _first if unchanged and _has_no_data(result) else None
         else:
             self._known[key] = _of_new_tensors(result, storages)
         return result
@@ -70,7 +70,7 @@ def _of_new_tensors(result: Any, storages: list[int]) -> Remake | None:
         return None
     if not all(isinstance(item, Tensor) and _is_new(item, storages) for item in result):
         return None
-    if len({_storage(tensor) for tensor in result}) < len(result):
+    if len({_storage(tensor) for tensor in result}) < len(result):  # views of one another
         return None
     makers, kind = [_empty_like(tensor) for tensor in result], type(result)
     return lambda args: kind([make(args) for make in makers])
@@ -78,10 +78,14 @@ def _of_new_tensors(result: Any, storages: list[int]) -> Remake | None:
 
 def _is_new(tensor: Tensor, storages: list[int]) -> bool:
     """Whether a tensor has no data, and all of a storage that is no argument's."""
-    if tensor.device.type != "meta" or _storage(tensor) in storages:
+    if not _has_no_data(tensor) or _storage(tensor) in storages:
         return False
     size: int = _empty_like(tensor)(()).untyped_storage().nbytes()
     return size == tensor.untyped_storage().nbytes()
+
+
+def _has_no_data(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.device.type == "meta"
 
 
 def _empty_like(tensor: Tensor) -> Remake:
