@@ -33,15 +33,16 @@ def killed() -> str:
 
 
 def test_results_come_in_the_order_of_the_tasks() -> None:
-    tasks = {name: partial(slept, seconds, name) for name, seconds in (("a", 0.3), ("b", 0.0))}
-    found = pool.run(tasks)
+    found = pool.run({"a": partial(slept, 0.3, "a"), "b": partial(slept, 0, "b")})
     assert list(found.items()) == [("a", "a"), ("b", "b")]
 
 
 def test_what_fails_says_why_and_leaves_the_others_alone() -> None:
-    found = pool.run({"bad": refused, "good": partial(slept, 0, "done")})
+    tasks: dict[str, pool.Task[str]] = {"bad": refused, "good": partial(slept, 0, "done")}
+    found = pool.run(tasks)
     assert isinstance(found["bad"], StudyError)
     assert str(found["bad"]) == "not with me"
+    assert list(found) == ["bad", "good"]
     assert found["good"] == "done"
 
 
@@ -51,15 +52,17 @@ def test_there_may_be_no_task() -> None:
 
 def test_a_mistake_in_the_code_ends_the_run_at_once() -> None:
     started = time.monotonic()
-    waiting = {str(number): partial(slept, 0.5, "") for number in range(40)}
+    tasks: dict[str, pool.Task[str]] = {"bad": broken}
+    tasks |= {str(number): partial(slept, 0.5, "") for number in range(40)}
     with pytest.raises(ZeroDivisionError):
-        pool.run({"bad": broken, **waiting})
+        pool.run(tasks)
     assert time.monotonic() - started < 10
 
 
 def test_a_worker_that_is_killed_is_one_clear_message() -> None:
+    tasks: dict[str, pool.Task[str]] = {"bad": killed, "good": partial(slept, 0, "done")}
     with pytest.raises(StudyError, match="was ended from outside"):
-        pool.run({"bad": killed, "good": partial(slept, 0, "done")})
+        pool.run(tasks)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of a parent's end")

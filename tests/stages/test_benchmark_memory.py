@@ -1,6 +1,5 @@
 """The stage `benchmark_memory`: its three files, and what becomes of what fails."""
 
-import json
 import os
 import subprocess
 import sys
@@ -11,13 +10,15 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from reformer_seqlen.memory import rows
+from reformer_seqlen.memory import rows as memory_rows
 from reformer_seqlen.memory.measurement import Measurement
+from reformer_seqlen.runtime.files import read_json
 from reformer_seqlen.runtime.paths import MEMORY
 from stages.benchmark_memory import main
 from tests.conftest import ROOT, environment
 from tests.memory_example import memory_values
 
+NAMES = ("rows", "gpus", "training")
 ROWS = ("tiny", "too-long", "today")
 
 
@@ -38,15 +39,15 @@ def write_study(memory: dict[str, Any]) -> None:
 
 def results() -> tuple[Any, Any, Any]:
     """The rows, the GPUs and the points that were written."""
-    names = ("rows", "gpus", "training")
-    return tuple(json.loads((MEMORY / f"{name}.json").read_text()) for name in names)  # type: ignore[return-value]
+    rows, gpus, training = (read_json(MEMORY / f"{name}.json") for name in NAMES)
+    return rows, gpus, training
 
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Work in an empty folder, and measure nothing: this process has run operators."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(rows, "measure", lambda _: Measurement("cpu", mib=25.0))
+    monkeypatch.setattr(memory_rows, "measure", lambda _: Measurement("cpu", mib=25.0))
 
 
 def test_rows_gpus_and_training_are_written(capfd: pytest.CaptureFixture[str]) -> None:
