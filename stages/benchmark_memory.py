@@ -1,32 +1,71 @@
 """What models take: predicted, and where asked for measured: `python -m stages.benchmark_memory`.
 
 Writes data/memory: rows.json, what fits each GPU (gpus.json), and training over depth and length
-(training.json).
+(training.json). What fails says why and leaves the others alone.
 """
 
 import sys
+from typing import Any
 
 import torch
+import transformers
 
-from reformer_seqlen.memory.rows import gpus_result, row_result, training_result
+from reformer_seqlen.memory import pool
+from reformer_seqlen.memory.gpus import gpu_tasks
+from reformer_seqlen.memory.rows import (
+    PREDICTED_ONLY,
+    is_to_be_measured,
+    measured_row,
+    row_tasks,
+)
+from reformer_seqlen.memory.training import training_tasks
 from reformer_seqlen.parameters.common.reading import read_section
 from reformer_seqlen.parameters.memory import MemoryStudy
+from reformer_seqlen.runtime import progress
+from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import whole_folder, write_json
 from reformer_seqlen.runtime.paths import MEMORY
 
+Results = dict[str, dict[str, Any]]
+
 
 def main() -> None:
-    """Write the results of all rows; one that fails says why and leaves the others alone."""
-    study, threads = read_section("memory", MemoryStudy), torch.get_num_threads()
-    rows = {}
-    for name in study.rows:
-        rows[name] = row_result(study, name, threads)
-        if rows[name]["why"] is not None:
-            print(f"{name}: {rows[name]['why']}", file=sys.stderr)
+    """Predict everything on all cores, then measure one row at a time with nothing beside it."""
+    transformers.logging.set_verbosity_error()
+    study = read_section("memory", MemoryStudy)
+    predictions = predict_all(study)
+    rows = predictions["rows"]
+    measure_all(study, rows)
+    for name, row in rows.items():
+        if row["why"] not in (None, PREDICTED_ONLY):
+            print(f"memory.rows.{name}: {row['why']}", file=sys.stderr)
     with whole_folder(MEMORY) as folder:
         write_json(folder / "rows.json", rows)
-        write_json(folder / "gpus.json", gpus_result(study))
-        write_json(folder / "training.json", training_result(study))
+        write_json(folder / "gpus.json", predictions["fits"])
+        write_json(folder / "training.json", list(predictions["training"].values()))
+
+
+def predict_all(study: MemoryStudy) -> dict[str, Results]:
+    """What can be predicted of `fits`, `training` and `rows`."""
+    tasks = {"fits": gpu_tasks(study), "training": training_tasks(study), "rows": row_tasks(study)}
+    found = pool.run({(key, name): task for key in tasks for name, task in tasks[key].items()})
+    predictions: dict[str, Results] = {key: {} for key in tasks}
+    for (key, name), result in found.items():
+        if isinstance(result, StudyError):
+            print(f"memory.{key}.{name}: {result}", file=sys.stderr)
+        else:
+            predictions[key][name] = result
+    return predictions
+
+
+def measure_all(study: MemoryStudy, rows: Results) -> None:
+    """Complete the rows that ask for a measurement.
+
+    This process has run no operator, as `reformer_seqlen.memory.measurement` asks: its pool has.
+    """
+    waiting = [name for name, row in rows.items() if is_to_be_measured(row)]
+    for name in progress.over(waiting, "measuring", "row"):
+        rows[name] = measured_row(study, rows[name], torch.get_num_threads())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The study's models, published rows and card, and a small study to run in seconds."""
+"""The study's models, published rows and GPU, and a small study to run in seconds."""
 
 from typing import Any
 
@@ -131,11 +131,10 @@ def memory_values() -> dict[str, Any]:
             "positions": positions,
             "batch_size": 16,
             "sequence_length": length,
-            "published_mib": mib,
             **({"allocations": 2021} if model == "gpt2" else {}),
         }
         for (model, positions), lengths in PUBLISHED.items()
-        for length, mib in lengths.items()
+        for length in lengths
     }
     small = {"model": "tiny", "batch_size": 16, "sequence_length": 256}
     rows |= {
@@ -153,11 +152,11 @@ def memory_values() -> dict[str, Any]:
             "tiny-gpt2": TINY_GPT2,
         },
         "rows": rows,
-        "cards": {
+        "gpus": {
             "colab": {"memory_mib": 1500, "context_mib": 919},
             "small": {"memory_mib": 1000, "context_mib": 500},
         },
-        "card": "colab",
+        "gpu": "colab",
         "limits": {"seconds": 60, "mib": 1024},
         "fits": ["tiny"],
         "training": {

@@ -1,173 +1,164 @@
-"""The memory of a model of one's own, as a table on the terminal."""
+"""What a model of your own takes on a GPU, predicted without one: memory by purpose and by module.
 
-import json
-from argparse import Namespace
-from collections.abc import Callable
-from functools import partial
+    reformer-seqlen memory --config config.json --batch-size 16 --sequence-length 16384 --gpu T4
+    reformer-seqlen memory --model gpt2 --training --optimizer adamw
+
+The model is any causal language model of transformers. Only its configuration is read: no weights
+are fetched and nothing is computed. The second table says for every GPU whether this shape fits,
+and the longest sequence and the largest batch that do.
+"""
+
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
-from typing import Any
 
-import torch
-from huggingface_hub.utils.logging import set_verbosity_error
-from tabulate import tabulate
-from transformers import AutoConfig
-
-from reformer_seqlen.memory.allocator import MIB, fits
-from reformer_seqlen.memory.fit import Shapes, batches, capacity, length_unit, lengths
-from reformer_seqlen.memory.models import (
-    Config,
-    build,
-    check_causal,
-    check_length,
-    configuration,
-    with_positions,
-)
-from reformer_seqlen.memory.prediction import (
-    Prediction,
-    predict,
-    stock_reformer,
-    trace_inference,
-    trace_training,
-)
-from reformer_seqlen.memory.trace import Trace
-from reformer_seqlen.parameters.common.reading import known
-from reformer_seqlen.parameters.memory import Gpu
+from reformer_seqlen.parameters.memory import GPUS, Gpu, MemoryStudy
+from reformer_seqlen.runtime import console, process
 from reformer_seqlen.runtime.errors import StudyError
-
-SHOWN_FROM = MIB // 10
-"""Modules that ask for fewer bytes are left out."""
-NOT_SEARCHED = "not searched"
+from reformer_seqlen.runtime.paths import PARAMS
 
 
-def print_table(given: Namespace, cards: dict[str, Gpu]) -> None:
-    """Print what a model takes, and what each card can do with it.
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the options of this command."""
+    model = parser.add_mutually_exclusive_group(required=True)
+    model.add_argument(
+        "--config", type=Path, metavar="PATH", help="a model's config.json, or its folder"
+    )
+    model.add_argument(
+        "--model",
+        metavar="NAME",
+        help="a model of the Hugging Face hub, or a folder with its files",
+    )
+    shape = parser.add_argument_group("shape and GPUs")
+    shape.add_argument(
+        "--batch-size", type=_positive, default=1, metavar="N", help="sequences (default: 1)"
+    )
+    shape.add_argument(
+        "--sequence-length",
+        type=_positive,
+        default=1024,
+        metavar="N",
+        help="tokens of each sequence (default: 1024)",
+    )
+    shape.add_argument(
+        "--dtype",
+        choices=["float32", "bfloat16", "float16"],
+        default="float32",
+        help="of weights and activations (default: float32)",
+    )
+    shape.add_argument(
+        "--gpu",
+        action="append",
+        metavar="NAME",
+        help=f"a GPU, may be given again (default: all of memory.gpus in {PARAMS}; "
+        f"without that file {', '.join(GPUS)})",
+    )
+    changes = parser.add_argument_group("changes of the configuration")
+    changes.add_argument(
+        "--attention",
+        choices=["sdpa", "eager"],
+        help="torch's scaled_dot_product_attention, or matrix products (default: transformers')",
+    )
+    changes.add_argument(
+        "--positions",
+        choices=["axial", "learned", "own"],
+        default="own",
+        help="a Reformer's positions (default: own, the configuration's)",
+    )
+    changes.add_argument(
+        "--no-cache", action="store_true", help="inference that keeps no keys and values"
+    )
+    changes.add_argument(
+        "--not-reversible",
+        action="store_true",
+        help="a Reformer with plain residual layers, which keeps every activation for training",
+    )
+    training = parser.add_argument_group("training")
+    training.add_argument(
+        "--training",
+        action="store_true",
+        help="the peak of two updates with gradients and optimizer, not of one forward pass",
+    )
+    training.add_argument(
+        "--optimizer", choices=["adafactor", "adamw"], help="with --training (default: adafactor)"
+    )
+    training.add_argument(
+        "--checkpointing",
+        action="store_true",
+        help="with --training: recompute each layer's activations in the backward pass",
+    )
+
+
+def run(given: Namespace) -> None:
+    """Print the tables.
 
     Args:
-        given: the command line of stages.benchmark_memory.
-        cards: params.yaml's.
+        given: what a parser made of the options of `add_arguments`.
 
     Raises:
-        StudyError: an unknown card, a configuration that does not build, a length beyond the
-            positions, a shape that the model does not run on.
+        StudyError: an option that has no effect, an unknown GPU, a configuration that does not
+            build, a length beyond the positions, a shape that the model does not run on.
     """
-    chosen = {name: known("memory.cards", cards, name) for name in given.card or cards}
-    for name in ("batch_size", "sequence_length"):
-        if getattr(given, name) < 1:
-            raise StudyError(f"--{name.replace('_', '-')} must be at least 1")
-    config = _configuration(given)
-    check_length(config, given.sequence_length)
-    record = _recorder(given, config)
-    trace = record(given.batch_size, given.sequence_length)
-    what = f"training with {given.optimizer}" if given.training else "inference"
-    print(f"{config.model_type}, {given.batch_size} x {given.sequence_length} tokens, ", end="")
-    print(f"{given.dtype}, {what}\n")
-    print(_sums(predict(trace)), end="\n\n")
-    print(_fits(given, config, record, trace, chosen))
-    print("\nfits: reserved memory, within the card's memory less its CUDA context")
+    _refuse_options_without_effect(given)
+    gpus = _chosen(given.gpu, _known_gpus())
+    # torch and transformers take seconds to import; `--help` needs neither.
+    from reformer_seqlen.commands.memory_table import print_tables
+
+    process.imported()
+    print_tables(given, gpus)
 
 
-def _configuration(given: Namespace) -> Config:
-    config = _of_the_hub(given.model) if given.model is not None else _of_a_file(given.config)
-    if given.attention is not None:
-        config._attn_implementation = given.attention
-    if given.no_cache:
-        config.use_cache = False
-    return with_positions(config, given.positions, "--positions")
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command.
+
+    Args:
+        arguments: those of the command line, unless others are given.
+    """
+    parser = ArgumentParser(
+        prog="reformer-seqlen memory",
+        description=__doc__,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    add_arguments(parser)
+    run(parser.parse_args(arguments))
 
 
-def _of_the_hub(name: str) -> Config:
-    set_verbosity_error()  # of huggingface_hub, which tells of each try
-    try:
-        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise StudyError(f"--model {name}: {' '.join(str(error).split())}") from error
-    check_causal(config.model_type, f"--model {name}")
-    return config
+def _positive(text: str) -> int:
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise ArgumentTypeError(f"must be a whole number from 1, but it is {text}")
+    return number
 
 
-def _of_a_file(given: Path) -> Config:
-    path = given / "config.json" if given.is_dir() else given
-    return configuration(_read(path), str(path), strict=False)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise StudyError(f"--config {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise StudyError(f"--config {path} is not JSON: {error}") from None
-    if not isinstance(values, dict):
-        raise StudyError(f"--config {path}: expected a JSON object")
-    return values
-
-
-def _recorder(given: Namespace, config: Config) -> Callable[[int, int], Trace]:
-    builder = partial(build, config, getattr(torch, given.dtype))
-    if given.not_reversible:
-        if config.model_type != "reformer":
-            raise StudyError(f"--not-reversible is for Reformers, not for {config.model_type}")
-        builder = partial(stock_reformer, config, False, getattr(torch, given.dtype))
+def _refuse_options_without_effect(given: Namespace) -> None:
     if not given.training:
-        return partial(trace_inference, builder)
-    return partial(
-        trace_training, builder, optimizer=given.optimizer, checkpointing=given.checkpointing
-    )
+        for option, value in (
+            ("--optimizer", given.optimizer),
+            ("--checkpointing", given.checkpointing),
+        ):
+            if value:
+                raise StudyError(f"{option} has no effect on inference: add --training")
+    elif given.no_cache:
+        raise StudyError("--no-cache has no effect on --training, which never keeps a cache")
 
 
-def _sums(prediction: Prediction) -> str:
-    modules = [(name, size) for name, size in prediction.modules.items() if size >= SHOWN_FROM]
-    rows = [
-        ("weights, position table and buffers", prediction.weights),
-        ("peak allocated", prediction.allocated),
-        *((f"- for {kind}", size) for kind, size in prediction.kinds.items()),
-        *((f"- by {module or 'the model itself'}", size) for module, size in modules),
-        ("peak reserved", prediction.reserved),
-    ]
-    return tabulate(
-        [(name, size / MIB) for name, size in rows], headers=["", "MiB"], floatfmt=",.1f"
-    )
+def _known_gpus() -> dict[str, Gpu]:
+    """Those of the study that is here, if one is."""
+    if not PARAMS.exists():
+        return GPUS
+    from reformer_seqlen.parameters.common.reading import read_section, read_values
+
+    values = read_values()
+    is_a_study = isinstance(values, dict) and "memory" in values
+    return read_section("memory", MemoryStudy).gpus if is_a_study else GPUS
 
 
-def _fits(
-    given: Namespace,
-    config: Config,
-    record: Callable[[int, int], Trace],
-    trace: Trace,
-    cards: dict[str, Gpu],
-) -> str:
-    by_length = lengths(config, partial(record, given.batch_size))
-    by_batch = batches(lambda count: record(count, given.sequence_length))
-    rows, reasons = [], dict[str, None]()
+def _chosen(names: list[str] | None, known: dict[str, Gpu]) -> dict[str, Gpu]:
+    for name in names or ():
+        if name not in known:
+            raise StudyError(f"--gpu {name} is unknown; known are {', '.join(known)}")
+    return {name: known[name] for name in names or known}
 
-    def found(shapes: Shapes, room: int) -> int | None:
-        try:
-            return shapes.largest(room)
-        except StudyError as error:
-            reasons[str(error)] = None
-            return None
 
-    for name, card in cards.items():
-        room = capacity(card.memory_mib, card.context_mib)
-        units, most = found(by_length, room), found(by_batch, room)
-        end = " (all its positions)" if units == by_length.limit else ""
-        rows.append(
-            (
-                name,
-                card.memory_mib,
-                card.context_mib,
-                "yes" if fits(trace.sizes, trace.events, room) else "no",
-                NOT_SEARCHED if units is None else f"{units * length_unit(config)}{end}",
-                NOT_SEARCHED if most is None else most,
-            )
-        )
-    headers = [
-        "card",
-        "MiB",
-        "context MiB",
-        "fits",
-        f"longest sequence, batch {given.batch_size}",
-        f"largest batch, length {given.sequence_length}",
-    ]
-    notes = [f"\n\n{NOT_SEARCHED}: {reason}" for reason in reasons]
-    return tabulate(rows, headers=headers) + "".join(notes)
+if __name__ == "__main__":
+    process.prepare()
+    console.run(main)

@@ -42,5 +42,6 @@ def _run(work: Callable[[], None]) -> NoReturn:
         process.imported()
         load_study()
         work()
+        process.leave()
 
     console.run(checked)

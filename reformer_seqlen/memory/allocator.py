@@ -48,7 +48,7 @@ class CachingAllocator:
     """Bytes in use and bytes reserved, after every request and release.
 
     Attributes:
-        capacity: bytes that may be reserved; without one, memory never ends.
+        capacity: bytes that may be reserved; None for no limit.
         allocated: bytes in use, as torch.cuda.memory_allocated says.
         reserved: bytes taken from the GPU, as torch.cuda.memory_reserved says.
     """
@@ -116,7 +116,7 @@ class CachingAllocator:
         if self._is_too_much(segment):
             self.give_back_cached()
         if self._is_too_much(segment):
-            raise OutOfGpuMemoryError(f"{segment} bytes more than the {self.reserved} reserved")
+            raise OutOfGpuMemoryError
         self.reserved += segment
         self.peak_reserved = max(self.peak_reserved, self.reserved)
         block = Block(segment, self._next_address, small)
@@ -177,10 +177,12 @@ def replay(
     Raises:
         OutOfGpuMemoryError: a request did not fit into the capacity.
     """
-    allocator = CachingAllocator(capacity)
-    blocks: dict[int, Block] = {}
+    allocator, blocks = CachingAllocator(capacity), dict[int, Block]()
     for event in events:
-        _apply(event, sizes, allocator, blocks)
+        if event >= 0:
+            blocks[event] = allocator.allocate(sizes[event])
+        else:
+            allocator.release(blocks.pop(~event))
     return allocator
 
 
@@ -213,22 +215,15 @@ def held_at_peak(sizes: Sequence[int], events: Sequence[int]) -> dict[int, int]:
         sizes: as for `replay`.
         events: as for `replay`.
     """
-    allocator, blocks = CachingAllocator(), dict[int, Block]()
+    allocator, blocks, granted = CachingAllocator(), dict[int, Block](), dict[int, int]()
     peak = end = 0
     for index, event in enumerate(events):
-        _apply(event, sizes, allocator, blocks)
+        if event >= 0:
+            blocks[event] = allocator.allocate(sizes[event])
+            granted[event] = blocks[event].size  # it stays that size while it is in use
+        else:
+            allocator.release(blocks.pop(~event))
         if allocator.allocated > peak:
             peak, end = allocator.allocated, index + 1
-    allocator, blocks = CachingAllocator(), {}
-    for event in events[:end]:
-        _apply(event, sizes, allocator, blocks)
-    return {number: block.size for number, block in blocks.items()}
-
-
-def _apply(
-    event: int, sizes: Sequence[int], allocator: CachingAllocator, blocks: dict[int, Block]
-) -> None:
-    if event >= 0:
-        blocks[event] = allocator.allocate(sizes[event])
-    else:
-        allocator.release(blocks.pop(~event))
+    released = {~event for event in events[:end] if event < 0}
+    return {event: granted[event] for event in events[:end] if event >= 0 and event not in released}

@@ -1,13 +1,15 @@
-"""What fits a card: the longest sequence and the largest batch, by search.
+"""What fits a GPU: the longest sequence and the largest batch, by search.
 
-The largest that fits is meant literally: nothing larger does. Smaller ones may not, as memory does
-not only grow: whether a request still fits into what an earlier one left depends on how its size is
-rounded, and near the limit it may be only every other length that runs.
+No shape larger than the largest that is found fits, but some smaller ones may not fit either: a
+longer sequence can need less reserved memory than a shorter one. Whether a request is served from a
+block that was freed before depends on how its size is rounded, so that near the limit it may be
+every other length that runs.
 
-A search asks the same question for many shapes and cards. Where a model does the same operations
-for every shape, each request is a polynomial of degree two in the number of units (sequences of a
-batch, or chunks of a sequence), so three recorded runs give all the others exactly; a fourth, far
-away, proves it, and if it does not, every shape is recorded by itself.
+A search asks the same question for many shapes and GPUs. Where a model does the same operations for
+every shape, the bytes of each request are a polynomial of degree two in the number of units
+(sequences of a batch, or chunks of a sequence). Three recorded runs then give all the others
+exactly. A fourth run, of many more units, is recorded to check that; if it differs, every shape is
+recorded by itself.
 """
 
 import math
@@ -18,21 +20,22 @@ from functools import cached_property
 from reformer_seqlen.memory.allocator import MIB, fits, most_asked_for, replay
 from reformer_seqlen.memory.models import Config, position_limit, positions_of
 from reformer_seqlen.memory.trace import Trace
-from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.messages import memory as messages
 
 FIRST = 2
-"""The smallest number of units that is extrapolated: one chunk alone takes a shorter way."""
+"""The smallest number of units that is extrapolated: on one chunk a Reformer works otherwise."""
 PROOF = 4
-"""So many times farther than needed is the run that proves an extrapolation."""
+"""The run that checks an extrapolation has this many times the units that are asked for."""
 EXACT = 4096
-"""Up to this many units each is tried; of more, one in so many thousands."""
+"""Up to this many units, every number is tried from the bound down. From a bound n times as large,
+about every nth is tried, so the result may be up to n units too small."""
 OFFSETS = (0, 1, -1, 4, -4, 16, -16)
-"""Where to look around a guess, before halving what is left: a recorded run costs most."""
+"""What is tried around a guess before the interval is halved: to record a run takes longest."""
 ABOVE = 4
-"""How far above a run that fits others are recorded, where nothing is extrapolated."""
+"""Where nothing is extrapolated, this many units above a run that fits are tried too."""
 MOST_EVENTS = 25_000
-"""Where requests and releases grow to more than this, ever longer runs are not recorded: a model
-that loops over its tokens, as Mamba does without its kernels, would take hours."""
+"""A search ends where runs that grow with their units make more requests and releases than this: a
+model that loops over its tokens, as Mamba does without its kernels, would take hours."""
 LENGTH_UNIT = 64
 """Lengths are searched in steps of this many tokens where a model does not ask for more."""
 
@@ -43,8 +46,8 @@ class Shapes:
 
     Attributes:
         record: records the run with that many units.
-        limit: the largest number of units that there are; None if there is no end.
-        unit: what stands behind their number in a message.
+        limit: the largest number of units that the model takes; None if there is no limit.
+        unit: what a message calls the units, after their number.
     """
 
     record: Callable[[int], Trace]
@@ -57,8 +60,8 @@ class Shapes:
     def largest(self, capacity: int) -> int:
         """The largest number of units that fits; 0 if none does.
 
-        Beyond EXACT units it may be missed by a few in EXACT. Where runs cannot be extrapolated,
-        it is one that fits while the next few do not.
+        Beyond EXACT units the result may be too small by one part in EXACT. Where runs cannot be
+        extrapolated, it is a number that fits while the next few above it do not.
 
         Args:
             capacity: bytes that the allocator may reserve.
@@ -104,9 +107,7 @@ class Shapes:
             low, high = high, 2 * high
             least = len(self._trace(1).events)
             if len(self._trace(low).events) > max(MOST_EVENTS, 2 * least):
-                raise StudyError(
-                    f"{low} {self.unit} fit; more do too many operations to be searched"
-                )
+                raise messages.search_too_long(low, self.unit)
         if self.limit is not None:
             high = min(high, self.limit + 1)
         guess = self._guess(low, high, capacity)
@@ -118,7 +119,7 @@ class Shapes:
         return next((units for units in above if self.fits(units, capacity)), low)
 
     def _guess(self, low: int, high: int, capacity: int) -> int:
-        """Where a straight line through two runs meets the capacity; memory is nearly one."""
+        """Where a straight line through two runs meets the capacity: memory is nearly linear."""
         end = high if self._within(high) else high - 1
         if low == 0 or end - low < 2:
             return low
@@ -142,7 +143,7 @@ class Shapes:
 
     @cached_property
     def _is_polynomial(self) -> bool:
-        """Whether three neighbouring runs are alike, and grow."""
+        """Whether three neighbouring runs make the same requests, each of which only grows."""
         if not self._within(FIRST + 2):
             return False
         first, second, third = (self._trace(FIRST + index) for index in range(3))
@@ -152,10 +153,10 @@ class Shapes:
         return all(a <= b and b - a <= c - b for a, b, c in sizes)
 
     def _is_proven_to(self, units: int) -> bool:
-        """Whether runs of up to so many units are extrapolated exactly, as a run that far shows."""
+        """Whether a recorded run shows that up to so many units are extrapolated exactly."""
         end = math.inf if self.limit is None else self.limit
         units = int(min(units, end))
-        for far in (int(min(PROOF * units, end)), units):  # the first serves larger cards as well
+        for far in (int(min(PROOF * units, end)), units):  # the first serves larger GPUs as well
             if self._proven < units and far < self._refuted:
                 trace = self._trace(far)
                 if (trace.sizes, trace.events) == self._extrapolated(far):
@@ -208,5 +209,5 @@ def batches(record: Callable[[int], Trace]) -> Shapes:
 
 
 def capacity(memory_mib: int, context_mib: int) -> int:
-    """The bytes that the allocator may reserve on a card, beside the CUDA context."""
+    """The bytes that the allocator may reserve on a GPU, beside the CUDA context."""
     return (memory_mib - context_mib) * MIB

@@ -7,7 +7,6 @@ that says so, and so that nothing of an earlier one is counted.
 import gc
 import os
 import resource
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,11 +22,15 @@ from torch import nn
 
 from reformer_seqlen.memory.allocator import MIB
 from reformer_seqlen.runtime.heap import return_freed_memory, trim_heap
+from reformer_seqlen.runtime.messages import memory as messages
+from reformer_seqlen.runtime.process import end_with_parent
 
 RETURNED_FROM = 65536
 """Blocks of this many bytes go back to the system when freed."""
 WARM_UP_TOKENS = 1024
-"""A first small pass loads kernels and makes the matrix library's buffers, before the baseline."""
+WARM_UP_LAYERS = 3
+"""A first small pass loads kernels and makes the matrix library's buffers, before the baseline.
+These do not depend on the depth, as long as the first layers are of every kind in the model."""
 SLACK_MIB = 1024
 """Address space beyond the limit, for what is mapped but never touched."""
 
@@ -58,6 +61,7 @@ class Job:
 
     Attributes:
         build_model: makes the model; picklable, for where a fork is not possible.
+        build_small: makes one of its first layers, to warm up with.
         batch_size: sequences.
         sequence_length: tokens of each.
         expected_mib: what is predicted to be in use.
@@ -68,6 +72,7 @@ class Job:
     """
 
     build_model: Callable[[], nn.Module]
+    build_small: Callable[[], nn.Module]
     batch_size: int
     sequence_length: int
     expected_mib: float
@@ -94,23 +99,18 @@ def measure(job: Job) -> Measurement:
         if receiver.poll(job.limit_seconds):
             result: Measurement = receiver.recv()
             return result
-        return Measurement("cpu", why=f"took more than {job.limit_seconds:g} s (memory.limits)")
+        return Measurement("cpu", why=messages.took_too_long(job.limit_seconds))
     except EOFError:
         child.join()
-        return Measurement("cpu", why=_how_it_ended(child.exitcode))
+        return Measurement("cpu", why=messages.ended(child.exitcode))
     finally:
         child.kill()
         child.join()
 
 
-def _how_it_ended(code: int | None) -> str:
-    if code == -signal.SIGKILL:
-        return "killed by the system, which does that when memory runs out"
-    return f"the measuring process ended with status {code}"
-
-
 def _work(job: Job, sender: Connection) -> None:
-    """The child's whole life: send one Measurement."""
+    """What the child does: send one Measurement."""
+    end_with_parent()
     device = "cpu"
     try:
         if torch.cuda.is_available():
@@ -119,21 +119,19 @@ def _work(job: Job, sender: Connection) -> None:
         else:
             sender.send(_on_cpu(job))
     except Exception as error:
-        said = " ".join(str(error).split())[:200] or type(error).__name__
-        sender.send(Measurement(device, why=said))
+        sender.send(Measurement(device, why=messages.one_line(error, characters=200)))
 
 
 def _on_cpu(job: Job) -> Measurement:
     free = psutil.virtual_memory().available / MIB
     for limit, name in ((job.limit_mib, "allowed (memory.limits)"), (free, "free")):
         if job.expected_mib > limit:
-            why = f"needs {job.expected_mib:.0f} MiB, {limit:.0f} MiB are {name}"
-            return Measurement("cpu", why=why)
+            return Measurement("cpu", why=messages.needs_more(job.expected_mib, limit, name))
     return_freed_memory(RETURNED_FROM)
     _limit_address_space(job.limit_mib)
     torch.set_num_threads(job.threads)
     length = min(job.sequence_length, WARM_UP_TOKENS)
-    _forward(_filled(job.build_model), WARM_UP_TOKENS // length, length)
+    _forward(_filled(job.build_small), WARM_UP_TOKENS // length, length)
     gc.collect()  # a model refers to itself
     trim_heap()  # of the parent, too; it would be used unseen
     baseline = psutil.Process().memory_info().rss

@@ -6,7 +6,6 @@ values of that type's configuration class. Nothing is downloaded and no remote c
 
 import math
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, Literal
 
 import torch
@@ -15,7 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.messages import memory as messages
 
 Config = Any
 """A configuration of transformers (its package has no types)."""
@@ -45,26 +44,18 @@ def configuration(values: Mapping[str, Any], where: str, strict: bool = True) ->
             _refuse_unknown(model_type, given)
         return AutoConfig.for_model(model_type, **given)
     except Exception as error:
-        raise StudyError(
-            f"{where} is not a configuration of {model_type}: {_line(error)}"
-        ) from error
+        raise messages.not_a_configuration(where, model_type, error) from error
 
 
 def check_causal(model_type: str, where: str) -> None:
     """Refuse what is no causal language model of transformers.
 
     Raises:
-        StudyError: it is none.
+        StudyError: it is no such model.
     """
-    if model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        return
-    asked = f"{where}: model_type must be a causal language model of transformers"
-    if not model_type:
-        raise StudyError(f"{asked}, but there is none")
-    near = get_close_matches(model_type, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, cutoff=0.5)
-    is_another = model_type in CONFIG_MAPPING_NAMES
-    hint = f"; did you mean {' or '.join(near)}?" if near and not is_another else ""
-    raise StudyError(f"{asked}, but it is `{model_type}`{hint}")
+    known = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    if model_type not in known:
+        raise messages.not_causal(where, model_type, known, model_type in CONFIG_MAPPING_NAMES)
 
 
 def with_positions(config: Config, positions: Positions, where: str) -> Config:
@@ -81,9 +72,7 @@ def with_positions(config: Config, positions: Positions, where: str) -> Config:
     if positions == "own":
         return config
     if config.model_type != "reformer":
-        raise StudyError(
-            f"{where}: {positions} positions are for Reformers; write `own` for {config.model_type}"
-        )
+        raise messages.positions_of_another(where, positions, config.model_type)
     values = config.to_dict() | {"axial_pos_embds": positions == "axial"}
     return type(config).from_dict(values)
 
@@ -101,6 +90,15 @@ def with_depth(config: Config, layers: int, positions: int) -> Config:
         pattern = config.attn_layers
         changed.attn_layers = [pattern[index % len(pattern)] for index in range(layers)]
         changed.axial_pos_embds = False
+    return changed
+
+
+def first_layers(config: Config, layers: int) -> Config:
+    """A copy of a configuration that ends after so many layers; those are as they were."""
+    changed = type(config).from_dict(config.to_dict())
+    changed.num_hidden_layers = min(layers, config.num_hidden_layers)
+    if config.model_type == "reformer":
+        changed.attn_layers = config.attn_layers[:layers]
     return changed
 
 
@@ -125,13 +123,11 @@ def check_length(config: Config, sequence_length: int) -> None:
     Tensors without data do not check bounds, so a run would not notice.
 
     Raises:
-        StudyError: it is.
+        StudyError: it is longer.
     """
     limit = position_limit(config)
     if limit is not None and sequence_length > limit:
-        raise StudyError(
-            f"{config.model_type} has {limit} positions, {sequence_length} tokens are too many"
-        )
+        raise messages.too_long(config.model_type, limit, sequence_length)
 
 
 def build(config: Config, dtype: torch.dtype = torch.float32) -> nn.Module:
@@ -143,7 +139,7 @@ def build(config: Config, dtype: torch.dtype = torch.float32) -> nn.Module:
     try:
         model: nn.Module = AutoModelForCausalLM.from_config(config, dtype=dtype)
     except Exception as error:
-        raise StudyError(f"{config.model_type} does not build: {_line(error)}") from error
+        raise messages.not_built(config.model_type, error) from error
     return model
 
 
@@ -152,11 +148,4 @@ def _refuse_unknown(model_type: str, given: Mapping[str, Any]) -> None:
     known = {*default.to_dict(), *default.attribute_map, *UNDECLARED}
     for name in given:
         if name not in known:
-            near = get_close_matches(name, known)
-            hint = f"; did you mean {' or '.join(near)}?" if near else ""
-            raise ValueError(f"it has no `{name}`{hint}")
-
-
-def _line(error: Exception) -> str:
-    """An exception's message on one line of bearable length."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
+            raise ValueError(messages.unknown_value(name, known))

@@ -30,6 +30,7 @@ from reformer_seqlen.memory.trace import (
     on_meta,
 )
 from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.messages import memory as messages
 
 Builder = Callable[[], nn.Module]
 """Makes a model on the default device."""
@@ -204,16 +205,12 @@ def _explained(batch_size: int, sequence_length: int) -> Iterator[None]:
     except StudyError:
         raise
     except Exception as error:
-        said = " ".join(str(error).split())[:300] or type(error).__name__
-        if isinstance(error, NotImplementedError) and "meta" in said:
-            said = "what it does depends on the values of its tensors, and a prediction has none"
-        shape = f"{batch_size} x {sequence_length} tokens"
-        raise StudyError(f"the model does not run on {shape}: {said}") from error
+        raise messages.does_not_run(batch_size, sequence_length, error) from error
 
 
 def _checkpoint(model: nn.Module) -> None:
     if not getattr(model, "supports_gradient_checkpointing", False):
-        raise StudyError(f"{type(model).__name__} has no gradient checkpointing")
+        raise messages.no_checkpointing(type(model).__name__)
     enable: Callable[[], None] = model.activation_checkpointing_enable  # type: ignore[assignment]
     enable()
 

@@ -23,6 +23,7 @@ from torch.nn.modules.module import (
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from reformer_seqlen.memory.allocator import CachingAllocator, held_at_peak, replay
+from reformer_seqlen.memory.shape_cache import ShapeCache
 
 aten = torch.ops.aten
 WEIGHTS, POSITIONS, CACHE, LOGITS = "weights", "position table", "cache", "logits"
@@ -93,6 +94,7 @@ class Tracker(TorchDispatchMode):
         self.kind = ACTIVATIONS
         self._scalar = scalar
         self._alive: dict[int, tuple[int, weakref.ref[Any]]] = {}
+        self._shapes = ShapeCache()
         self._path: list[str] = [""]
         self._names: dict[nn.Module, str] = {}
         self._model: nn.Module | None = None
@@ -109,7 +111,7 @@ class Tracker(TorchDispatchMode):
         if func is aten._local_scalar_dense.default:
             return self._scalar
         scratch = self._request(_bytes(args[0])) if func is aten.logsumexp.default else None
-        result = func(*args, **(kwargs or {}))
+        result = self._shapes.run(func, args, kwargs or {})
         for tensor in tensors_in(result):
             self.record(tensor)
         if scratch is not None:  # it computes (self - maxes).exp_() (aten/native/ReduceOps.cpp)
@@ -171,7 +173,7 @@ class Tracker(TorchDispatchMode):
             yield
 
     def stop(self) -> None:
-        """Record nothing any more, although what is alive will be gone one day."""
+        """End the recording: what is freed from now on is no event of it."""
         self._alive.clear()
 
     def _request(self, size: int) -> int:

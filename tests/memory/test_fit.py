@@ -1,4 +1,4 @@
-"""The search for what fits a card, against runs recorded one by one."""
+"""The search for what fits a GPU, against runs recorded one by one."""
 
 from functools import partial
 
@@ -113,7 +113,7 @@ def test_a_run_of_ever_more_operations_is_not_followed_for_hours() -> None:
     assert max(recorded) == 4
 
 
-def test_a_larger_card_fits_no_less() -> None:
+def test_a_larger_gpu_fits_no_less() -> None:
     shapes = Shapes(every_other, None)
     found = [shapes.largest(mib * MIB) for mib in range(20, 900, 7)]
     assert found == sorted(found)

@@ -16,8 +16,8 @@ from torch import nn
 
 from reformer_seqlen.memory import measurement
 from reformer_seqlen.memory.allocator import MIB
-from reformer_seqlen.memory.measurement import Job, measure
-from reformer_seqlen.memory.models import build, configuration
+from reformer_seqlen.memory.measurement import WARM_UP_LAYERS, Job, measure
+from reformer_seqlen.memory.models import build, configuration, first_layers
 from reformer_seqlen.memory.prediction import predict, trace_inference
 from reformer_seqlen.runtime.errors import StudyError
 from tests.memory_example import REFORMER_CP
@@ -51,7 +51,7 @@ class Ballast(nn.Module):
 
 def job(mib: int = 100, end: str = "", **changes: Any) -> Job:
     limits = {"expected_mib": 1.5 * mib, "limit_mib": 1000.0, "limit_seconds": 30.0}
-    return Job(partial(Ballast, mib, end), 2, 128, **(limits | changes))
+    return Job(partial(Ballast, mib, end), partial(Ballast, 1), 2, 128, **(limits | changes))
 
 
 @on_cpu
@@ -75,7 +75,7 @@ def test_a_later_measurement_knows_nothing_of_an_earlier_one() -> None:
         (job(limit_mib=100), "needs 150 MiB, 100 MiB are allowed (memory.limits)"),
         (job(expected_mib=1e8, limit_mib=1e9), "MiB are free"),
         (job(end="killed"), "killed by the system"),
-        (job(end="slow", limit_seconds=3), "took more than 3 s (memory.limits)"),
+        (job(end="slow", limit_seconds=1), "took more than 1 s (memory.limits)"),
         (job(end="exit"), "the measuring process ended with status 3"),
         (job(end="refused"), "not with me"),
         (job(mib=4000, expected_mib=1), "allocate"),
@@ -91,7 +91,7 @@ def test_a_measurement_that_fails_says_why(given: Job, why: str) -> None:
 @on_cpu
 def test_nothing_is_left_running() -> None:
     started = time.monotonic()
-    assert measure(job(end="slow", limit_seconds=2)).why is not None
+    assert measure(job(end="slow", limit_seconds=1)).why is not None
     assert time.monotonic() - started < 20
     assert multiprocessing.active_children() == []
 
@@ -168,6 +168,7 @@ def test_prediction_and_measurement_agree_within_two_percent() -> None:
 
 def predicted_and_measured(batch_size: int) -> tuple[float, float | None]:
     """The published Reformer's peak at length 256, in MiB."""
-    builder = partial(build, configuration(REFORMER_CP, "test"))
+    config = configuration(REFORMER_CP, "test")
+    builder, small = partial(build, config), partial(build, first_layers(config, WARM_UP_LAYERS))
     predicted = predict(trace_inference(builder, batch_size, 256)).allocated / MIB
-    return predicted, measure(Job(builder, batch_size, 256, predicted, 2000, 120)).mib
+    return predicted, measure(Job(builder, small, batch_size, 256, predicted, 2000, 120)).mib

@@ -7,6 +7,7 @@ import pytest
 from reformer_seqlen.memory.models import (
     check_length,
     configuration,
+    first_layers,
     position_limit,
     positions_of,
     with_depth,
@@ -81,3 +82,11 @@ def test_another_depth_repeats_the_pattern_of_layers() -> None:
     assert (deep.num_hidden_layers, position_limit(deep)) == (5, 512)
     gpt2 = with_depth(configuration(TINY_GPT2, "here"), 5, 512)
     assert (gpt2.n_layer, gpt2.n_positions) == (5, 512)
+
+
+def test_the_first_layers_are_those_of_the_whole_model() -> None:
+    values = TINY_REFORMER | {"attn_layers": ["local", "local", "lsh", "local"]}
+    reformer = first_layers(configuration(values, "here"), 3)
+    assert (reformer.attn_layers, reformer.num_hidden_layers) == (["local", "local", "lsh"], 3)
+    assert positions_of(reformer) == "axial"
+    assert first_layers(configuration(TINY_GPT2, "here"), 3).n_layer == TINY_GPT2["n_layer"] == 2

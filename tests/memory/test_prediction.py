@@ -57,8 +57,8 @@ def one_thread() -> Iterator[None]:
 
 def predict_row(name: str) -> Prediction:
     row = STUDY.rows[name]
-    _, builder = model_of(STUDY, name)
-    return predict(trace_inference(builder, row.batch_size, row.sequence_length))
+    config, make = model_of(STUDY, name)
+    return predict(trace_inference(partial(make, config), row.batch_size, row.sequence_length))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,176 @@
+"""The tables of the command `memory`: what a model takes, and what each GPU can do with it."""
+
+import json
+from argparse import Namespace
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from huggingface_hub.utils.logging import set_verbosity_error
+from tabulate import tabulate
+from transformers import AutoConfig
+
+from reformer_seqlen.memory.allocator import MIB, fits
+from reformer_seqlen.memory.fit import Shapes, batches, capacity, length_unit, lengths
+from reformer_seqlen.memory.models import (
+    Config,
+    build,
+    check_causal,
+    check_length,
+    configuration,
+    with_positions,
+)
+from reformer_seqlen.memory.prediction import (
+    OptimizerName,
+    Prediction,
+    predict,
+    stock_reformer,
+    trace_inference,
+    trace_training,
+)
+from reformer_seqlen.memory.trace import Trace
+from reformer_seqlen.parameters.memory import Gpu
+from reformer_seqlen.runtime.errors import StudyError
+
+SHOWN_FROM = MIB // 10
+"""Modules that hold fewer bytes at the peak are left out."""
+NOT_SEARCHED = "not searched"
+
+
+def print_tables(given: Namespace, gpus: dict[str, Gpu]) -> None:
+    """Print what a model takes, and what each GPU can do with it.
+
+    Args:
+        given: the options of `reformer_seqlen.commands.memory`.
+        gpus: those that are asked about.
+
+    Raises:
+        StudyError: a configuration that does not build, a length beyond the positions, a shape
+            that the model does not run on.
+    """
+    transformers.logging.set_verbosity_error()
+    config = _configuration(given)
+    check_length(config, given.sequence_length)
+    record = _recorder(given, config)
+    trace = record(given.batch_size, given.sequence_length)
+    what = f"training with {_optimizer(given)}" if given.training else "inference"
+    print(f"{config.model_type}, {given.batch_size} x {given.sequence_length} tokens, ", end="")
+    print(f"{given.dtype}, {what}\n")
+    print(_sums(predict(trace)), end="\n\n")
+    print(_fits(given, config, record, trace, gpus))
+    print("\nfits: reserved memory, within the GPU's memory less its CUDA context")
+
+
+def _configuration(given: Namespace) -> Config:
+    config = _of_the_hub(given.model) if given.model is not None else _of_a_file(given.config)
+    if given.attention is not None:
+        config._attn_implementation = given.attention
+    if given.no_cache:
+        config.use_cache = False
+    return with_positions(config, given.positions, "--positions")
+
+
+def _of_the_hub(name: str) -> Config:
+    set_verbosity_error()  # huggingface_hub's, which prints every try
+    try:
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise StudyError(f"--model {name}: {' '.join(str(error).split())}") from error
+    check_causal(config.model_type, f"--model {name}")
+    return config
+
+
+def _of_a_file(given: Path) -> Config:
+    path = given / "config.json" if given.is_dir() else given
+    return configuration(_read(path), str(path), strict=False)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StudyError(f"--config {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise StudyError(f"--config {path} is not JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise StudyError(f"--config {path}: expected a JSON object")
+    return values
+
+
+def _recorder(given: Namespace, config: Config) -> Callable[[int, int], Trace]:
+    builder = partial(build, config, getattr(torch, given.dtype))
+    if given.not_reversible:
+        if config.model_type != "reformer":
+            raise StudyError(f"--not-reversible is for Reformers, not for {config.model_type}")
+        builder = partial(stock_reformer, config, False, getattr(torch, given.dtype))
+    if not given.training:
+        return partial(trace_inference, builder)
+    return partial(
+        trace_training, builder, optimizer=_optimizer(given), checkpointing=given.checkpointing
+    )
+
+
+def _optimizer(given: Namespace) -> OptimizerName:
+    chosen: OptimizerName = given.optimizer or "adafactor"
+    return chosen
+
+
+def _sums(prediction: Prediction) -> str:
+    modules = [(name, size) for name, size in prediction.modules.items() if size >= SHOWN_FROM]
+    rows = [
+        ("weights, position table and buffers", prediction.weights),
+        ("peak allocated", prediction.allocated),
+        *((f"- for {kind}", size) for kind, size in prediction.kinds.items()),
+        *((f"- by {module or 'the model itself'}", size) for module, size in modules),
+        ("peak reserved", prediction.reserved),
+    ]
+    return tabulate(
+        [(name, size / MIB) for name, size in rows], headers=["", "MiB"], floatfmt=",.1f"
+    )
+
+
+def _fits(
+    given: Namespace,
+    config: Config,
+    record: Callable[[int, int], Trace],
+    trace: Trace,
+    gpus: dict[str, Gpu],
+) -> str:
+    by_length = lengths(config, partial(record, given.batch_size))
+    by_batch = batches(lambda count: record(count, given.sequence_length))
+    rows, reasons = [], dict[str, None]()
+
+    def found(shapes: Shapes, room: int) -> int | None:
+        try:
+            return shapes.largest(room)
+        except StudyError as error:
+            reasons[str(error)] = None
+            return None
+
+    for name, gpu in gpus.items():
+        room = capacity(gpu.memory_mib, gpu.context_mib)
+        units, most = found(by_length, room), found(by_batch, room)
+        end = " (all its positions)" if units == by_length.limit else ""
+        rows.append(
+            (
+                name,
+                gpu.memory_mib,
+                gpu.context_mib,
+                "yes" if fits(trace.sizes, trace.events, room) else "no",
+                NOT_SEARCHED if units is None else f"{units * length_unit(config)}{end}",
+                NOT_SEARCHED if most is None else most,
+            )
+        )
+    headers = [
+        "GPU",
+        "MiB",
+        "context MiB",
+        "fits",
+        f"longest sequence, batch {given.batch_size}",
+        f"largest batch, length {given.sequence_length}",
+    ]
+    notes = [f"\n\n{NOT_SEARCHED}: {reason}" for reason in reasons]
+    return tabulate(rows, headers=headers) + "".join(notes)
