@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from ruamel.yaml import YAML
 
 from reformer_seqlen.parameters.profiles import compose
 from reformer_seqlen.parameters.study import Study, parse_study
+from reformer_seqlen.runtime.files import sha256_of
 from reformer_seqlen.runtime.process import wait_briefly
 
 wait_briefly()  # before any test imports torch
@@ -64,6 +66,16 @@ class Project:
     def would_run(self) -> list[str]:
         """The stages that `dvc repro` would run now."""
         return stages_run(self.dvc("repro", "--dry", "--allow-missing"))
+
+
+def digests(root: Path, *folders: str) -> dict[str, str]:
+    """A sha256 for every file below some folders."""
+    return {
+        str(path.relative_to(root)): sha256_of(path)
+        for folder in folders
+        for path in sorted((root / folder).rglob("*"))
+        if path.is_file()
+    }
 
 
 def stages_run(printed: str) -> list[str]:
@@ -119,10 +131,21 @@ def paper() -> Study:
 
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The project with the smoke study run by `dvc exp run`; tests leave it as they found it."""
-    project = copy_project(tmp_path_factory.mktemp("smoke"))
-    project.dvc("exp", "run", "-S", "profile=smoke")
-    return project
+    """The project with the smoke study run by `dvc exp run`; tests leave it as they found it.
+
+    It is run once for all of pytest's workers; each has a copy of its own.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "the-smoke-study"
+    with FileLock(f"{shared}.lock"):
+        if not (shared / "dvc.lock").exists():
+            shared.mkdir()
+            project = copy_project(shared)
+            (shared / "dvc.lock").unlink()  # of another study: DVC would read it again and again
+            project.dvc("exp", "run", "-S", "profile=smoke")
+    own = tmp_path_factory.mktemp("smoke") / "study"
+    shutil.copytree(shared, own, symlinks=True)
+    return Project(own)
 
 
 @pytest.fixture

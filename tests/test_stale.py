@@ -66,9 +66,19 @@ def test_what_only_talks_makes_nothing_stale(
     assert after(finished, f"reformer_seqlen/{file}", replacing(old, new)) == set()
 
 
-@pytest.mark.parametrize("file", ["reporting/tables.py", "reporting/table.py"])
-def test_a_tables_layout_makes_the_report_alone_stale(finished: Project, file: str) -> None:
-    changed = after(finished, f"reformer_seqlen/{file}", lambda text: text + "\n# wider columns\n")
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("run_tables.py", "updates", "steps"),
+        ("table.py", '"pipe"', '"github"'),
+        ("templates/answer.json", "#0072B2", "#000000"),
+    ],
+    ids=["a column", "the layout", "a colour"],
+)
+def test_what_only_shows_results_makes_the_report_alone_stale(
+    finished: Project, file: str, old: str, new: str
+) -> None:
+    changed = after(finished, f"reformer_seqlen/reporting/{file}", replacing(old, new))
     assert changed == {"report"}
 
 
