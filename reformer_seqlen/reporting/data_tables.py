@@ -94,7 +94,7 @@ def _origin(card: Mapping[str, Any]) -> str:
 def _models_table(models: Mapping[str, Any]) -> Table:
     headers = [
         "model", "layers", "origin", "hidden", "heads", "vocabulary",
-        "parameters", "of them positions", "without positions",
+        "parameters", "position parameters", "without positions",
     ]  # fmt: skip
     rows = []
     for name, card in models.items():

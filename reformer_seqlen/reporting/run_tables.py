@@ -126,7 +126,7 @@ def _training_table(values: Metrics, runs: Runs) -> Table:
         "final validation loss": ("final_validation_loss", lambda value: number(value, 3)),
         "best validation loss": ("best_validation_loss", lambda value: number(value, 3)),
         "parameters": ("parameters", lambda value: number(value, 0)),
-        "of them positions": ("position_parameters", lambda value: number(value, 0)),
+        "position parameters": ("position_parameters", lambda value: number(value, 0)),
     }
     training = values["details"]["training"]
     rows = [

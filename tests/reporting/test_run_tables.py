@@ -106,7 +106,7 @@ def test_training_counts_updates_and_tokens() -> None:
         "final validation loss": "2.250",
         "best validation loss": "2.125",
         "parameters": "2,600,000",
-        "of them positions": "100,000",
+        "position parameters": "100,000",
     }
 
 
