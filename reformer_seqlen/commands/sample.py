@@ -48,9 +48,8 @@ def run(given: Namespace) -> None:
     known("runs", params.runs, given.run)
     folder = _trained(given.run)
     # torch and transformers take seconds to import; what is refused needs neither.
-    from reformer_seqlen.commands.continuation import continuation
-
-    process.imported()
+    with process.importing():
+        from reformer_seqlen.commands.continuation import continuation
     print(continuation(given.run, folder, params, given.prompt, given.pieces, given.seed))
 
 
