@@ -26,9 +26,7 @@ def trained(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _typed(
-    *words: str, folder: Path = ROOT, **variables: str
-) -> subprocess.CompletedProcess[str]:
+def _typed(*words: str, folder: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*COMMAND, *words],
         cwd=folder,
