@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import copy_project, environment
+from tests.conftest import ROOT, copy_project, environment
 
 pytestmark = pytest.mark.slow
 
@@ -73,13 +74,17 @@ def test_the_wheel_holds_the_library_and_its_data_alone(installed: Path) -> None
 
 def test_the_command_says_what_memory_a_model_takes(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
-    words = ["memory", "--config", "config.json", "--sequence-length", "4096"]
+    words = ["memory", "--config", "config.json", "--sequence-length", "4096", "--gpu", "T4"]
     printed = _run(installed / "reformer-seqlen", *words, folder=tmp_path)
     assert "1 x 4096 tokens" in printed
     assert "MiB" in printed
 
 
 def test_a_command_of_the_study_says_what_to_install(installed: Path, tmp_path: Path) -> None:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    model = tmp_path / "data/models/news-512/model.safetensors"
+    model.parent.mkdir(parents=True)
+    model.touch()
     done = subprocess.run(
         [installed / "reformer-seqlen", "sample", "news-512", "The "],
         cwd=tmp_path,

@@ -101,9 +101,8 @@ def run(given: Namespace) -> None:
     _refuse_options_without_effect(given)
     gpus = _chosen(given.gpu, _known_gpus())
     # torch and transformers take seconds to import; `--help` needs neither.
-    from reformer_seqlen.commands.memory_table import print_tables
-
-    process.imported()
+    with process.importing():
+        from reformer_seqlen.commands.memory_table import print_tables
     print_tables(given, gpus)
 
 

@@ -8,6 +8,8 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 from reformer_seqlen.runtime.console import end_at_interrupts
@@ -28,6 +30,10 @@ def prepare() -> None:
     wait_briefly()
     keep_freed_memory()
     end_at_interrupts()
+    _import_fast()
+
+
+def _import_fast() -> None:
     gc.disable()
     for name in UNUSED:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
@@ -49,6 +55,22 @@ def imported() -> None:
             del sys.modules[name]
     gc.freeze()
     gc.enable()
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Import within the block as after `prepare`: fast, and Ctrl-C is not lost.
+
+    For a command that is already running, and imports what is large once it knows that it needs it.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    end_at_interrupts()
+    _import_fast()
+    try:
+        yield
+    finally:
+        imported()
+        signal.signal(signal.SIGINT, handler)
 
 
 def end_with_parent() -> None:

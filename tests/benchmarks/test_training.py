@@ -7,8 +7,9 @@ import pytest
 from benchmarks.training import Case, contestants, main, training_operations
 
 
+@pytest.mark.slow
 def test_prints_a_table_and_json(capsys: pytest.CaptureFixture[str]) -> None:
-    sizes = "--lengths 64 128 --batch-sizes 1 2 --most-tokens 128 --repeats 1 --generate 2"
+    sizes = "--lengths 64 128 --batch-sizes 1 2 --most-tokens 128 --repeats 1 --generate 1"
     main(sizes.split())
     *table, last = capsys.readouterr().out.splitlines()
     results = json.loads(last)

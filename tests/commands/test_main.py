@@ -1,5 +1,7 @@
 """`reformer-seqlen`: its help, what it imports, and what it says where packages are missing."""
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,10 +16,20 @@ from tests.conftest import ROOT, environment
 COMMAND = [sys.executable, "-m", "reformer_seqlen"]
 
 
-def _typed(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    """A folder with the study's parameters and, by its name, the model of a run."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    model = tmp_path / "data/models/news-512/model.safetensors"
+    model.parent.mkdir(parents=True)
+    model.touch()
+    return tmp_path
+
+
+def _typed(*words: str, folder: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*COMMAND, *words],
-        cwd=ROOT,
+        cwd=folder,
         env=environment(**variables),
         capture_output=True,
         text=True,
@@ -45,6 +57,25 @@ def test_help_of_a_command_says_its_defaults() -> None:
     assert "how many pieces to add, within the run's sequence length (default: 100)" in printed
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["news-512", "The ", "--pieces", "0"], "--pieces is 0: give a number of at least 1"),
+        (["news-512", "The ", "--seed", "-1"], "--seed is -1: give a number from 0 to 4294967295"),
+        (["news-51", "The "], "news-512"),
+        (["news-128", "The "], "runs.news-128: data/models/news-128 holds no model yet"),
+    ],
+)
+def test_sample_refuses_before_it_imports_torch(
+    words: list[str], message: str, trained: Path
+) -> None:
+    (trained / "torch.py").write_text("raise SystemExit('imported')")
+    done = _typed("sample", *words, folder=trained, PYTHONPATH=os.fspath(ROOT))
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert message in done.stderr
+
+
 def test_only_the_command_that_is_asked_for_is_imported() -> None:
     code = (
         "import sys; sys.argv = ['', 'repro', '--help']\n"
@@ -58,13 +89,13 @@ def test_only_the_command_that_is_asked_for_is_imported() -> None:
     assert not loaded & {"torch", "transformers", "pandas", "dvc", "numpy"}
 
 
-def test_a_missing_package_is_named_with_how_to_install_it(tmp_path: Path) -> None:
-    (tmp_path / "sentencepiece.py").write_text(
-        "raise ModuleNotFoundError(\"No module named 'sentencepiece'\", name='sentencepiece')"
+def test_a_missing_package_is_named_with_how_to_install_it(trained: Path) -> None:
+    (trained / "torch.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')"
     )
-    done = _typed("sample", "news-512", "The ", PYTHONPATH=str(tmp_path))
+    done = _typed("sample", "news-512", "The ", folder=trained, PYTHONPATH=os.fspath(ROOT))
     assert done.stderr == (
-        "error: `reformer-seqlen sample` needs the Python package sentencepiece: "
+        "error: `reformer-seqlen sample` needs the Python package torch: "
         'pip install "reformer-seqlen[study]"\n'
     )
     assert done.returncode == 1
@@ -76,8 +107,8 @@ def test_a_module_of_our_own_that_is_missing_is_a_bug() -> None:
         missing("plan", error)
 
 
-def test_ctrl_c_is_not_lost_while_a_command_is_imported(tmp_path: Path) -> None:
-    (tmp_path / "torch.py").write_text(
+def test_ctrl_c_is_not_lost_while_a_command_is_imported(trained: Path) -> None:
+    (trained / "torch.py").write_text(
         "try:\n"
         "    import time\n"
         "    print('ready', flush=True)\n"
@@ -87,8 +118,8 @@ def test_ctrl_c_is_not_lost_while_a_command_is_imported(tmp_path: Path) -> None:
     )
     with subprocess.Popen(
         [*COMMAND, "sample", "news-512", "The "],
-        cwd=ROOT,
-        env=environment(PYTHONPATH=str(tmp_path)),
+        cwd=trained,
+        env=environment(PYTHONPATH=os.fspath(ROOT)),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -101,18 +101,19 @@ def test_todays_gpt2_takes_less_than_that_of_2021() -> None:
     assert today["predicted_mib"] < predicted_row(STUDY, "gpt2-own-256")["predicted_mib"]
 
 
+@pytest.mark.slow
 def test_the_whole_table_is_predicted_within_a_gib() -> None:
+    # By what Linux keeps for a program: getrusage's peak begins at that of the parent, this process.
     script = (
-        "import resource\n"
+        "from reformer_seqlen.memory.measurement import _peak_resident\n"
         "from reformer_seqlen.memory.rows import predicted_row\n"
         "from tests.memory_example import PUBLISHED, memory_study, row_name\n"
         "study = memory_study()\n"
         "for model, lengths in PUBLISHED.items():\n"
         "    for length in lengths:\n"
         "        assert predicted_row(study, row_name(*model, length))['predicted_mib']\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+        "print(_peak_resident())\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    kib = int(done.stdout) / (1024 if sys.platform == "darwin" else 1)
-    assert kib < 1024 * 1024
+    assert int(done.stdout) < 2**30

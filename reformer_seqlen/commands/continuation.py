@@ -1,0 +1,47 @@
+"""A text continued by a run's model."""
+
+from pathlib import Path
+
+import torch
+
+from reformer_seqlen.parameters.study import Study
+from reformer_seqlen.reformer.model import load_reformer
+from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.text.tokens import load_tokenizer
+from reformer_seqlen.training import determinism
+
+
+def continuation(
+    name: str, folder: Path, params: Study, prompt: str, pieces: int, seed: int
+) -> str:
+    """The prompt and up to `pieces` more, drawn from a run's model.
+
+    Args:
+        name: the run's.
+        folder: its model's.
+        params: the study.
+        prompt: the text to continue.
+        pieces: how many to draw; fewer where the run's sequence length leaves less room.
+        seed: of the draws.
+
+    Raises:
+        StudyError: the prompt is empty, or leaves no room.
+    """
+    tokenizer = load_tokenizer(folder)
+    ids = tokenizer.encode(prompt)
+    if not ids:
+        raise StudyError('give a prompt that is not empty: make sample RUN=... PROMPT="The "')
+    length = params.runs[name].sequence_length
+    room = length - len(ids)
+    if room < 1:
+        raise StudyError(f"the prompt has {len(ids)} pieces, runs.{name} reads at most {length}")
+    determinism.make_deterministic(params.evaluation(name).threads)
+    determinism.seed(seed)
+    model = load_reformer(
+        folder, sequence_length=length, **params.options(name).model_dump()
+    ).eval()
+    with torch.no_grad():
+        drawn = model.generate(
+            torch.tensor([ids]), max_new_tokens=min(pieces, room), do_sample=True, top_p=0.9
+        )
+    return str(tokenizer.decode(drawn[0].tolist()))
