@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -59,7 +60,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PaperSources]:
 def paper(sources: PaperSources, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The project with the cut-down paper study, whose results DVC has as those of its stages."""
     project = copy_project(tmp_path_factory.mktemp("paper"))
-    hub = {
+    hub: dict[str, Any] = {
         "HF_ENDPOINT": sources.hub.url,
         "HF_HUB_OFFLINE": "0",
         "HF_HOME": str(tmp_path_factory.mktemp("home")),

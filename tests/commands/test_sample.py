@@ -1,14 +1,13 @@
 """Continuing a text with a run's model."""
 
 import sys
+from argparse import Namespace
 
 import pytest
 
-from reformer_seqlen.commands.sample import continuation
-from reformer_seqlen.parameters.profiles import compose
-from reformer_seqlen.parameters.study import parse_study
+from reformer_seqlen.commands import sample
 from reformer_seqlen.runtime.errors import StudyError
-from tests.conftest import CONF, Project
+from tests.conftest import Project
 
 
 @pytest.mark.slow
@@ -30,6 +29,6 @@ def test_a_text_is_continued_from_the_prompt(smoke: Project) -> None:
     ],
 )
 def test_a_number_out_of_range_is_refused(pieces: int, seed: int, refusal: str) -> None:
-    study = parse_study(compose("smoke", CONF), "smoke")
+    given = Namespace(run="news-512", prompt="The ", pieces=pieces, seed=seed)
     with pytest.raises(StudyError, match=refusal):
-        continuation("news-64", study, "The ", pieces, seed)
+        sample.run(given)
