@@ -14,9 +14,8 @@ from ruamel.yaml import YAML
 from safetensors.torch import load_file
 
 from reformer_seqlen.runtime.files import read_json
-from tests.conftest import ROOT, Project, copy_project, stages_run
+from tests.conftest import ROOT, Project, copy_project, digests, stages_run
 from tests.paper_example import CHECKPOINT_COMMIT, SPLITS, PaperSources, paper_sources
-from tests.test_pipeline import digests
 
 pytestmark = pytest.mark.slow
 
