@@ -5,7 +5,6 @@ seed gives the same text.
 """
 
 from argparse import ArgumentParser, Namespace
-
 from pathlib import Path
 
 from reformer_seqlen.parameters.common.quantities import SEED_LIMIT
