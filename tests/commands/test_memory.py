@@ -39,6 +39,7 @@ def shown(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     return capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_model_is_shown_by_purpose_and_by_gpu(capsys: pytest.CaptureFixture[str]) -> None:
     write_config(TINY_REFORMER | {"architectures": ["x"]})
     words = ("--config", "config.json", "--batch-size", "16", "--sequence-length", "4096")
@@ -139,13 +140,16 @@ def test_a_file_that_is_no_configuration_is_one_clear_message() -> None:
         main(["--config", "broken.json"])
 
 
+@pytest.mark.slow
 def test_a_cache_and_reversible_layers_are_choices(capsys: pytest.CaptureFixture[str]) -> None:
     def peak(config: dict[str, Any], *words: str) -> float:
         write_config(config)
-        own = ("--config", ".", "--gpu", "T4", "--sequence-length", "256")
+        own = ("--config", ".", "--gpu", "small", "--sequence-length", "256")
         lines = shown(capsys, *own, *words).splitlines()
         return float(next(line for line in lines if "allocated" in line).split()[-1])
 
+    # The search for what fits a small GPU is short.
+    Path("params.yaml").write_text(json.dumps({"memory": memory_values()}))
     deep = TINY_REFORMER | {"attn_layers": ["local"] * 6, "axial_pos_embds": False}
     deep |= {"max_position_embeddings": 256}
     assert peak(TINY_GPT2, "--no-cache") < peak(TINY_GPT2)
@@ -165,6 +169,7 @@ def test_what_cannot_be_searched_says_so_in_the_table(
     assert re.search(r"not searched: \d x 64 tokens fit; more do too many operations", printed)
 
 
+@pytest.mark.slow
 def test_it_needs_nothing_that_only_the_study_needs() -> None:
     write_config(TINY_GPT2)
     script = (

@@ -140,6 +140,7 @@ def test_what_a_process_holds_is_the_drivers_word_or_the_gpus(
     assert measurement._held_on_gpu() == held
 
 
+@pytest.mark.slow
 @on_cpu
 def test_a_new_process_measures_the_same_as_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.version, "cuda", "13.0")  # what a build for GPUs says

@@ -65,6 +65,7 @@ def test_a_worker_that_is_killed_is_one_clear_message() -> None:
         pool.run(tasks)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of a parent's end")
 def test_workers_end_with_a_parent_that_is_killed() -> None:
     script = (

@@ -103,7 +103,7 @@ def test_todays_gpt2_takes_less_than_that_of_2021() -> None:
 
 @pytest.mark.slow
 def test_the_whole_table_is_predicted_within_a_gib() -> None:
-    # By what Linux keeps for a program: getrusage's peak begins at that of the parent process.
+    # Not by getrusage: on Linux its peak begins at that of the parent, this process.
     script = (
         "from reformer_seqlen.memory.measurement import _peak_resident\n"
         "from reformer_seqlen.memory.rows import predicted_row\n"

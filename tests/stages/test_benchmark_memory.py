@@ -87,6 +87,7 @@ def test_there_may_be_nothing_to_do() -> None:
     assert results() == ({}, {}, [])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="measures the CPU's memory")
 def test_the_command_measures_in_fresh_processes() -> None:
     training = memory_values()["training"] | {"curves": {}}
