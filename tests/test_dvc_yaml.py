@@ -54,6 +54,7 @@ def test_every_module_that_decides_is_a_dependency_or_only_talks(stage: str) -> 
     assert forgotten == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", [name for name in STAGES if name != "report"])
 def test_no_dependency_holds_a_module_that_decides_nothing(stage: str) -> None:
     """A folder may, where all of it belongs to one subject; a file may not."""

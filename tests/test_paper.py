@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -59,14 +58,14 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PaperSources]:
 def paper(sources: PaperSources, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The project with the cut-down paper study, whose results DVC has as those of its stages."""
     project = copy_project(tmp_path_factory.mktemp("paper"))
-    hub: dict[str, Any] = {
-        "HF_ENDPOINT": sources.hub.url,
-        "HF_HUB_OFFLINE": "0",
-        "HF_HOME": str(tmp_path_factory.mktemp("home")),
-    }
+
+    def run(*command: str) -> None:
+        home = str(tmp_path_factory.getbasetemp() / "home")
+        project.run(*command, HF_ENDPOINT=sources.hub.url, HF_HUB_OFFLINE="0", HF_HOME=home)
+
     # One stage under DVC, which writes params.yaml; the others in one process, to start fewer.
-    project.run("dvc", "exp", "run", *cut_down(sources), "download@wikitext-2", **hub)
-    project.run(sys.executable, "-m", "tests.in_process", **hub)
+    run("dvc", "exp", "run", *cut_down(sources), "download@wikitext-2")
+    run(sys.executable, "-m", "tests.in_process")
     project.dvc("commit", "--force", "--quiet")
     return project
 

@@ -52,6 +52,8 @@ from tests.paper_example import (
     wikitext_rows,
 )
 
+pytestmark = pytest.mark.slow
+
 MODEL = "reformer-crime-and-punishment"
 EPOCHS = 2
 CORPORA = {"wikitext-2": 256, "ptb": 256, "enwik8": 512}

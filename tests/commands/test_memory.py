@@ -57,6 +57,7 @@ def test_a_model_is_shown_by_purpose_and_by_gpu(capsys: pytest.CaptureFixture[st
     assert "H100" not in printed
 
 
+@pytest.mark.slow
 def test_gpus_are_the_known_ones_or_those_of_the_study_that_is_here(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -71,6 +72,7 @@ def test_gpus_are_the_known_ones_or_those_of_the_study_that_is_here(
     assert set(GPUS) <= set(shown(capsys, *words).split())
 
 
+@pytest.mark.slow
 def test_training_is_shown_too(capsys: pytest.CaptureFixture[str]) -> None:
     write_config(TINY_REFORMER)
     own = ("--config", ".", "--positions", "learned", "--gpu", "T4", "--dtype", "bfloat16")

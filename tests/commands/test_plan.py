@@ -82,6 +82,7 @@ def test_the_papers_updates_agree_with_the_published_speeds(paper: Study) -> Non
     assert plan.theirs(todo["enwik8-512"], published) is None  # no speed was printed
 
 
+@pytest.mark.slow
 def test_what_cannot_fit_is_named_and_not_tried(
     monkeypatch: pytest.MonkeyPatch, paper: Study
 ) -> None:

@@ -52,6 +52,7 @@ def test_two_at_once_and_a_later_one_download_a_file_once(server: FileServer, bo
     assert server.asked("/text.bin") == 1
 
 
+@pytest.mark.slow
 def test_a_broken_connection_and_a_busy_server_are_tried_again(
     server: FileServer, body: bytes
 ) -> None:
@@ -104,6 +105,7 @@ def test_an_encoding_that_a_server_adds_unasked_is_not_undone(
     assert Path("raw").read_bytes() == body
 
 
+@pytest.mark.slow
 def test_an_unreachable_place_is_given_up_within_seconds() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -346,6 +346,7 @@ def test_a_checkpoint_without_sums_comes_from_a_folder_of_this_machine_and_no_ad
     assert "has no folder google/reformer" in refused(checkpoint(), tmp_path / "empty")
 
 
+@pytest.mark.slow
 def test_the_environment_alone_says_where_the_hub_is_and_who_asks(hub: Hub) -> None:
     hub.datasets["Salesforce/wikitext"].token = SECRET
     code = """

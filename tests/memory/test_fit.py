@@ -133,6 +133,7 @@ def test_lengths_are_searched_in_whole_chunks_and_rows() -> None:
     assert length_unit(configuration(TINY_GPT2, "test")) == 64
 
 
+@pytest.mark.slow
 def test_a_search_agrees_with_runs_recorded_one_by_one() -> None:
     learned = TINY_REFORMER | {"axial_pos_embds": False, "max_position_embeddings": 65536}
     for values in (learned, TINY_GPT2 | {"n_positions": 4096}):

@@ -7,6 +7,7 @@ from reformer_seqlen.runtime.errors import StudyError
 from tests.memory_example import memory_study
 
 
+@pytest.mark.slow
 def test_every_gpu_has_its_own_limits() -> None:
     result = gpus_of(memory_study(), "tiny")
     small, colab = result["gpus"]["small"], result["gpus"]["colab"]

@@ -139,6 +139,7 @@ INFERENCE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", INFERENCE)
 def test_inference_is_what_torch_counts(name: str) -> None:
     batch_size, length = 3, 512
@@ -170,6 +171,7 @@ TRAINING: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "optimizer", "checkpointing"),
     [
@@ -230,6 +232,7 @@ def test_activations_grow_in_proportion_to_the_batch() -> None:
     assert in_use[2] - in_use[1] == in_use[1] - in_use[0] > 0
 
 
+@pytest.mark.slow
 def test_reversible_layers_keep_activations_flat_in_depth() -> None:
     def allocated(layers: int, reversible: bool) -> int:
         config = with_depth(configuration(TINY_REFORMER, "test"), layers, 1024)

@@ -1,11 +1,14 @@
 """Training memory over depth and length."""
 
+import pytest
+
 from reformer_seqlen.memory.training import training_tasks
 from tests.memory_example import memory_study, memory_values
 
 STUDY = memory_study()
 
 
+@pytest.mark.slow
 def test_there_is_a_point_for_every_curve_depth_and_length() -> None:
     points = [task() for task in training_tasks(STUDY).values()]
     assert [(p["curve"], p["layers"], p["sequence_length"]) for p in points] == [

@@ -69,6 +69,7 @@ def test_stock(kind: str, rounds: int, length: int, padding: str) -> None:
     assert_equal_to_stock(model.train(), random_ids(2, length), padding_mask(padding, 2, length))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "rounds"),
     [("local", 1), *((kind, rounds) for kind in ("lsh", "mixed") for rounds in (1, 2, 3, 4))],
@@ -90,6 +91,7 @@ def test_stock_with_published_chunks_and_axial_positions(
     assert_equal_to_stock(model.train(), random_ids(1, length), padding_mask("left", 1, length))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "rounds"), [("local", 1), ("lsh", 2), ("mixed", 1)])
 def test_stock_at_4096_without_axial_positions(kind: str, rounds: int) -> None:
     model = small_reformer(

@@ -38,6 +38,7 @@ def test_local_attention(padded: bool, probability: float) -> None:
     check(lambda rows: LocalAttention.apply(rows, bias, GEOMETRY, dropouts), projected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("probability", DROPPED)
 @pytest.mark.parametrize("rounds", [1, 2])
 @pytest.mark.parametrize("causality", ["strict", "published"])

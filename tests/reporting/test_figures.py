@@ -239,6 +239,7 @@ draw_figures(["answer"], Path(sys.argv[1]), Path(sys.argv[2]))
 """
 
 
+@pytest.mark.slow
 def test_a_limit_on_memory_gives_a_message(plots: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", LIMITED, str(plots), str(tmp_path / "figures")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

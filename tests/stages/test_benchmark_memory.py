@@ -50,6 +50,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory_rows, "measure", lambda _: Measurement("cpu", mib=25.0))
 
 
+@pytest.mark.slow
 def test_rows_gpus_and_training_are_written(capfd: pytest.CaptureFixture[str]) -> None:
     write_study(values())
     main()
@@ -65,6 +66,7 @@ def test_rows_gpus_and_training_are_written(capfd: pytest.CaptureFixture[str]) -
     )
 
 
+@pytest.mark.slow
 def test_what_fails_leaves_the_others_alone(capfd: pytest.CaptureFixture[str]) -> None:
     training = memory_values()["training"] | {"sequence_lengths": [128, 100]}
     write_study(values(fits=["too-long", "tiny"], training=training))

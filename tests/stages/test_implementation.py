@@ -36,6 +36,7 @@ def short_split(*_: Any) -> Split:
     return Split(tokens, contiguous(640, 128, every_token=True), 128, "contiguous")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "kind"), [({}, Reformer), (STOCK, StockReformer)])
 def test_stages_train_and_score_the_chosen_implementation(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: dict[str, str], kind: type

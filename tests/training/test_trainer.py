@@ -72,6 +72,7 @@ def test_another_seed_gives_another_history(once: Trained, tmp_path: Path) -> No
     assert other.history["steps"] != once.history["steps"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("epochs", "killed_at"), [(1, 1), (2, 1), (2, 2)])
 def test_what_was_killed_in_an_evaluation_evaluates_when_it_goes_on(
     epochs: int, killed_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
