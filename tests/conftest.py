@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +20,8 @@ from reformer_seqlen.runtime.files import sha256_of
 from reformer_seqlen.runtime.process import wait_briefly
 
 wait_briefly()  # before any test imports torch
+# A shell's background jobs ignore Ctrl-C, and so would the processes that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 CONF = ROOT / "conf"
