@@ -20,7 +20,7 @@ from reformer_seqlen.runtime.files import sha256_of
 from reformer_seqlen.runtime.process import wait_briefly
 
 wait_briefly()  # before any test imports torch
-# A shell's background jobs ignore Ctrl-C, and so would the processes that tests start and interrupt.
+# A shell's background jobs ignore Ctrl-C, and so would the processes that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
