@@ -68,6 +68,7 @@ def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     ],
 )
 @pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.slow
 def test_training_is_a_function_of_its_seed(
     set_threads: Callable[[int], None], kind: type[Any], changes: dict[str, Any], threads: int
 ) -> None:
