@@ -47,10 +47,10 @@ sample: $(INSTALLED)  ## continue a text: make sample RUN=news-512 PROMPT="The "
 check: $(INSTALLED)  ## compare what was computed with what is committed
 	@python -m reformer_seqlen check
 
-test: $(INSTALLED)  ## run every test, 5 minutes on two cores
+test: $(INSTALLED)  ## run every test, 5 to 10 minutes on two cores
 	@python -m pytest --numprocesses 2 --dist loadfile
 
-test-fast: $(INSTALLED)  ## run the tests that are not slow, 1 minute on two cores
+test-fast: $(INSTALLED)  ## run the tests that are not slow, 1 to 2 minutes
 	@python -m pytest --numprocesses 2 --dist loadfile -m "not slow"
 
 lint: $(INSTALLED)  ## style, format and types
