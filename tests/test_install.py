@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, copy_project, environment
+from tests.memory_example import TINY_REFORMER
 
 pytestmark = pytest.mark.slow
 
@@ -20,20 +21,6 @@ STUDY_ONLY = (
     "pynvml", "sentencepiece", "vl_convert",
 )  # fmt: skip
 """Packages of the extra `study`; here importing one of them fails."""
-CONFIG = {
-    "model_type": "reformer",
-    "attn_layers": ["local", "lsh"],
-    "hidden_size": 64,
-    "num_attention_heads": 2,
-    "attention_head_size": 32,
-    "feed_forward_size": 128,
-    "vocab_size": 320,
-    "num_buckets": 8,
-    "max_position_embeddings": 4096,
-    "axial_pos_shape": [16, 256],
-    "axial_pos_embds_dim": [16, 48],
-    "is_decoder": True,
-}
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +60,7 @@ def test_the_wheel_holds_the_library_and_its_data_alone(installed: Path) -> None
 
 
 def test_the_command_says_what_memory_a_model_takes(installed: Path, tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    (tmp_path / "config.json").write_text(json.dumps(TINY_REFORMER))
     words = ["memory", "--config", "config.json", "--sequence-length", "4096", "--gpu", "T4"]
     printed = _run(installed / "reformer-seqlen", *words, folder=tmp_path)
     assert "1 x 4096 tokens" in printed

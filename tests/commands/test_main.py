@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from reformer_seqlen.commands.main import COMMANDS, missing, parser
-from reformer_seqlen.runtime.console import INTERRUPT_NOTE
 from tests.conftest import ROOT, environment
+from tests.interrupts import SWALLOWS_INTERRUPTS, assert_ends_at_ctrl_c
 
 COMMAND = [sys.executable, "-m", "reformer_seqlen"]
 
@@ -108,24 +107,6 @@ def test_a_module_of_our_own_that_is_missing_is_a_bug() -> None:
 
 
 def test_ctrl_c_is_not_lost_while_a_command_is_imported(trained: Path) -> None:
-    (trained / "torch.py").write_text(
-        "try:\n"
-        "    import time\n"
-        "    print('ready', flush=True)\n"
-        "    time.sleep(60)\n"
-        "except BaseException:\n"
-        "    print('lost')\n"
-    )
-    with subprocess.Popen(
-        [*COMMAND, "sample", "news-512", "The "],
-        cwd=trained,
-        env=environment(PYTHONPATH=os.fspath(ROOT)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as command:
-        assert command.stdout is not None
-        assert command.stdout.readline() == "ready\n"
-        command.send_signal(signal.SIGINT)
-        assert command.communicate(timeout=60) == ("", INTERRUPT_NOTE + "\n")
-    assert command.returncode == -signal.SIGINT
+    (trained / "torch.py").write_text(SWALLOWS_INTERRUPTS)
+    command = [*COMMAND, "sample", "news-512", "The "]
+    assert_ends_at_ctrl_c(command, cwd=trained, python_path=ROOT)

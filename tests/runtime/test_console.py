@@ -1,7 +1,6 @@
 """How a command ends: its exit status, and what a person reads."""
 
 import errno
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from reformer_seqlen.runtime.console import INTERRUPT_NOTE, INTERRUPTED, run
+from reformer_seqlen.runtime.console import INTERRUPTED, run
 from reformer_seqlen.runtime.errors import StudyError
-from tests.conftest import ROOT, environment
+from tests.conftest import ROOT
+from tests.interrupts import SWALLOWS_INTERRUPTS, assert_ends_at_ctrl_c
 
 
 def _raises(error: BaseException) -> Callable[[], None]:
@@ -86,28 +86,9 @@ def test_a_reader_who_has_seen_enough_ends_the_command_quietly() -> None:
 
 
 def test_ctrl_c_is_not_lost_while_a_stage_starts(tmp_path: Path) -> None:
-    """Whatever the libraries that it imports do with exceptions."""
-    (tmp_path / "torch.py").write_text(
-        "try:\n"
-        "    import time\n"
-        "    print('ready', flush=True)\n"
-        "    time.sleep(60)\n"
-        "except BaseException:\n"
-        "    print('lost')\n"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-m", "stages.finetune", "news-512"],
-        cwd=ROOT,
-        env=environment(PYTHONPATH=str(tmp_path)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as stage:
-        assert stage.stdout is not None
-        assert stage.stdout.readline() == "ready\n"
-        stage.send_signal(signal.SIGINT)
-        assert stage.communicate(timeout=60) == ("", INTERRUPT_NOTE + "\n")
-    assert stage.returncode == -signal.SIGINT
+    (tmp_path / "torch.py").write_text(SWALLOWS_INTERRUPTS)
+    command = [sys.executable, "-m", "stages.finetune", "news-512"]
+    assert_ends_at_ctrl_c(command, cwd=ROOT, python_path=tmp_path)
 
 
 def test_imports_of_others_leave_ctrl_c_as_it_is() -> None:
