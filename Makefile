@@ -48,10 +48,10 @@ check: $(INSTALLED)  ## compare what was computed with what is committed
 	@python -m reformer_seqlen check
 
 test: $(INSTALLED)  ## run every test, 5 to 10 minutes on two cores
-	@python -m pytest --numprocesses 2 --dist loadfile
+	@python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(INSTALLED)  ## run the tests that are not slow, 1 to 2 minutes
-	@python -m pytest --numprocesses 2 --dist loadfile -m "not slow"
+	@python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 lint: $(INSTALLED)  ## style, format and types
 	@ruff check .

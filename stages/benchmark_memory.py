@@ -5,6 +5,7 @@ Writes data/memory: rows.json, what fits each GPU (gpus.json), and training over
 """
 
 import sys
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,7 +22,6 @@ from reformer_seqlen.memory.rows import (
 from reformer_seqlen.memory.training import training_tasks
 from reformer_seqlen.parameters.common.reading import read_section
 from reformer_seqlen.parameters.memory import MemoryStudy
-from reformer_seqlen.runtime import progress
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import whole_folder, write_json
 from reformer_seqlen.runtime.paths import MEMORY
@@ -30,7 +30,7 @@ Results = dict[str, dict[str, Any]]
 
 
 def main() -> None:
-    """Predict everything on all cores, then measure one row at a time with nothing beside it."""
+    """Predict everything, then measure rows, each time on all cores."""
     transformers.logging.set_verbosity_error()
     study = read_section("memory", MemoryStudy)
     predictions = predict_all(study)
@@ -48,7 +48,8 @@ def main() -> None:
 def predict_all(study: MemoryStudy) -> dict[str, Results]:
     """What can be predicted of `fits`, `training` and `rows`."""
     tasks = {"fits": gpu_tasks(study), "training": training_tasks(study), "rows": row_tasks(study)}
-    found = pool.run({(key, name): task for key in tasks for name, task in tasks[key].items()})
+    named = {(key, name): task for key in tasks for name, task in tasks[key].items()}
+    found = pool.run(named, "predicting", torch.get_num_threads())
     predictions: dict[str, Results] = {key: {} for key in tasks}
     for (key, name), result in found.items():
         if isinstance(result, StudyError):
@@ -61,11 +62,13 @@ def predict_all(study: MemoryStudy) -> dict[str, Results]:
 def measure_all(study: MemoryStudy, rows: Results) -> None:
     """Complete the rows that ask for a measurement.
 
-    This process has run no operator, as `reformer_seqlen.memory.measurement` asks: its pool has.
+    Each pass has a process of its own and one thread, so that several run side by side. A GPU
+    belongs to one at a time. This process has run no operator, as `memory.measurement` asks.
     """
+    at_a_time = torch.get_num_threads() if torch.version.cuda is None else 1
     waiting = [name for name, row in rows.items() if is_to_be_measured(row)]
-    for name in progress.over(waiting, "measuring", "row"):
-        rows[name] = measured_row(study, rows[name], torch.get_num_threads())
+    tasks = {name: partial(measured_row, study, rows[name]) for name in waiting}
+    rows.update(pool.run(tasks, "measuring", at_a_time))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,25 @@ ROOT = Path(__file__).parent.parent
 CONF = ROOT / "conf"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put files with slow tests first, so that pytest's workers end together.
+
+    One of those that need the smoke study is the first of all: its worker runs the study, and none
+    of the others waits for it meanwhile.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    needing = [item.path for item in items if "smoke" in getattr(item, "fixturenames", ())]
+    later, first = set(needing), needing[:1]
+    items.sort(
+        key=lambda item: (
+            item.path not in first,
+            item.path not in slow,
+            item.path in later,
+            str(item.path),
+        )
+    )
+
+
 @dataclass(frozen=True)
 class Project:
     """A copy of the project in a folder and git repository of its own."""

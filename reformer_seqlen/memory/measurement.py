@@ -67,8 +67,6 @@ class Job:
         expected_mib: what is predicted to be in use.
         limit_mib: what may be used on a CPU.
         limit_seconds: how long it may take.
-        threads: of a pass on a CPU. More than one are only for a process that has run no operator
-            before: they do not outlive the fork, and its child would wait for them forever.
     """
 
     build_model: Callable[[], nn.Module]
@@ -78,7 +76,6 @@ class Job:
     expected_mib: float
     limit_mib: float
     limit_seconds: float
-    threads: int = 1
 
 
 def measure(job: Job) -> Measurement:
@@ -129,7 +126,7 @@ def _on_cpu(job: Job) -> Measurement:
             return Measurement("cpu", why=messages.needs_more(job.expected_mib, limit, name))
     return_freed_memory(RETURNED_FROM)
     _limit_address_space(job.limit_mib)
-    torch.set_num_threads(job.threads)
+    torch.set_num_threads(1)  # others run beside it
     length = min(job.sequence_length, WARM_UP_TOKENS)
     _forward(_filled(job.build_small), WARM_UP_TOKENS // length, length)
     gc.collect()  # a model refers to itself

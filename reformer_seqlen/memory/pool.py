@@ -1,4 +1,4 @@
-"""A pool of processes, one for each core, for predictions: none depends on another."""
+"""A pool of processes for predictions and measurements: none depends on another."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -6,8 +6,6 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import TypeVar
-
-import torch
 
 from reformer_seqlen.runtime import progress
 from reformer_seqlen.runtime.errors import StudyError
@@ -20,11 +18,13 @@ Task = Callable[[], T]
 """Picklable: a worker runs it."""
 
 
-def run(tasks: Mapping[K, Task[T]]) -> dict[K, T | StudyError]:
+def run(tasks: Mapping[K, Task[T]], what: str, processes: int) -> dict[K, T | StudyError]:
     """Run tasks side by side, and show how many are done.
 
     Args:
         tasks: by name. They are started in this order: the longest first keeps all cores busy.
+        what: what is done, for the progress bar.
+        processes: how many tasks run at a time.
 
     Returns:
         What each task returned or the StudyError that it raised, in the order of the tasks.
@@ -34,11 +34,11 @@ def run(tasks: Mapping[K, Task[T]]) -> dict[K, T | StudyError]:
     """
     # A forked worker has everything imported already.
     start = get_context("fork" if sys.platform == "linux" else "spawn")
-    pool = ProcessPoolExecutor(torch.get_num_threads(), start, initializer=end_with_parent)
+    pool = ProcessPoolExecutor(processes, start, initializer=end_with_parent)
     try:
         futures = {name: pool.submit(_attempt, task) for name, task in tasks.items()}
         done = as_completed(futures.values())
-        for future in progress.over(done, "predicting", "prediction", len(futures)):
+        for future in progress.over(done, what, "task", len(futures)):
             future.result()
         return {name: future.result() for name, future in futures.items()}
     except BrokenProcessPool as error:

@@ -72,13 +72,12 @@ def is_to_be_measured(result: Result) -> bool:
     return result["why"] is None
 
 
-def measured_row(study: MemoryStudy, result: Result, threads: int) -> Result:
+def measured_row(study: MemoryStudy, result: Result) -> Result:
     """A predicted row with its measurement; if it fails, `why` says so.
 
     Args:
         study: the memory section of params.yaml.
         result: as `predicted_row` returned it.
-        threads: see `reformer_seqlen.memory.measurement.Job`.
     """
     row, allocated_mib = study.rows[result["row"]], result["predicted_allocated_mib"]
     config, make = model_of(study, result["row"])
@@ -90,7 +89,6 @@ def measured_row(study: MemoryStudy, result: Result, threads: int) -> Result:
         allocated_mib,
         study.limits.mib,
         study.limits.seconds,
-        threads,
     )
     found = measure(job)
     measured = {

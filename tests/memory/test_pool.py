@@ -33,13 +33,13 @@ def killed() -> str:
 
 
 def test_results_come_in_the_order_of_the_tasks() -> None:
-    found = pool.run({"a": partial(slept, 0.3, "a"), "b": partial(slept, 0, "b")})
+    found = pool.run({"a": partial(slept, 0.3, "a"), "b": partial(slept, 0, "b")}, "trying", 2)
     assert list(found.items()) == [("a", "a"), ("b", "b")]
 
 
 def test_what_fails_says_why_and_leaves_the_others_alone() -> None:
     tasks: dict[str, pool.Task[str]] = {"bad": refused, "good": partial(slept, 0, "done")}
-    found = pool.run(tasks)
+    found = pool.run(tasks, "trying", 2)
     assert isinstance(found["bad"], StudyError)
     assert str(found["bad"]) == "not with me"
     assert list(found) == ["bad", "good"]
@@ -47,7 +47,7 @@ def test_what_fails_says_why_and_leaves_the_others_alone() -> None:
 
 
 def test_there_may_be_no_task() -> None:
-    assert pool.run({}) == {}
+    assert pool.run({}, "trying", 2) == {}
 
 
 def test_a_mistake_in_the_code_ends_the_run_at_once() -> None:
@@ -55,14 +55,14 @@ def test_a_mistake_in_the_code_ends_the_run_at_once() -> None:
     tasks: dict[str, pool.Task[str]] = {"bad": broken}
     tasks |= {str(number): partial(slept, 0.5, "") for number in range(40)}
     with pytest.raises(ZeroDivisionError):
-        pool.run(tasks)
+        pool.run(tasks, "trying", 2)
     assert time.monotonic() - started < 10
 
 
 def test_a_worker_that_is_killed_is_one_clear_message() -> None:
     tasks: dict[str, pool.Task[str]] = {"bad": killed, "good": partial(slept, 0, "done")}
     with pytest.raises(StudyError, match="was ended from outside"):
-        pool.run(tasks)
+        pool.run(tasks, "trying", 2)
 
 
 @pytest.mark.slow
@@ -72,7 +72,7 @@ def test_workers_end_with_a_parent_that_is_killed() -> None:
         "from functools import partial\n"
         "from reformer_seqlen.memory import pool\n"
         "from tests.memory.test_pool import slept\n"
-        "pool.run({'a': partial(slept, 60, ''), 'b': partial(slept, 60, '')})\n"
+        "pool.run({'a': partial(slept, 60, ''), 'b': partial(slept, 60, '')}, 'trying', 2)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", script])
     workers = wait_for_children(parent.pid)

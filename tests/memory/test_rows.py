@@ -42,10 +42,8 @@ def test_a_measured_row_says_how_far_the_prediction_is_off(
     monkeypatch.setattr(rows, "measure", measure)
     predicted = predicted_row(STUDY, "tiny")
     assert is_to_be_measured(predicted)
-    result = measured_row(STUDY, predicted, threads=2)
-    assert [(job.expected_mib, job.threads) for job in jobs] == [
-        (predicted["predicted_allocated_mib"], 2)
-    ]
+    result = measured_row(STUDY, predicted)
+    assert [job.expected_mib for job in jobs] == [predicted["predicted_allocated_mib"]]
     assert (result["device"], result["measured_mib"], result["why"]) == ("cpu", 25.0, None)
     error = 100 * (result["predicted_allocated_mib"] / 25 - 1)
     assert result["measured_error_percent"] == pytest.approx(error, abs=0.001)
@@ -54,7 +52,7 @@ def test_a_measured_row_says_how_far_the_prediction_is_off(
 
 def test_a_measurement_that_fails_is_the_rows_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "measure", lambda _: Measurement("cpu", why="killed"))
-    result = measured_row(STUDY, predicted_row(STUDY, "tiny"), threads=1)
+    result = measured_row(STUDY, predicted_row(STUDY, "tiny"))
     assert (result["why"], result["measured_mib"], result["measured_error_percent"]) == (
         "killed",
         None,
