@@ -68,7 +68,10 @@ def measure_all(study: MemoryStudy, rows: Results) -> None:
     at_a_time = torch.get_num_threads() if torch.version.cuda is None else 1
     waiting = [name for name, row in rows.items() if is_to_be_measured(row)]
     tasks = {name: partial(measured_row, study, rows[name]) for name in waiting}
-    rows.update(pool.run(tasks, "measuring", at_a_time))
+    for name, found in pool.run(tasks, "measuring", at_a_time).items():
+        if isinstance(found, StudyError):
+            raise found
+        rows[name] = found
 
 
 if __name__ == "__main__":

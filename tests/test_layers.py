@@ -10,8 +10,9 @@ from tests.conftest import ROOT
 LAYERS = (
     ("runtime",),
     ("parameters",),
-    ("fetching", "text", "reformer", "memory"),
-    ("models", "scoring"),
+    ("fetching", "text", "reformer"),
+    ("models",),
+    ("memory", "scoring"),
     ("training",),
     ("reporting", "planning"),
     ("checking",),

@@ -14,15 +14,8 @@ from tabulate import tabulate
 from transformers import AutoConfig
 
 from reformer_seqlen.memory.allocator import MIB, fits
+from reformer_seqlen.memory.configurations import with_positions
 from reformer_seqlen.memory.fit import Shapes, batches, capacity, length_unit, lengths
-from reformer_seqlen.memory.models import (
-    Config,
-    build,
-    check_causal,
-    check_length,
-    configuration,
-    with_positions,
-)
 from reformer_seqlen.memory.prediction import (
     OptimizerName,
     Prediction,
@@ -32,6 +25,13 @@ from reformer_seqlen.memory.prediction import (
     trace_training,
 )
 from reformer_seqlen.memory.trace import Trace
+from reformer_seqlen.models.configurations import (
+    Config,
+    build,
+    check_causal,
+    check_length,
+    configuration,
+)
 from reformer_seqlen.parameters.memory import Gpu
 from reformer_seqlen.runtime.errors import StudyError
 

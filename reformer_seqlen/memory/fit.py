@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from reformer_seqlen.memory.allocator import MIB, fits, most_asked_for, replay
-from reformer_seqlen.memory.models import Config, position_limit, positions_of
 from reformer_seqlen.memory.trace import Trace
+from reformer_seqlen.models.configurations import Config, position_limit, positions_of
 from reformer_seqlen.runtime.messages import memory as messages
 
 FIRST = 2

@@ -15,7 +15,7 @@ from transformers import AttentionInterface
 from transformers.cache_utils import DynamicCache, DynamicLayer
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
-from reformer_seqlen.memory.models import Config, build
+from reformer_seqlen.models.configurations import Config, build
 
 IMPLEMENTATION = "gpt2_2021"
 MASKED = -1e4

@@ -4,10 +4,10 @@ from functools import partial
 from typing import Any
 
 from reformer_seqlen.memory.fit import batches, capacity, length_unit, lengths
-from reformer_seqlen.memory.models import check_length, positions_of
 from reformer_seqlen.memory.pool import Task
 from reformer_seqlen.memory.prediction import trace_inference
 from reformer_seqlen.memory.rows import model_of
+from reformer_seqlen.models.configurations import check_length, positions_of
 from reformer_seqlen.parameters.memory import MemoryStudy
 
 

@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from reformer_seqlen.memory.allocator import MIB
+from reformer_seqlen.runtime.errors import one_line
 from reformer_seqlen.runtime.heap import return_freed_memory, trim_heap
 from reformer_seqlen.runtime.messages import memory as messages
 from reformer_seqlen.runtime.process import end_with_parent
@@ -116,7 +117,7 @@ def _work(job: Job, sender: Connection) -> None:
         else:
             sender.send(_on_cpu(job))
     except Exception as error:
-        sender.send(Measurement(device, why=messages.one_line(error, characters=200)))
+        sender.send(Measurement(device, why=one_line(error, characters=200)))
 
 
 def _on_cpu(job: Job) -> Measurement:

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reformer_seqlen.memory.models import Config, build, check_length
 from reformer_seqlen.memory.trace import (
     ACTIVATIONS,
     CACHE,
@@ -29,6 +28,7 @@ from reformer_seqlen.memory.trace import (
     Tracker,
     on_meta,
 )
+from reformer_seqlen.models.configurations import Config, build, check_length
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.messages import memory as messages
 

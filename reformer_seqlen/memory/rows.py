@@ -6,20 +6,19 @@ from typing import Any
 
 from torch import nn
 
+from reformer_seqlen.memory.configurations import first_layers, with_positions
 from reformer_seqlen.memory.gpt2_2021 import build_as_in_2021
 from reformer_seqlen.memory.measurement import WARM_UP_LAYERS, Job, Measurement, measure
-from reformer_seqlen.memory.models import (
+from reformer_seqlen.memory.pool import Task
+from reformer_seqlen.memory.prediction import Prediction, predict, trace_inference
+from reformer_seqlen.memory.rounding import mib, parts, rounded
+from reformer_seqlen.models.configurations import (
     Config,
     build,
     check_length,
     configuration,
-    first_layers,
     positions_of,
-    with_positions,
 )
-from reformer_seqlen.memory.pool import Task
-from reformer_seqlen.memory.prediction import Prediction, predict, trace_inference
-from reformer_seqlen.memory.rounding import mib, parts, rounded
 from reformer_seqlen.parameters.memory import MemoryRow, MemoryStudy
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.messages import memory as messages

@@ -3,10 +3,11 @@
 from functools import partial
 from typing import Any
 
-from reformer_seqlen.memory.models import build, configuration, with_depth
+from reformer_seqlen.memory.configurations import with_depth
 from reformer_seqlen.memory.pool import Task
 from reformer_seqlen.memory.prediction import Builder, predict, stock_reformer, trace_training
 from reformer_seqlen.memory.rounding import mib, parts
+from reformer_seqlen.models.configurations import build, configuration
 from reformer_seqlen.parameters.memory import Curve, MemoryStudy
 
 

@@ -7,3 +7,8 @@ class StudyError(Exception):
     The message says what is wrong, where (file, key or run), what was expected and what to do.
     `reformer_seqlen.runtime.console.run` prints it without a traceback and exits with 1.
     """
+
+
+def one_line(error: Exception, characters: int = 300) -> str:
+    """An exception's message on one line of bearable length."""
+    return " ".join(str(error).split())[:characters] or type(error).__name__

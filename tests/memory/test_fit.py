@@ -5,10 +5,11 @@ from functools import partial
 import pytest
 
 from reformer_seqlen.memory.allocator import MIB, fits
+from reformer_seqlen.memory.configurations import with_positions
 from reformer_seqlen.memory.fit import Shapes, batches, capacity, length_unit, lengths
-from reformer_seqlen.memory.models import build, configuration, with_positions
 from reformer_seqlen.memory.prediction import trace_inference
 from reformer_seqlen.memory.trace import ACTIVATIONS, WEIGHTS, Trace
+from reformer_seqlen.models.configurations import build, configuration
 from reformer_seqlen.runtime.errors import StudyError
 from tests.memory_example import REFORMER_CP, REFORMER_EN8, TINY_GPT2, TINY_REFORMER
 

@@ -16,9 +16,10 @@ from torch import nn
 
 from reformer_seqlen.memory import measurement
 from reformer_seqlen.memory.allocator import MIB
+from reformer_seqlen.memory.configurations import first_layers
 from reformer_seqlen.memory.measurement import WARM_UP_LAYERS, Job, measure
-from reformer_seqlen.memory.models import build, configuration, first_layers
 from reformer_seqlen.memory.prediction import predict, trace_inference
+from reformer_seqlen.models.configurations import build, configuration
 from reformer_seqlen.runtime.errors import StudyError
 from tests.memory_example import REFORMER_CP
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from transformers import ReformerConfig
 
-from reformer_seqlen.memory.models import configuration
 from reformer_seqlen.memory.prediction import make_optimizer, trace_training
 from reformer_seqlen.memory.trace import Trace
+from reformer_seqlen.models.configurations import configuration
 from reformer_seqlen.reformer.activations import activation_bytes
 from reformer_seqlen.reformer.crime_and_punishment import CRIME_AND_PUNISHMENT
 from reformer_seqlen.reformer.language_model import Reformer

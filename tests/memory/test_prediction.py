@@ -12,8 +12,8 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from reformer_seqlen.memory.allocator import MIB
+from reformer_seqlen.memory.configurations import with_depth
 from reformer_seqlen.memory.gpt2_2021 import build_as_in_2021
-from reformer_seqlen.memory.models import build, configuration, with_depth
 from reformer_seqlen.memory.prediction import (
     Prediction,
     make_optimizer,
@@ -25,6 +25,7 @@ from reformer_seqlen.memory.prediction import (
 )
 from reformer_seqlen.memory.rows import model_of
 from reformer_seqlen.memory.trace import GRADIENTS, KINDS, OPTIMIZER, POSITIONS, Trace
+from reformer_seqlen.models.configurations import build, configuration
 from reformer_seqlen.runtime.errors import StudyError
 from tests.memory_example import (
     NO_DROPOUT,

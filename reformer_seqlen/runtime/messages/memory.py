@@ -1,29 +1,8 @@
 """Of the memory of models: configurations, predictions, measurements, and the search."""
 
 import signal
-from collections.abc import Iterable
-from difflib import get_close_matches
 
-from reformer_seqlen.runtime.errors import StudyError
-
-
-def not_causal(where: str, model_type: str, known: Iterable[str], is_another: bool) -> StudyError:
-    """A model type that is no causal language model; one of another kind is spelt right."""
-    asked = f"{where}: model_type must be a causal language model of transformers"
-    if not model_type:
-        return StudyError(f"{asked}, but there is none")
-    hint = "" if is_another else _did_you_mean(model_type, known, cutoff=0.5)
-    return StudyError(f"{asked}, but it is `{model_type}`{hint}")
-
-
-def not_a_configuration(where: str, model_type: str, error: Exception) -> StudyError:
-    """Values that the configuration class of a model type refuses."""
-    return StudyError(f"{where} is not a configuration of {model_type}: {one_line(error)}")
-
-
-def unknown_value(name: str, known: Iterable[str]) -> str:
-    """A name that a configuration class does not have."""
-    return f"it has no `{name}`{_did_you_mean(name, known)}"
+from reformer_seqlen.runtime.errors import StudyError, one_line
 
 
 def positions_of_another(where: str, positions: str, model_type: str) -> StudyError:
@@ -36,16 +15,6 @@ def positions_of_another(where: str, positions: str, model_type: str) -> StudyEr
 def allocations_of_another(where: str, allocations: object) -> StudyError:
     """Allocations of 2021 for what is no GPT-2."""
     return StudyError(f"{where}: allocations: {allocations} is for model_type gpt2")
-
-
-def too_long(model_type: str, positions: int, tokens: int) -> StudyError:
-    """More tokens than a model has positions for."""
-    return StudyError(f"{model_type} has {positions} positions, {tokens} tokens are too many")
-
-
-def not_built(model_type: str, error: Exception) -> StudyError:
-    """A configuration that transformers makes no model of."""
-    return StudyError(f"{model_type} does not build: {one_line(error)}")
 
 
 def does_not_run(batch_size: int, sequence_length: int, error: Exception) -> StudyError:
@@ -90,13 +59,3 @@ def ended(code: int | None) -> str:
     if code == -signal.SIGKILL:
         return "killed by the system, which does that when memory runs out"
     return f"the measuring process ended with status {code}"
-
-
-def one_line(error: Exception, characters: int = 300) -> str:
-    """An exception's message on one line of bearable length."""
-    return " ".join(str(error).split())[:characters] or type(error).__name__
-
-
-def _did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    near = get_close_matches(name, list(known), cutoff=cutoff)
-    return f"; did you mean {' or '.join(near)}?" if near else ""

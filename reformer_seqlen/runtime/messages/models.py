@@ -1,8 +1,9 @@
 """Of base models."""
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 
-from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.errors import StudyError, one_line
 
 
 def unknown_settings(key: str, unknown: Iterable[str], known: Iterable[str]) -> StudyError:
@@ -16,3 +17,37 @@ def unknown_settings(key: str, unknown: Iterable[str], known: Iterable[str]) -> 
 def no_reformer(key: str, error: Exception) -> StudyError:
     """An architecture that transformers refuses."""
     return StudyError(f"{key} makes no Reformer: {' '.join(str(error).split())}")
+
+
+def not_causal(where: str, model_type: str, known: Iterable[str], is_another: bool) -> StudyError:
+    """A model type that is no causal language model; one of another kind is spelt right."""
+    asked = f"{where}: model_type must be a causal language model of transformers"
+    if not model_type:
+        return StudyError(f"{asked}, but there is none")
+    hint = "" if is_another else _did_you_mean(model_type, known, cutoff=0.5)
+    return StudyError(f"{asked}, but it is `{model_type}`{hint}")
+
+
+def not_a_configuration(where: str, model_type: str, error: Exception) -> StudyError:
+    """Values that the configuration class of a model type refuses."""
+    return StudyError(f"{where} is not a configuration of {model_type}: {one_line(error)}")
+
+
+def unknown_value(name: str, known: Iterable[str]) -> str:
+    """A name that a configuration class does not have."""
+    return f"it has no `{name}`{_did_you_mean(name, known)}"
+
+
+def too_long(model_type: str, positions: int, tokens: int) -> StudyError:
+    """More tokens than a model has positions for."""
+    return StudyError(f"{model_type} has {positions} positions, {tokens} tokens are too many")
+
+
+def not_built(model_type: str, error: Exception) -> StudyError:
+    """A configuration that transformers makes no model of."""
+    return StudyError(f"{model_type} does not build: {one_line(error)}")
+
+
+def _did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    near = get_close_matches(name, list(known), cutoff=cutoff)
+    return f"; did you mean {' or '.join(near)}?" if near else ""

@@ -1,7 +1,7 @@
 """Causal language models of transformers, from a configuration alone.
 
-A configuration is what params.yaml's `memory.models` or a config.json holds: `model_type` and the
-values of that type's configuration class. Nothing is downloaded and no remote code is run.
+A configuration is what params.yaml or a config.json holds: `model_type` and the values of that
+type's configuration class. Nothing is downloaded and no remote code is run.
 """
 
 import math
@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from reformer_seqlen.runtime.messages import memory as messages
+from reformer_seqlen.runtime.messages import models as messages
 
 Config = Any
 """A configuration of transformers (its package has no types)."""
@@ -56,50 +56,6 @@ def check_causal(model_type: str, where: str) -> None:
     known = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
     if model_type not in known:
         raise messages.not_causal(where, model_type, known, model_type in CONFIG_MAPPING_NAMES)
-
-
-def with_positions(config: Config, positions: Positions, where: str) -> Config:
-    """A copy of a Reformer's configuration with axial or learned positions.
-
-    Args:
-        config: of any model.
-        positions: `own` leaves the configuration as it is.
-        where: what the message calls it.
-
-    Raises:
-        StudyError: the model is no Reformer, so it has no choice.
-    """
-    if positions == "own":
-        return config
-    if config.model_type != "reformer":
-        raise messages.positions_of_another(where, positions, config.model_type)
-    values = config.to_dict() | {"axial_pos_embds": positions == "axial"}
-    return type(config).from_dict(values)
-
-
-def with_depth(config: Config, layers: int, positions: int) -> Config:
-    """A copy of a configuration with another depth and number of positions.
-
-    A Reformer repeats the pattern of its attention layers, and its positions are learned: in
-    training, axial ones are made for one length.
-    """
-    changed = type(config).from_dict(config.to_dict())
-    changed.num_hidden_layers = layers
-    changed.max_position_embeddings = positions
-    if config.model_type == "reformer":
-        pattern = config.attn_layers
-        changed.attn_layers = [pattern[index % len(pattern)] for index in range(layers)]
-        changed.axial_pos_embds = False
-    return changed
-
-
-def first_layers(config: Config, layers: int) -> Config:
-    """A copy of a configuration that ends after so many layers; those are as they were."""
-    changed = type(config).from_dict(config.to_dict())
-    changed.num_hidden_layers = min(layers, config.num_hidden_layers)
-    if config.model_type == "reformer":
-        changed.attn_layers = config.attn_layers[:layers]
-    return changed
 
 
 def positions_of(config: Config) -> Positions:
