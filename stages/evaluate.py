@@ -10,11 +10,14 @@ import time
 from statistics import fmean
 from typing import Any
 
+from transformers import PreTrainedModel
+
+from reformer_seqlen.models.causal import draws_hashes, load
 from reformer_seqlen.parameters.common.reading import known, read_section
 from reformer_seqlen.parameters.evaluation import Evaluation
-from reformer_seqlen.parameters.model_options import ModelOptions, options_of
+from reformer_seqlen.parameters.model_options import options_of
 from reformer_seqlen.parameters.runs import Run, overridden
-from reformer_seqlen.reformer.model import Reformer, StockReformer, load_reformer
+from reformer_seqlen.reformer.model import Reformer
 from reformer_seqlen.runtime.files import finite, write_json
 from reformer_seqlen.runtime.paths import EVALUATIONS, MODELS, TIMINGS, TOKENS, WINDOWS
 from reformer_seqlen.scoring.loss import mean_nats
@@ -25,9 +28,10 @@ from reformer_seqlen.training.determinism import device, make_deterministic
 
 
 def score(
-    model: Reformer | StockReformer, split: Split, settings: Evaluation, description: str
+    model: PreTrainedModel, split: Split, settings: Evaluation, description: str
 ) -> list[float]:
-    """Mean nats per scored token, once for each draw of the hashes."""
+    """Mean nats per scored token, once for each draw of the hashes; once where none is drawn."""
+    draws = settings.hash_draws if draws_hashes(model) else 1
     return [
         mean_nats(
             model,
@@ -37,7 +41,7 @@ def score(
             hash_seed=settings.seed + draw,
             description=description,
         )
-        for draw in range(settings.hash_draws)
+        for draw in range(draws)
     ]
 
 
@@ -87,15 +91,17 @@ def spread(values: list[float]) -> float:
     return max(values, default=0.0) - min(values, default=0.0)
 
 
-def evaluate(name: str, run: Run, settings: Evaluation, options: ModelOptions) -> None:
+def evaluate(name: str, run: Run, settings: Evaluation, options: dict[str, Any]) -> None:
     """Score a run on validation and test and write what came of it."""
     make_deterministic(settings.threads)
     folder, tokens = MODELS / name, TOKENS / f"{run.corpus}-{run.model}"
     unknown_id = load_tokenizer(folder).unk_id()
-    load = {"sequence_length": run.sequence_length, **options.model_dump()}
-    model, peeking_model = load_reformer(folder, **load).to(device()), None
-    if options.implementation == "reformer-seqlen" and options.lsh_causality == "strict":
-        peeking_model = load_reformer(folder, **{**load, "lsh_causality": "published"})
+    key, length = f"runs.{name}.options", run.sequence_length
+    model = load(folder, sequence_length=length, options=options, key=key).to(device())
+    peeking_model = None
+    if isinstance(model, Reformer) and model.config.lsh_causality == "strict":
+        published = {**options, "lsh_causality": "published"}
+        peeking_model = load(folder, sequence_length=length, options=published, key=key)
         peeking_model.to(device())
     result: dict[str, Any] = {"run": name, "sequence_length": run.sequence_length}
     began = time.monotonic()
@@ -116,7 +122,7 @@ def main(name: str) -> None:
     settings = overridden(
         read_section("evaluate", Evaluation), run.evaluate, f"runs.{name}.evaluate"
     )
-    evaluate(name, run, settings, options_of(name, run))
+    evaluate(name, run, settings, options_of(run))
 
 
 if __name__ == "__main__":

@@ -9,14 +9,21 @@ import shutil
 import time
 from pathlib import Path
 
+from reformer_seqlen.bases.architecture import architecture
+from reformer_seqlen.bases.card import card
+from reformer_seqlen.bases.gguf import from_gguf
 from reformer_seqlen.fetching.fetch import fetch
-from reformer_seqlen.models.architecture import architecture
-from reformer_seqlen.models.card import card
-from reformer_seqlen.parameters.common.quantities import LENGTH_MULTIPLE
+from reformer_seqlen.models.causal import create, load
+from reformer_seqlen.parameters.common.quantities import CHUNK_LENGTH
 from reformer_seqlen.parameters.common.reading import known, read_section
+from reformer_seqlen.parameters.model_options import options_for
 from reformer_seqlen.parameters.models import Model, Pretraining
-from reformer_seqlen.parameters.sources import CheckpointSource, declared_mirror, licence_line
-from reformer_seqlen.reformer.model import create_reformer, load_reformer
+from reformer_seqlen.parameters.sources import (
+    CheckpointSource,
+    declared_mirror,
+    describe,
+    licence_line,
+)
 from reformer_seqlen.runtime import machine
 from reformer_seqlen.runtime.checkpoints import fingerprint, work_folder
 from reformer_seqlen.runtime.files import whole_folder, write_json
@@ -68,7 +75,8 @@ def pretrain(
         text.mkdir()
         splits = prepare_text(recipe, text, mirror)
         seed(recipe.train.seed)
-        fresh = create_reformer(architecture(name, model, recipe), model.options.implementation)
+        options = options_for(model.model_type, model.options, f"models.{name}.options")
+        fresh = create(architecture(name, model, recipe), options)
         trained = train(fresh, splits["train"], splits["validation"], recipe.train, work)
         with whole_folder(target) as folder:
             trained.model.save_pretrained(folder)
@@ -91,13 +99,22 @@ def fetch_checkpoint(
     print(licence_line(source))
     with whole_folder(target) as folder:
         fetched = fetch(source, folder / "fetched", mirror=mirror)
-        for path in (folder / "fetched").iterdir():
-            path.rename(folder / path.name)
-        (folder / "fetched").rmdir()
-        options = model.options.model_dump()
-        loaded = load_reformer(folder, sequence_length=LENGTH_MULTIPLE, **options)
+        _unfold(folder / "fetched", folder, describe(source))
+        key = f"models.{name}.options"
+        loaded = load(folder, sequence_length=CHUNK_LENGTH, options=model.options, key=key)
         write_json(folder / "card.json", card(name, loaded, {"checkpoint": fetched.model_dump()}))
     _write_timings(name, {"runtime_seconds": time.monotonic() - began})
+
+
+def _unfold(fetched: Path, folder: Path, what: str) -> None:
+    """Put a checkpoint's files into its folder; a GGUF file is made into them."""
+    if fetched.is_file():
+        from_gguf(fetched, folder, what)
+        fetched.unlink()
+        return
+    for path in fetched.iterdir():
+        path.rename(folder / path.name)
+    fetched.rmdir()
 
 
 def _write_timings(name: str, timings: dict[str, float]) -> None:

@@ -58,7 +58,7 @@ def history(length: int, updates: int = 6) -> History:
         tokens_seen=0,
         steps=steps,
         evaluations=evaluations,
-        parameters=Parameters(total=3, position_table=1, without_positions=2),
+        parameters=Parameters(total=3, position_table=1, embeddings=0, without_positions=2),
     )
 
 

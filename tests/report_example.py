@@ -12,6 +12,12 @@ from reformer_seqlen.parameters.study import Study
 
 LENGTHS = (256, 1024)
 CORPORA = ("news", "wiki")
+PARAMETERS = {
+    "total": 2_600_000,
+    "position_table": 100_000,
+    "without_positions": 2_500_000,
+    "embeddings": 80_000,
+}
 MACHINE = {"processor": "Imaginary CPU", "threads": 2, "torch": "2.13.0"}
 
 
@@ -69,7 +75,12 @@ def history(length: int, updates: int = 12, epochs: int = 3) -> dict[str, Any]:
         "diverged": False,
         "steps": steps,
         "evaluations": evaluations,
-        "parameters": {"total": 2_600_000, "position_table": 100_000, "without_positions": 2500000},
+        "parameters": {
+            "total": 2_600_000,
+            "position_table": 100_000,
+            "without_positions": 2500000,
+            "embeddings": 80_000,
+        },
     }
 
 
@@ -122,7 +133,13 @@ def write_results(
     _write(data / f"timings/pretrain/{model}.json", timing)
     card = {
         "model": model,
-        "parameters": {"total": 2_600_000, "position_table": 100_000, "without_positions": 2500000},
+        "model_type": "reformer",
+        "parameters": {
+            "total": 2_600_000,
+            "position_table": 100_000,
+            "without_positions": 2500000,
+            "embeddings": 80_000,
+        },
         "layers": ["local", "lsh"],
         "hidden_size": 64,
         "num_attention_heads": 2,

@@ -12,7 +12,7 @@ LAYERS = (
     ("parameters",),
     ("fetching", "text", "reformer"),
     ("models",),
-    ("memory", "scoring"),
+    ("bases", "memory", "scoring"),
     ("training",),
     ("reporting", "planning"),
     ("checking",),

@@ -23,7 +23,7 @@ from transformers import (
 
 from reformer_seqlen.parameters.corpora import Corpus
 from reformer_seqlen.parameters.evaluation import Evaluation
-from reformer_seqlen.parameters.model_options import ModelOptions
+from reformer_seqlen.parameters.model_options import ReformerOptions
 from reformer_seqlen.parameters.models import Model
 from reformer_seqlen.parameters.profiles import compose
 from reformer_seqlen.parameters.sources import PathSource
@@ -348,6 +348,7 @@ def test_the_profile_says_what_the_study_did() -> None:
         assert (training.learning_rate, training.weight_decay) == (2e-4, 0.01)
         assert (training.warmup_updates, training.max_gradient_norm) == (0, 1.0)
         assert (training.batch_size, training.epochs, training.seed) == (16, 30, 42)
+        assert isinstance(options, ReformerOptions)
         assert (options.positions, options.lsh_causality) == ("published", "published")
         assert (options.num_hashes, options.num_buckets) == (None, None)
     shapes = {"wikitext-2": "blank_empty", "ptb": "stripped", "enwik8": "unended"}
@@ -367,7 +368,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, torc
     small = {"hidden_size": 32, "attention_head_size": 16, "feed_forward_size": 48}
     saved = save_checkpoint(folder / "hub", **small, axial_pos_embds_dim=[8, 24])
     source = PathSource(kind="path", path=str(saved), licence="made up")
-    model = Model(options=ModelOptions(lsh_causality="published"), checkpoint=source)
+    model = Model(options={"lsh_causality": "published"}, checkpoint=source)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         fetch_checkpoint("small", model, source, folder / "base", None)

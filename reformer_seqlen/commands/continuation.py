@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
+from reformer_seqlen.models.causal import load
 from reformer_seqlen.parameters.study import Study
-from reformer_seqlen.reformer.model import load_reformer
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.text.tokens import load_tokenizer
 from reformer_seqlen.training import determinism
@@ -37,9 +37,9 @@ def continuation(
         raise StudyError(f"the prompt has {len(ids)} pieces, runs.{name} reads at most {length}")
     determinism.make_deterministic(params.evaluation(name).threads)
     determinism.seed(seed)
-    model = load_reformer(
-        folder, sequence_length=length, **params.options(name).model_dump()
-    ).eval()
+    run, key = params.runs[name], f"runs.{name}.options"
+    options = {**params.models[run.model].options, **run.options}
+    model = load(folder, sequence_length=length, options=options, key=key).eval()
     with torch.no_grad():
         drawn = model.generate(
             torch.tensor([ids]), max_new_tokens=min(pieces, room), do_sample=True, top_p=0.9

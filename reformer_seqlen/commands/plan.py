@@ -13,8 +13,8 @@ from typing import Any
 
 from tabulate import tabulate
 from tqdm import tqdm
-from transformers import ReformerConfig
 
+from reformer_seqlen.models.configurations import Config
 from reformer_seqlen.parameters.profiles import compose
 from reformer_seqlen.parameters.sources import HubCheckpoint
 from reformer_seqlen.parameters.study import Study, load_study, parse_study
@@ -24,8 +24,8 @@ from reformer_seqlen.planning.trial import (
     Pace,
     Trial,
     base_config,
+    counted_parameters,
     job_config,
-    parameter_count,
     predicted_memory,
 )
 from reformer_seqlen.reformer import activations
@@ -44,18 +44,21 @@ HEADERS = [
 ]  # fmt: skip
 
 
+MODEL_HEADERS = ["model", "kind", "parameters", "of positions", "of embeddings"]
+
+
 @dataclass(frozen=True)
 class Estimate:
     """What one training takes; None where it is not known or was not tried.
 
     Attributes:
-        parameters: of its model.
+        parameters: of its model, by kind (see `models.causal.parameter_counts`).
         memory: bytes that its updates need.
         pace: of its updates.
         problem: why it cannot run on this machine.
     """
 
-    parameters: int | None = None
+    parameters: dict[str, int] | None = None
     memory: int | None = None
     pace: Pace | None = None
     problem: str | None = None
@@ -78,13 +81,13 @@ def present_study() -> Study | None:
         return None
 
 
-def estimate(job: Job, base: ReformerConfig | None, trial: Trial) -> Estimate:
+def estimate(job: Job, base: Config | None, trial: Trial) -> Estimate:
     """Predict a training's memory and, where it fits, time a few of its updates."""
     if base is None:
         return Estimate()
     try:
         config = job_config(base, job)
-        parameters = parameter_count(config, job.options)
+        parameters = counted_parameters(config, job.options)
     except StudyError as error:
         return Estimate(problem=str(error))
     try:
@@ -152,6 +155,20 @@ def _row(job: Job, found: Estimate, published: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _model_rows(todo: list[Job], found: Mapping[str, Estimate], params: Study) -> list[list[str]]:
+    """A row for each model, with its parameters: those of a run depend on its positions."""
+    rows: dict[tuple[str, ...], None] = {}
+    for job in todo:
+        counts = found[job.name].parameters
+        numbers = [UNKNOWN] * 3
+        if counts is not None:
+            kinds = ("total", "position_table", "embeddings")
+            numbers = [f"{counts[kind]:,}" for kind in kinds]
+        kind = params.models[job.model].model_type or "checkpoint"
+        rows.setdefault((job.model, kind, *numbers))
+    return [list(row) for row in rows]
+
+
 def _notes(todo: list[Job], found: Mapping[str, Estimate], params: Study) -> list[str]:
     """Notes below the table: what the figures are, and where they come from."""
     guessed = [job for job in todo if not job.amount.counted]
@@ -195,7 +212,7 @@ def _totals(todo: list[Job], found: Mapping[str, Estimate], params: Study) -> li
         expected_seconds(job, pace) for job in todo if (pace := found[job.name].pace) is not None
     ]
     known = [time for time in times if time is not None]
-    parameters = {name: item.parameters or 0 for name, item in found.items()}
+    parameters = {name: (item.parameters or {}).get("total", 0) for name, item in found.items()}
     disk, free = disk_bytes(todo, parameters, params), shutil.disk_usage(Path()).free
     downloaded = any(isinstance(m.checkpoint, HubCheckpoint) for m in params.models.values())
     lines = [
@@ -232,6 +249,13 @@ def plan(profile: str) -> str:
         "",
         tabulate(rows, HEADERS, disable_numparse=True, colalign=align),
         *(f"  {note}" for note in _notes(todo, found, params)),
+        "",
+        tabulate(
+            _model_rows(todo, found, params),
+            MODEL_HEADERS,
+            disable_numparse=True,
+            colalign=["left", "left", "right", "right", "right"],
+        ),
         "",
         *_totals(todo, found, params),
         *problems,

@@ -28,7 +28,8 @@ from reformer_seqlen.commands.schedule import end, run_all
 from reformer_seqlen.fetching.unpacking import packing
 from reformer_seqlen.parameters.corpora import Corpus
 from reformer_seqlen.parameters.sources import PathSource, describe
-from reformer_seqlen.parameters.study import load_study
+from reformer_seqlen.parameters.study import Study, load_study
+from reformer_seqlen.runtime import process
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import read_json, sha256_of
 from reformer_seqlen.runtime.paths import TEXTS
@@ -176,6 +177,7 @@ def repro(targets: Sequence[str], jobs: int | None) -> str:
     stale = stale_stages()
     if not stale:
         return "nothing to do: all stages are up to date"
+    _check_models(params, stale)
     needs = all_needs()
     names = with_dependents(stale, needs) & selected(targets or needs, needs)
     needs = {name: needs[name] & names for name in needs if name in names}
@@ -190,6 +192,14 @@ def repro(targets: Sequence[str], jobs: int | None) -> str:
     if failed:
         raise StudyError(failure(failed, needs))
     return f"{len(progress.ran)} stages ran, the others are up to date"
+
+
+def _check_models(params: Study, stale: Collection[str]) -> None:
+    """Ask transformers, which takes seconds to import, only where a model is to be made or used."""
+    if any(name.startswith(("pretrain@", "finetune@")) for name in stale):
+        with process.importing():
+            from reformer_seqlen.planning.models import check_models
+        check_models(params)
 
 
 def failure(failed: Collection[str], needs: Needs) -> str:

@@ -11,6 +11,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from reformer_seqlen.fetching.access import MIRROR_VARIABLE, Mirror, first
 from reformer_seqlen.fetching.checkpoint_files import CONFIG, take_checkpoint
@@ -18,6 +19,7 @@ from reformer_seqlen.fetching.checks import check_sum, checked
 from reformer_seqlen.fetching.http_download import download
 from reformer_seqlen.fetching.patience import UnavailableError
 from reformer_seqlen.fetching.unpacking import unpack
+from reformer_seqlen.fetching.wheels import wheel
 from reformer_seqlen.parameters.sources import (
     Fetched,
     HubCheckpoint,
@@ -26,6 +28,7 @@ from reformer_seqlen.parameters.sources import (
     PathSource,
     Source,
     UrlSource,
+    WheelSource,
     describe,
 )
 from reformer_seqlen.runtime.files import sha256_of, whole_file, whole_folder
@@ -66,16 +69,21 @@ def _local(source: PathSource) -> Path:
 
 
 def _fetch_file(
-    source: PackageSource | PathSource | UrlSource, target: Path, mirror: str | None
+    source: PackageSource | WheelSource | PathSource | UrlSource,
+    target: Path,
+    mirror: str | None,
 ) -> Fetched:
-    match source:
-        case PackageSource():
-            stored, name = _packaged(source), source.file
-        case PathSource():
-            stored, name = _on_disk(source), source.path
-        case UrlSource():
-            stored, name = _from_web(source, mirror), source.file_name
-    with whole_file(target) as raw:
+    with whole_file(target) as raw, TemporaryDirectory() as scratch:
+        match source:
+            case PackageSource():
+                stored, name = _packaged(source), source.file
+            case WheelSource():
+                stored = wheel(source, Path(scratch))
+                name = stored.name
+            case PathSource():
+                stored, name = _on_disk(source), source.path
+            case UrlSource():
+                stored, name = _from_web(source, mirror), source.file_name
         unpack(stored, name, raw, member=source.member, compression=source.compression)
         what = f"what is unpacked of {describe(source)}"
         sha256 = checked(raw, what, source.unpacked_sha256, source.unpacked_size)

@@ -1,1 +1,1 @@
-"""Base models: their configuration from params.yaml, and their model cards."""
+"""Causal language models of every kind, from configurations and checkpoints."""

@@ -66,11 +66,18 @@ def positions_of(config: Config) -> Positions:
 
 
 def position_limit(config: Config) -> int | None:
-    """The longest sequence that a model has positions for, in tokens; None if none is known."""
+    """The longest sequence that a model has positions for, in tokens; None if none is known.
+
+    Rotary positions that are scaled reach as far as their factor says.
+    """
     if positions_of(config) == "axial":
         return math.prod(int(size) for size in config.axial_pos_shape)
     limit: int | None = getattr(config, "max_position_embeddings", None)
-    return limit if limit is None or limit > 0 else None  # XLNet says -1
+    if limit is None or limit <= 0:  # XLNet says -1
+        return None
+    rotary = getattr(config, "rope_parameters", None) or {}
+    factor, original = rotary.get("factor"), rotary.get("original_max_position_embeddings", limit)
+    return limit if factor is None else max(limit, int(factor * original))
 
 
 def check_length(config: Config, sequence_length: int) -> None:

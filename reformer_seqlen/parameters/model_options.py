@@ -1,18 +1,23 @@
 """What can be chosen of a model beside its weights: `options` of a model and of a run."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from reformer_seqlen.parameters.common.reading import known, read_section
 from reformer_seqlen.parameters.common.section import Section
-from reformer_seqlen.parameters.runs import Run, overridden
+from reformer_seqlen.parameters.runs import Run
+from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.messages import parameters as messages
 
 Buckets = Annotated[int, Field(ge=2, le=2**20, multiple_of=2)]
+REFORMER = "reformer"
+"""The `model_type` of a Reformer's configuration."""
 
 
-class ModelOptions(Section):
-    """Choices that leave a model's weights as they are (see `reformer.model.configured`).
+class ReformerOptions(Section):
+    """Choices that leave a Reformer's weights as they are (see `reformer.model.configured`).
 
     Attributes:
         implementation: our forward pass, or stock transformers'.
@@ -33,12 +38,46 @@ class ModelOptions(Section):
     reversible: Literal["auto", "on", "off"] = "auto"
 
 
-def options_of(name: str, run: Run) -> ModelOptions:
-    """The options of a run's model, with the run's own over them, read from params.yaml.
+class AttentionOptions(Section):
+    """Choices of any other causal language model, which transformers computes.
+
+    Attributes:
+        attention: which of transformers' implementations is used; None for the model's own choice,
+            `sdpa` where it has it.
+    """
+
+    attention: Literal["sdpa", "eager", "flex", "flash"] | None = None
+
+
+ModelOptions: TypeAlias = ReformerOptions | AttentionOptions
+
+
+def options_for(model_type: str | None, values: Mapping[str, Any], key: str) -> ModelOptions:
+    """The options of a kind of model, checked.
+
+    Args:
+        model_type: of the model's configuration; None where that is not known before the model is
+            fetched; what is declared then tells the kinds apart.
+        values: what params.yaml says.
+        key: where it says so, for the message.
 
     Raises:
-        StudyError: there is no such model, or a value is wrong.
+        StudyError: there is no such option, or a value is wrong.
     """
+    reformer = model_type == REFORMER
+    if model_type is None:
+        reformer = not values.keys() & AttentionOptions.model_fields.keys()
+    kind: type[ModelOptions] = ReformerOptions if reformer else AttentionOptions
+    unknown = [name for name in values if name not in kind.model_fields]
+    if unknown:
+        raise messages.not_options(key, model_type, unknown, kind.model_fields)
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise StudyError("\n".join(messages.complaints(error, key))) from error
+
+
+def options_of(run: Run) -> dict[str, Any]:
+    """The options of a run's model, with the run's own over them, as params.yaml has them."""
     declared = known("models", read_section("models", dict[str, dict[str, Any]]), run.model)
-    base = ModelOptions.model_validate(declared["options"])
-    return overridden(base, run.options, f"runs.{name}.options")
+    return {**declared["options"], **run.options}

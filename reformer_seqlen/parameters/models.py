@@ -1,20 +1,27 @@
 """The section `models` of params.yaml: base models, fetched or made here."""
 
+from math import lcm
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from reformer_seqlen.parameters.common.quantities import Fraction, SequenceLength
+from reformer_seqlen.parameters.common.quantities import CHUNK_LENGTH, Fraction, SequenceLength
 from reformer_seqlen.parameters.common.section import Section
 from reformer_seqlen.parameters.corpora import Format
-from reformer_seqlen.parameters.model_options import ModelOptions
+from reformer_seqlen.parameters.model_options import REFORMER
 from reformer_seqlen.parameters.sources import CheckpointSource, FileSource
 from reformer_seqlen.parameters.training import Training
 from reformer_seqlen.runtime.messages import parameters as messages
 
 
 class Pretraining(Section):
-    """A base model made here: its text, its tokenizer and its training."""
+    """A base model made here: its text, its tokenizer and its training.
+
+    Attributes:
+        architecture: values of the model's configuration. `model_type` is any causal language
+            model of transformers; without one it is a Reformer, the published one where nothing
+            else is said.
+    """
 
     file: FileSource
     format: Format
@@ -30,10 +37,11 @@ class Model(Section):
     """A base model: published (`checkpoint`) or made here (`pretraining`).
 
     Attributes:
-        options: hold for all runs of the model; a run's own go over them.
+        options: hold for all runs of the model, whose own go over them. Which there are depends on
+            the kind of model (see `model_options`).
     """
 
-    options: ModelOptions
+    options: dict[str, Any]
     checkpoint: CheckpointSource | None = None
     pretraining: Pretraining | None = None
 
@@ -42,3 +50,20 @@ class Model(Section):
         if (self.checkpoint is None) == (self.pretraining is None):
             raise ValueError(messages.ORIGIN_OF_A_MODEL)
         return self
+
+    @property
+    def model_type(self) -> str | None:
+        """As transformers calls it; None for a checkpoint, whose own configuration says it."""
+        if self.pretraining is None:
+            return None
+        return str(self.pretraining.architecture.get("model_type", REFORMER))
+
+    @property
+    def chunk_length(self) -> int:
+        """What a Reformer's lengths are multiples of; 1 for another model made here."""
+        if self.pretraining is None or self.model_type != REFORMER:
+            return 1
+        architecture = self.pretraining.architecture
+        names = (f"{kind}_attn_chunk_length" for kind in ("local", "lsh"))
+        lengths = [architecture.get(name, CHUNK_LENGTH) for name in names]
+        return lcm(*(length for length in lengths if isinstance(length, int)))

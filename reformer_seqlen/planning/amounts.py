@@ -13,7 +13,7 @@ from reformer_seqlen.fetching.unpacking import packing
 from reformer_seqlen.parameters.chunking import Policy
 from reformer_seqlen.parameters.common.quantities import SPLITS
 from reformer_seqlen.parameters.corpora import Corpus
-from reformer_seqlen.parameters.model_options import ModelOptions
+from reformer_seqlen.parameters.model_options import ModelOptions, ReformerOptions
 from reformer_seqlen.parameters.models import Pretraining
 from reformer_seqlen.parameters.sources import (
     FileSource,
@@ -21,6 +21,7 @@ from reformer_seqlen.parameters.sources import (
     PackageSource,
     PathSource,
     UrlSource,
+    WheelSource,
 )
 from reformer_seqlen.parameters.study import Study
 from reformer_seqlen.parameters.training import Training
@@ -156,7 +157,7 @@ def jobs(params: Study, known: Study | None) -> list[Job]:
             corpus=None,
             sequence_length=recipe.sequence_length,
             training=recipe.train,
-            options=model.options,
+            options=params.base_options(name),
             policy="contiguous",
             amount=_amount_of_pretraining(recipe),
             passes={"validation": recipe.train.epochs},
@@ -169,9 +170,7 @@ def jobs(params: Study, known: Study | None) -> list[Job]:
 
 def _run_job(name: str, params: Study, known: Study | None) -> Job:
     run, training, options = params.runs[name], params.training(name), params.options(name)
-    ours = options.implementation == "reformer-seqlen"
-    peeking = ours and options.lsh_causality == "strict"
-    final = params.evaluation(name).hash_draws * (1 + peeking)
+    final = params.evaluation(name).hash_draws * (1 + _peeks(options))
     return Job(
         name=name,
         model=run.model,
@@ -182,6 +181,15 @@ def _run_job(name: str, params: Study, known: Study | None) -> Job:
         policy=params.chunking(name).policy,
         amount=amount_of(run.corpus, run.model, params, known),
         passes={"validation": training.epochs + final, "test": final},
+    )
+
+
+def _peeks(options: ModelOptions) -> bool:
+    """Whether a run is scored under the published rule, too."""
+    return (
+        isinstance(options, ReformerOptions)
+        and options.implementation == "reformer-seqlen"
+        and options.lsh_causality == "strict"
     )
 
 
@@ -249,6 +257,8 @@ def raw_bytes(source: FileSource) -> int | None:
     if source.unpacked_size is not None:
         return source.unpacked_size
     match source:
+        case WheelSource():
+            return None
         case UrlSource():
             name, size = source.file_name, source.size
         case PackageSource():

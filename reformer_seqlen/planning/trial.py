@@ -2,27 +2,32 @@
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import ReformerConfig
+from transformers import AutoConfig, ReformerConfig
 
+from reformer_seqlen.bases.architecture import architecture
 from reformer_seqlen.memory.prediction import (
     Prediction,
     make_optimizer,
+    predict,
     reformer_training_memory,
     stock_reformer,
+    trace_training,
 )
-from reformer_seqlen.models.architecture import architecture
-from reformer_seqlen.parameters.common.quantities import LENGTH_MULTIPLE
-from reformer_seqlen.parameters.model_options import ModelOptions
+from reformer_seqlen.models.causal import create, parameter_counts
+from reformer_seqlen.models.configurations import Config, check_length
+from reformer_seqlen.parameters.common.quantities import CHUNK_LENGTH
+from reformer_seqlen.parameters.model_options import ModelOptions, ReformerOptions
 from reformer_seqlen.parameters.models import Model
 from reformer_seqlen.parameters.sources import HubCheckpoint, PathSource
 from reformer_seqlen.planning.amounts import Job
 from reformer_seqlen.reformer.activations import recomputes
 from reformer_seqlen.reformer.crime_and_punishment import CRIME_AND_PUNISHMENT
-from reformer_seqlen.reformer.model import Reformer, configured, create_reformer
+from reformer_seqlen.reformer.model import Reformer, configured
 from reformer_seqlen.runtime.paths import BASES
 from reformer_seqlen.scoring.loss import autocast, nats
 from reformer_seqlen.training import determinism
@@ -51,46 +56,52 @@ class Pace:
     batch_size: int
 
 
-def base_config(name: str, model: Model) -> ReformerConfig | None:
+def base_config(name: str, model: Model) -> Config | None:
     """A base model's configuration; None where it is not known before it is fetched."""
     if model.pretraining is not None:
         return architecture(name, model, model.pretraining)
     match model.checkpoint:
         case PathSource(path=path) if (Path(path).expanduser() / "config.json").is_file():
-            return ReformerConfig.from_pretrained(Path(path).expanduser())
+            return AutoConfig.from_pretrained(Path(path).expanduser())
         case HubCheckpoint(repository=repository) if repository in KNOWN_CHECKPOINTS:
             return ReformerConfig(**KNOWN_CHECKPOINTS[repository])
-        case HubCheckpoint() if (BASES / name / "config.json").is_file():
-            return ReformerConfig.from_pretrained(BASES / name)
+        case _ if (BASES / name / "config.json").is_file():
+            return AutoConfig.from_pretrained(BASES / name)
     return None
 
 
-def job_config(base: ReformerConfig, job: Job) -> ReformerConfig:
+def job_config(base: Config, job: Job) -> Config:
     """The configuration that a job's model is made with.
 
     Raises:
         StudyError: the base model can't be what the job asks for.
     """
-    options = job.options.model_dump()
-    return configured(base, job.model, sequence_length=job.sequence_length, **options)
+    if isinstance(job.options, ReformerOptions) and isinstance(base, ReformerConfig):
+        options = job.options.model_dump()
+        return configured(base, job.model, sequence_length=job.sequence_length, **options)
+    check_length(base, job.sequence_length)
+    return base
 
 
-def parameter_count(config: ReformerConfig, options: ModelOptions) -> int:
-    """How many parameters a model has, counted without making them."""
+def counted_parameters(config: Config, options: ModelOptions) -> dict[str, int]:
+    """How many parameters of each kind a model has, counted without making them."""
     with torch.device("meta"):
-        model = create_reformer(config, options.implementation)
-    return sum(parameter.numel() for parameter in model.parameters())
+        return parameter_counts(create(config, options))
 
 
-def predicted_memory(config: ReformerConfig, job: Job) -> Prediction:
+def predicted_memory(config: Config, job: Job) -> Prediction:
     """The memory that a job's updates need in float32; bfloat16 needs less."""
-    tokens = job.training.batch_size * job.sequence_length
+    batch_size, length = job.training.batch_size, job.sequence_length
+    if not isinstance(job.options, ReformerOptions):
+        build = partial(create, config, job.options)
+        return predict(trace_training(build, batch_size, length, job.training.optimizer))
     ours = job.options.implementation == "reformer-seqlen"
+    tokens = batch_size * length
     recomputed = recomputes(job.options.reversible, config, tokens, determinism.device())
     return reformer_training_memory(
         config,
-        job.training.batch_size,
-        job.sequence_length,
+        batch_size,
+        length,
         reversible=recomputed or not ours,
         optimizer=job.training.optimizer,
         build_reformer=_our_reformer if ours else stock_reformer,
@@ -110,7 +121,7 @@ class Trial:
         self._made: tuple[str, Any, Any] | None = None
         self._known: dict[str, float] = {}
 
-    def pace(self, config: ReformerConfig, job: Job) -> Pace:
+    def pace(self, config: Config, job: Job) -> Pace:
         """Time a few updates of a job's shape.
 
         Of a large batch only as many sequences as make `TRIAL_TOKENS` are timed. An update on the
@@ -123,20 +134,22 @@ class Trial:
         timed = self._step(config, job, several, length)
         if several == whole:
             return Pace(min(timed, self._step(config, job, whole, length)), whole)
-        each = max(timed - shortest, 0.0) / (several * length - LENGTH_MULTIPLE)
-        return Pace(shortest + each * (whole * length - LENGTH_MULTIPLE), several)
+        each = max(timed - shortest, 0.0) / (several * length - CHUNK_LENGTH)
+        return Pace(shortest + each * (whole * length - CHUNK_LENGTH), several)
 
-    def _shortest(self, config: ReformerConfig, job: Job) -> float:
+    def _shortest(self, config: Config, job: Job) -> float:
         """The seconds of an update on the shortest text, after one that makes optimizer states."""
-        stock_axial = config.axial_pos_embds and job.options.implementation == "transformers"
-        length = job.sequence_length if stock_axial else LENGTH_MULTIPLE
+        stock = isinstance(job.options, ReformerOptions) and (
+            job.options.implementation == "transformers"
+        )
+        length = job.sequence_length if stock and config.axial_pos_embds else CHUNK_LENGTH
         key = self._key(config, job)
         if key not in self._known:
             self._step(config, job, 1, length)
             self._known = {key: min(self._step(config, job, 1, length) for _ in range(2))}
         return self._known[key]
 
-    def _step(self, config: ReformerConfig, job: Job, batch_size: int, length: int) -> float:
+    def _step(self, config: Config, job: Job, batch_size: int, length: int) -> float:
         model, optimizer = self._model(config, job)
         device = determinism.device()
         tokens = torch.randint(config.vocab_size, (batch_size, length), device=device)
@@ -151,15 +164,15 @@ class Trial:
         _wait(device)
         return time.perf_counter() - began
 
-    def _key(self, config: ReformerConfig, job: Job) -> str:
+    def _key(self, config: Config, job: Job) -> str:
         return repr((config.to_dict(), job.options, job.training.optimizer))
 
-    def _model(self, config: ReformerConfig, job: Job) -> tuple[Any, Any]:
+    def _model(self, config: Config, job: Job) -> tuple[Any, Any]:
         key = self._key(config, job)
         if self._made is None or self._made[0] != key:
             self._made = None  # the last model goes before the next one comes
             torch.manual_seed(0)
-            model = create_reformer(config, job.options.implementation)
+            model = create(config, job.options)
             model.to(determinism.device()).train()
             self._made = (key, model, make_optimizer(job.training.optimizer, model))
         return self._made[1:]

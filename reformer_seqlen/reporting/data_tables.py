@@ -93,18 +93,21 @@ def _origin(card: Mapping[str, Any]) -> str:
 
 def _models_table(models: Mapping[str, Any]) -> Table:
     headers = [
-        "model", "layers", "origin", "hidden", "heads", "vocabulary",
-        "parameters", "position parameters", "without positions",
+        "model", "kind", "layers", "origin", "hidden", "heads", "vocabulary",
+        "parameters", "position parameters", "without positions", "embeddings",
     ]  # fmt: skip
     rows = []
     for name, card in models.items():
         counts = card["parameters"]
-        layers = f"{len(card['layers'])}: {', '.join(card['layers'])}"
+        given = card["layers"]
+        layers = str(given) if isinstance(given, int) else f"{len(given)}: {', '.join(given)}"
         shape = (card["hidden_size"], card["num_attention_heads"], card["vocabulary"])
-        sizes = (counts["total"], counts["position_table"], counts["without_positions"])
-        rows.append([name, layers, _origin(card), *(number(n, 0) for n in (*shape, *sizes))])
+        kinds = ("total", "position_table", "without_positions", "embeddings")
+        sizes = (counts[kind] for kind in kinds)
+        words = [name, card["model_type"], layers, _origin(card)]
+        rows.append([*words, *(number(n, 0) for n in (*shape, *sizes))])
     intro = "Those that the runs start from."
-    return Table("models", "Base models", headers, rows, labels=3, intro=intro)
+    return Table("models", "Base models", headers, rows, labels=4, intro=intro)
 
 
 def data_tables(values: Metrics, runs: Runs) -> list[Table]:

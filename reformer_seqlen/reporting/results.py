@@ -33,6 +33,7 @@ class Parameters(Record):
     total: int
     position_table: int
     without_positions: int
+    embeddings: int
 
 
 class Step(Record):
@@ -131,9 +132,10 @@ class Card(Record):
     """data/bases/MODEL/card.json."""
 
     parameters: Parameters
-    layers: list[str]
+    model_type: str
+    layers: list[str] | int
     hidden_size: int
-    num_attention_heads: int
+    num_attention_heads: int | None
     vocabulary: int
     pretraining: dict[str, Any] | None = None
     checkpoint: dict[str, Any] | None = None

@@ -2,9 +2,10 @@
 
 import torch
 from torch.nn import functional as F
+from transformers import PreTrainedModel
 
+from reformer_seqlen.models.causal import set_draw
 from reformer_seqlen.parameters.common.quantities import Precision
-from reformer_seqlen.reformer.model import Reformer, StockReformer
 from reformer_seqlen.runtime import progress
 from reformer_seqlen.text.splits import Split
 from reformer_seqlen.text.windows import NO_TARGET
@@ -29,7 +30,7 @@ def nats(logits: torch.Tensor, targets: torch.Tensor, reduction: str = "mean") -
 
 @torch.no_grad()
 def mean_nats(
-    model: Reformer | StockReformer,
+    model: PreTrainedModel,
     split: Split,
     *,
     batch_size: int,
@@ -48,7 +49,7 @@ def mean_nats(
     model.eval()
     total = 0.0
     with torch.random.fork_rng(), autocast(device, precision):
-        model.set_hash_draw(hash_seed)
+        set_draw(model, hash_seed)
         starts = range(0, len(split.windows), batch_size)
         for begin in progress.over(starts, description, "batch"):
             inputs, targets = split.batch(slice(begin, begin + batch_size))

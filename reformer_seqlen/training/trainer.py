@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import (
+    PreTrainedModel,
     Trainer,
     TrainerCallback,
     TrainerControl,
@@ -17,8 +18,8 @@ from transformers import (
 )
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from reformer_seqlen.models.causal import set_draw
 from reformer_seqlen.parameters.training import Training
-from reformer_seqlen.reformer.model import Reformer, StockReformer
 from reformer_seqlen.runtime.checkpoints import last_complete, mark_complete
 from reformer_seqlen.runtime.files import finite
 from reformer_seqlen.runtime.messages import training as messages
@@ -33,7 +34,7 @@ CHECKPOINTS_KEPT = 2
 class Trained:
     """The results of a training."""
 
-    model: Reformer | StockReformer
+    model: PreTrainedModel
     history: dict[str, Any]
     timings: dict[str, float]
 
@@ -94,7 +95,7 @@ class Progress(ProgressCallback):  # type: ignore[misc]
 
 
 class Pacemaker(TrainerCallback):  # type: ignore[misc]
-    """Draws the hashes of every update from (seed, update), and marks checkpoints as complete.
+    """Draws what is random in an update from (seed, update), and marks checkpoints as complete.
 
     Draws that depend on nothing else are the same after a resume. A checkpoint at an epoch's last
     update is written after the epoch's evaluation: a training that is stopped between the two would
@@ -115,11 +116,11 @@ class Pacemaker(TrainerCallback):  # type: ignore[misc]
         args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,
-        model: Reformer | StockReformer,
+        model: PreTrainedModel,
         **_: Any,
     ) -> None:
-        """Draw the hashes of the update that begins."""
-        model.set_hash_draw(self.settings.seed, state.global_step)
+        """Draw the hashes and the dropout of the update that begins."""
+        set_draw(model, self.settings.seed, state.global_step)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -143,7 +144,7 @@ class Pacemaker(TrainerCallback):  # type: ignore[misc]
 
 
 def train(
-    model: Reformer | StockReformer,
+    model: PreTrainedModel,
     train_split: Split,
     validation: Split,
     settings: Training,

@@ -8,6 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from reformer_seqlen.parameters.common.reading import known
+from reformer_seqlen.parameters.model_options import ReformerOptions
 from reformer_seqlen.parameters.profiles import compose
 from reformer_seqlen.parameters.study import load_study, parse_study
 from reformer_seqlen.runtime.errors import StudyError
@@ -42,8 +43,8 @@ def test_a_run_overrides_what_holds_for_all(values: Any) -> None:
     assert params.training("news-64").epochs == 7
     assert params.training("news-64").batch_size == params.train.batch_size
     assert params.training("news-256").epochs == params.train.epochs
-    assert params.options("news-64").reversible == "on"
-    assert params.options("news-256").reversible == "auto"
+    assert params.options("news-64") == ReformerOptions(reversible="on")
+    assert params.options("news-256") == ReformerOptions()
 
 
 def _set(path: str, value: Any) -> Any:
@@ -68,7 +69,23 @@ def _set(path: str, value: Any) -> Any:
         (_set("runz", {}), r"params: unknown key `runz`; known are profile, "),
         (
             _set("runs/news-64/sequence_length", 100),
-            r"runs\.news-64\.sequence_length: .*multiple of 64, but it is 100",
+            r"runs\.news-64\.sequence_length: 100 is no multiple of 64, and a Reformer reads whole",
+        ),
+        (
+            _set("models/tiny/pretraining/sequence_length", 100),
+            r"models\.tiny\.pretraining\.sequence_length: 100 is no multiple of 64",
+        ),
+        (
+            _set("models/tiny/pretraining/architecture", {"model_type": "gpt2"}),
+            r"models\.tiny\.options: model_type gpt2 has no option `positions`, `lsh_causality`",
+        ),
+        (
+            _set("models/tiny/options/attention", "sdpa"),
+            r"models\.tiny\.options: model_type reformer has no option `attention`; it has imple",
+        ),
+        (
+            _set("runs/news-64/options", {"attention": "sdpa"}),
+            r"runs\.news-64\.options: model_type reformer has no option `attention`",
         ),
         (
             _set("runs/news-64/corpus", "novels"),

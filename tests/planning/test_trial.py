@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from reformer_seqlen.parameters.model_options import ModelOptions
+from reformer_seqlen.parameters.model_options import ReformerOptions
 from reformer_seqlen.parameters.study import Study
 from reformer_seqlen.planning import trial
 from reformer_seqlen.planning.amounts import jobs
@@ -37,7 +37,7 @@ def test_the_papers_model_is_the_published_one(paper: Study) -> None:
     assert base is not None
     asked = jobs(paper, None)[0]
     config = job_config(base, asked)
-    parameters = trial.parameter_count(config, asked.options)
+    parameters = trial.counted_parameters(config, asked.options)["total"]
     assert parameters == pytest.approx(136.7e6, rel=1e-3)
     assert predicted_memory(config, asked).weights == pytest.approx(4 * parameters, rel=0.01)
 
@@ -46,7 +46,7 @@ def test_a_job_is_planned_with_the_buckets_that_it_trains_with(paper: Study) -> 
     asked = jobs(paper, None)[0]
     base = trial.base_config(asked.model, paper.models[asked.model])
     assert base is not None
-    attention = ModelOptions(
+    attention = ReformerOptions(
         implementation="transformers",
         lsh_causality="published",
         positions="published",

@@ -40,7 +40,13 @@ def test_corpora_have_bytes_documents_and_a_licence() -> None:
 
 def test_base_models_say_where_their_weights_are_from() -> None:
     counts = {"total": 2_600_000, "position_table": 100_000, "without_positions": 2_500_000}
-    shape = {"layers": ["local", "lsh"], "hidden_size": 256, "num_attention_heads": 2}
+    counts["embeddings"] = 80_000
+    shape = {
+        "model_type": "reformer",
+        "layers": ["local", "lsh"],
+        "hidden_size": 256,
+        "num_attention_heads": 2,
+    }
     card = {"parameters": counts, **shape, "vocabulary": 320, "pretraining": None}
     values = metrics_of(runs())
     learnt = {"tokens_seen": 1_000_000, "validation_loss": 2.5}
@@ -48,7 +54,13 @@ def test_base_models_say_where_their_weights_are_from() -> None:
         "made": {**card, "pretraining": learnt, "checkpoint": None},
         "fetched": {**card, "checkpoint": {"what": "a/b on the hub", "revision": "abc"}},
     }
-    made, fetched = _table("models", values).rows
-    assert made[2] == "made here: 1,000,000 tokens, validation loss 2.50 nats"
-    assert fetched[2] == "a/b on the hub, revision abc"
-    assert made[3:] == ["256", "2", "320", "2,600,000", "100,000", "2,500,000"]
+    values["details"]["models"]["another"] = {
+        **values["details"]["models"]["made"], "model_type": "mamba", "layers": 12,
+        "num_attention_heads": None,
+    }  # fmt: skip
+    made, fetched, another = _table("models", values).rows
+    assert made[3] == "made here: 1,000,000 tokens, validation loss 2.50 nats"
+    assert fetched[3] == "a/b on the hub, revision abc"
+    assert made[4:] == ["256", "2", "320", "2,600,000", "100,000", "2,500,000", "80,000"]
+    assert another[1:3] == ["mamba", "12"]
+    assert another[5] == ""

@@ -42,7 +42,8 @@ def test_stages_train_and_score_the_chosen_implementation(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: dict[str, str], kind: type
 ) -> None:
     study = load_study()
-    run, chosen = study.runs[RUN], study.options(RUN).model_copy(update=options)
+    run = study.runs[RUN]
+    chosen = {**study.models[run.model].options, **options}
     seen: list[type] = []
 
     def watched(function: Any) -> Any:

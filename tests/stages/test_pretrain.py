@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from reformer_seqlen.models.architecture import architecture
-from reformer_seqlen.parameters.model_options import ModelOptions
+from reformer_seqlen.bases.architecture import architecture
 from reformer_seqlen.parameters.models import Model, Pretraining
 from reformer_seqlen.reformer.model import StockReformer, create_reformer, parameter_counts
 from reformer_seqlen.runtime.errors import StudyError
@@ -26,7 +25,7 @@ def _recipe(**values: Any) -> Pretraining:
 
 
 def model_of(recipe: Pretraining, **options: Any) -> Model:
-    return Model(options=ModelOptions(**options), pretraining=recipe)
+    return Model(options=options, pretraining=recipe)
 
 
 def _refusal(**values: Any) -> str:
@@ -54,7 +53,7 @@ def test_the_models_options_are_those_of_its_base() -> None:
     )
     config = architecture("tiny", chosen, recipe)
     assert (config.num_hashes, config.num_buckets) == (3, [4])
-    model = create_reformer(config, chosen.options.implementation)
+    model = create_reformer(config, "transformers")
     assert isinstance(model, StockReformer)
     assert parameter_counts(model)["position_table"] == 64 * 256
 

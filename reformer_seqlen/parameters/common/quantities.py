@@ -5,12 +5,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 SPLITS = ("train", "validation", "test")
-LENGTH_MULTIPLE = 64
-"""Every length is a multiple of the published chunk length, so that no stage has to pad."""
+CHUNK_LENGTH = 64
+"""The published one. A Reformer's lengths are multiples of its own, so that no stage has to pad."""
 SEED_LIMIT = 2**32
 """Seeds are below it: numpy takes no others."""
 
-SequenceLength = Annotated[int, Field(ge=LENGTH_MULTIPLE, multiple_of=LENGTH_MULTIPLE)]
+SequenceLength = Annotated[int, Field(gt=1, le=2**24)]
 BatchSize = Annotated[int, Field(gt=0, le=2**20)]
 Threads = Annotated[int, Field(gt=0, le=4096)]
 Seed = Annotated[int, Field(ge=0, lt=SEED_LIMIT)]

@@ -182,3 +182,10 @@ def unsafe_weights(what: str, pickled: str, error: Exception) -> StudyError:
     return StudyError(
         f"{pickled} of {what} is refused, it holds more than tensors or is damaged: {reason}"
     )
+
+
+def no_wheel(wanted: str, printed: str) -> StudyError:
+    """Pip gets no wheel; its last words say why."""
+    words = [line for line in printed.splitlines() if line.startswith("ERROR:")]
+    reason = words[-1].removeprefix("ERROR: ") if words else "pip ended without one"
+    return StudyError(f"pip can't fetch the wheel {wanted}: {reason}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 from reformer_seqlen.runtime.errors import StudyError, one_line
 
@@ -46,6 +47,52 @@ def too_long(model_type: str, positions: int, tokens: int) -> StudyError:
 def not_built(model_type: str, error: Exception) -> StudyError:
     """A configuration that transformers makes no model of."""
     return StudyError(f"{model_type} does not build: {one_line(error)}")
+
+
+def no_model(key: str, error: Exception) -> StudyError:
+    """An architecture that transformers makes no model of."""
+    return StudyError(f"{key}: {one_line(error)}")
+
+
+def said_elsewhere(key: str, name: str, place: str) -> StudyError:
+    """A setting of an architecture that has a place of its own."""
+    return StudyError(f"{key}: say `{name}` in `{place}` of the model, not in its architecture")
+
+
+def pretraining_too_long(name: str, error: Exception) -> StudyError:
+    """A base model that is trained on longer texts than it has positions for."""
+    return StudyError(f"models.{name}.pretraining.sequence_length: {error}")
+
+
+def run_too_long(run: str, error: Exception) -> StudyError:
+    """A run on longer texts than its model has positions for."""
+    return StudyError(f"runs.{run}.sequence_length: {error}")
+
+
+def no_configuration(folder: Path, error: Exception) -> StudyError:
+    """A folder whose config.json is missing or says nothing."""
+    return StudyError(
+        f"{folder} is no checkpoint, since its config.json can't be read or has no model_type: "
+        f"{one_line(error)}"
+    )
+
+
+def no_gguf(what: str, error: Exception) -> StudyError:
+    """A file that holds no model that transformers reads."""
+    return StudyError(f"{what} is no GGUF file of a model that is read here: {one_line(error)}")
+
+
+def not_loaded(folder: Path, model_type: str, error: Exception) -> StudyError:
+    """A checkpoint that transformers does not load."""
+    return StudyError(f"{folder} holds no {model_type} that loads: {one_line(error)}")
+
+
+def no_whole_chunks(key: str, length: int, multiple: int) -> StudyError:
+    """A length that a Reformer would have to pad."""
+    return StudyError(
+        f"{key}: sequence_length {length} is no multiple of {multiple}, and this Reformer reads "
+        "whole chunks"
+    )
 
 
 def _did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:

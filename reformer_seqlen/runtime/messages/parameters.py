@@ -51,6 +51,30 @@ def beyond_axial_tables(key: str, length: int, positions: int, model: str) -> St
     )
 
 
+def beyond_positions(key: str, length: int, positions: int, model: str) -> StudyError:
+    """A run that is longer than the positions of its model."""
+    return StudyError(
+        f"{key}.sequence_length: {length} is more than the {positions} positions of models.{model}"
+    )
+
+
+def no_whole_chunks(key: str, length: int, multiple: int) -> StudyError:
+    """A length that a Reformer would have to pad."""
+    return StudyError(
+        f"{key}.sequence_length: {length} is no multiple of {multiple}, and a Reformer reads "
+        "whole chunks"
+    )
+
+
+def not_options(
+    key: str, model_type: str | None, unknown: Iterable[str], known: Iterable[str]
+) -> StudyError:
+    """Options that a kind of model does not have."""
+    named = ", ".join(f"`{name}`" for name in unknown)
+    kind = "this model" if model_type is None else f"model_type {model_type}"
+    return StudyError(f"{key}: {kind} has no option {named}; it has {', '.join(known)}")
+
+
 def not_in_params(section: str, name: str, known: Iterable[str]) -> StudyError:
     """A name on the command line that params.yaml does not have."""
     return StudyError(f"{section}.{name}: not in params.yaml, which has {', '.join(known)}")

@@ -1,0 +1,84 @@
+"""A fresh base model's configuration, from params.yaml."""
+
+from typing import Any
+
+import torch
+from transformers import ReformerConfig
+
+from reformer_seqlen.models.causal import create
+from reformer_seqlen.models.configurations import Config, check_length, configuration
+from reformer_seqlen.parameters.model_options import (
+    AttentionOptions,
+    ReformerOptions,
+    options_for,
+)
+from reformer_seqlen.parameters.models import Model, Pretraining
+from reformer_seqlen.reformer.crime_and_punishment import CRIME_AND_PUNISHMENT
+from reformer_seqlen.reformer.model import configured, create_reformer
+from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.messages import models as messages
+
+SPECIAL = ("bos_token_id", "eos_token_id", "pad_token_id")
+"""Configuration classes number the pieces of a published tokenizer; a tokenizer made here has none
+of them."""
+
+
+def architecture(name: str, model: Model, recipe: Pretraining) -> Config:
+    """The configuration of a base model that is made here.
+
+    Raises:
+        StudyError: the recipe's `architecture` has an unknown name, no model can be built, or its
+            positions end before the texts that it is trained on.
+    """
+    key = f"models.{name}.pretraining.architecture"
+    options = options_for(model.model_type, model.options, f"models.{name}.options")
+    config = (
+        _reformer(key, options, recipe)
+        if isinstance(options, ReformerOptions)
+        else _another(key, options, recipe)
+    )
+    try:
+        check_length(config, recipe.sequence_length)
+    except StudyError as error:
+        raise messages.pretraining_too_long(name, error) from error
+    return config
+
+
+def _reformer(key: str, options: ReformerOptions, recipe: Pretraining) -> ReformerConfig:
+    """The published architecture, overridden by the recipe and the model's options."""
+    given = {name: value for name, value in recipe.architecture.items() if name != "model_type"}
+    unknown = given.keys() - ReformerConfig().to_dict().keys()
+    if unknown:
+        raise messages.unknown_settings(key, sorted(unknown), CRIME_AND_PUNISHMENT)
+    try:
+        config = configured(
+            ReformerConfig(
+                **{**CRIME_AND_PUNISHMENT, **given},
+                vocab_size=recipe.pieces,
+                axial_pos_embds=options.positions == "axial",
+            ),
+            key,
+            sequence_length=recipe.sequence_length,
+            **options.model_dump(),
+        )
+        with torch.device("meta"):  # without memory: only whether it can be built
+            create_reformer(config, options.implementation)
+    except Exception as error:  # transformers' checks raise many kinds
+        raise messages.no_reformer(key, error) from error
+    return config
+
+
+def _another(key: str, options: AttentionOptions, recipe: Pretraining) -> Config:
+    """The defaults of a configuration class, overridden by the recipe."""
+    elsewhere = {"vocab_size": "pretraining.pieces", "attn_implementation": "options.attention"}
+    for name, place in elsewhere.items():
+        if name in recipe.architecture:
+            raise messages.said_elsewhere(key, name, place)
+    values: dict[str, Any] = {**dict.fromkeys(SPECIAL), **recipe.architecture}
+    config = configuration({**values, "vocab_size": recipe.pieces}, key)
+    try:
+        with torch.device("meta"):
+            create(config, options)
+    except StudyError as error:
+        raise messages.no_model(key, error) from error
+    return config

@@ -1,0 +1,148 @@
+"""Causal language models of every kind: made, loaded, seeded and counted alike.
+
+A Reformer is this project's; all others are transformers' own.
+"""
+
+import json
+from collections.abc import Mapping
+from math import lcm
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+
+from reformer_seqlen.models.configurations import Config, check_length, position_limit
+from reformer_seqlen.parameters.model_options import (
+    AttentionOptions,
+    ModelOptions,
+    ReformerOptions,
+    options_for,
+)
+from reformer_seqlen.reformer.draws import mixed_seed
+from reformer_seqlen.reformer.model import Reformer, StockReformer, create_reformer, load_reformer
+from reformer_seqlen.reformer.model import parameter_counts as reformer_counts
+from reformer_seqlen.runtime.messages import models as messages
+
+IMPLEMENTATIONS = {"flex": "flex_attention", "flash": "flash_attention_2"}
+"""What transformers calls them, where it has another name."""
+
+
+def create(config: Config, options: ModelOptions) -> PreTrainedModel:
+    """A model with fresh weights, drawn from torch's global generator.
+
+    Raises:
+        StudyError: transformers refuses the configuration or the attention.
+    """
+    if isinstance(options, ReformerOptions):
+        return create_reformer(config, options.implementation)
+    try:
+        return AutoModelForCausalLM.from_config(config, dtype=torch.float32, **_attention(options))
+    except Exception as error:  # transformers' checks raise many kinds
+        raise messages.not_built(config.model_type, error) from error
+
+
+def load(
+    folder: Path, *, sequence_length: int, options: Mapping[str, Any], key: str
+) -> PreTrainedModel:
+    """A checkpoint's model in float32, for texts of one length.
+
+    Args:
+        folder: holds config.json and weights as safetensors.
+        sequence_length: of the texts, in tokens.
+        options: as params.yaml has them; the configuration says which there are.
+        key: what messages call them.
+
+    Raises:
+        StudyError: the folder holds no such checkpoint, its positions end before the texts do, or
+            it lacks an option.
+    """
+    model_type = _model_type(folder)
+    chosen = options_for(model_type, options, key)
+    if isinstance(chosen, ReformerOptions):
+        model = load_reformer(folder, sequence_length=sequence_length, **chosen.model_dump())
+        _check_chunks(model.config, sequence_length, key)
+        return model
+    try:
+        config = AutoConfig.from_pretrained(folder)
+        check_length(config, sequence_length)
+        return AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, **_attention(chosen)
+        )
+    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
+        raise messages.not_loaded(folder, model_type, error) from error
+
+
+def _model_type(folder: Path) -> str:
+    try:
+        values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return str(values["model_type"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise messages.no_configuration(folder, error) from error
+
+
+def _check_chunks(config: Config, length: int, key: str) -> None:
+    kinds = sorted(set(config.attn_layers))
+    chunks = lcm(*(getattr(config, f"{kind}_attn_chunk_length") for kind in kinds))
+    if length % chunks:
+        raise messages.no_whole_chunks(key, length, chunks)
+
+
+def _attention(options: AttentionOptions) -> dict[str, str]:
+    if options.attention is None:
+        return {}
+    return {"attn_implementation": IMPLEMENTATIONS.get(options.attention, options.attention)}
+
+
+def set_draw(model: PreTrainedModel, seed: int, step: int = 0) -> None:
+    """Make all that a model draws from here on a function of both numbers.
+
+    A Reformer draws hashes and dropout from them, another model its dropout from torch's global
+    generator.
+    """
+    if isinstance(model, Reformer | StockReformer):
+        model.set_hash_draw(seed, step)
+    else:
+        torch.manual_seed(mixed_seed(seed, step))
+
+
+def draws_hashes(model: PreTrainedModel) -> bool:
+    """Whether what a model predicts depends on a draw: it has layers that hash."""
+    return isinstance(model, Reformer | StockReformer) and "lsh" in model.config.attn_layers
+
+
+def parameter_counts(model: PreTrainedModel) -> dict[str, int]:
+    """The number of all parameters, of position parameters, of embeddings, and of the others.
+
+    Position parameters are tables with a row for each position; embeddings are those of pieces,
+    with those of the output where they are not the same.
+    """
+    if isinstance(model, Reformer | StockReformer):
+        counts = reformer_counts(model)
+    else:
+        total = sum(parameter.numel() for parameter in model.parameters())
+        positions = sum(table.weight.numel() for table in _position_tables(model))
+        counts = {
+            "total": total, "position_table": positions, "without_positions": total - positions,
+        }  # fmt: skip
+    weights = (getattr(layer, "weight", None) for layer in _ends(model))
+    tables = {id(weight): weight.numel() for weight in weights if weight is not None}
+    return {**counts, "embeddings": sum(tables.values())}
+
+
+def _ends(model: PreTrainedModel) -> tuple[nn.Module, nn.Module]:
+    return model.get_input_embeddings(), model.get_output_embeddings()
+
+
+def _position_tables(model: PreTrainedModel) -> list[nn.Embedding]:
+    limit = position_limit(model.config)
+    return [
+        module
+        for module in model.modules()
+        if isinstance(module, nn.Embedding)
+        and module not in _ends(model)
+        and limit is not None
+        and module.num_embeddings >= limit
+    ]

@@ -1,0 +1,177 @@
+"""Models of every kind: made, loaded, seeded, counted, and causal."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from reformer_seqlen.bases.architecture import architecture
+from reformer_seqlen.models.causal import create, draws_hashes, load, parameter_counts, set_draw
+from reformer_seqlen.parameters.model_options import ModelOptions, options_for
+from reformer_seqlen.parameters.models import Model
+from reformer_seqlen.runtime.errors import StudyError
+from tests.models_example import KINDS, OTHERS
+
+ALL = {**KINDS, **OTHERS}
+VOCABULARY = 40
+
+
+def declared(kind: str, **changes: Any) -> Model:
+    """A base model of a kind as params.yaml declares it."""
+    return Model.model_validate(
+        {
+            "options": {},
+            "pretraining": {
+                "file": {"kind": "path", "path": "mine.txt", "licence": "my own"},
+                "format": "lines",
+                "pieces": VOCABULARY,
+                "sequence_length": 64,
+                "train": {},
+                "architecture": {"model_type": kind, **ALL.get(kind, {}), **changes},
+            },
+        }
+    )
+
+
+def options_of(kind: str, **options: Any) -> ModelOptions:
+    return options_for(kind, options, "models.mine.options")
+
+
+def made(kind: str, **options: Any) -> Any:
+    """A model with weights from a fixed seed."""
+    model = declared(kind)
+    assert model.pretraining is not None
+    torch.manual_seed(0)
+    return create(architecture("mine", model, model.pretraining), options_of(kind, **options))
+
+
+def refusal(kind: str, **changes: Any) -> str:
+    model = declared(kind, **changes)
+    assert model.pretraining is not None
+    with pytest.raises(StudyError) as refused:
+        architecture("mine", model, model.pretraining)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("kind", sorted(ALL))
+def test_what_comes_later_changes_nothing_before_it(kind: str) -> None:
+    model = made(kind).eval()
+    generator = torch.Generator().manual_seed(1)
+    ids = torch.randint(VOCABULARY, (2, 128), generator=generator)
+    other = ids.clone()
+    other[:, 71:] = torch.randint(VOCABULARY, (2, 57), generator=generator)
+    with torch.no_grad():
+        logits = []
+        for given in (ids, other):
+            set_draw(model, 5)
+            logits.append(model(given, use_cache=False).logits)
+    assert torch.equal(logits[0][:, :71], logits[1][:, :71])
+    assert not torch.equal(logits[0][:, 71:], logits[1][:, 71:])
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_saved_model_is_loaded_as_it_was(kind: str, tmp_path: Path) -> None:
+    model = made(kind).eval()
+    model.save_pretrained(tmp_path)
+    again = load(tmp_path, sequence_length=64, options={}, key="runs.a.options").eval()
+    ids = torch.arange(64)[None] % VOCABULARY
+    for each in (model, again):
+        set_draw(each, 3)
+    with torch.no_grad():
+        assert torch.equal(again(ids, use_cache=False).logits, model(ids, use_cache=False).logits)
+
+
+def test_what_is_drawn_is_a_function_of_seed_and_step() -> None:
+    model = made("gpt2").train()
+    ids = torch.arange(64)[None] % VOCABULARY
+    draws = [(1, 1), (1, 2), (1, 1)]
+    logits = []
+    for seed, step in draws:
+        set_draw(model, seed, step)
+        logits.append(model(ids, use_cache=False).logits.detach())
+    assert torch.equal(logits[0], logits[2])
+    assert not torch.equal(logits[0], logits[1])
+    assert not draws_hashes(model)
+    assert draws_hashes(made("reformer"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "positions", "embeddings"),
+    [
+        ("reformer", 8 * 8 + 32 * 24, VOCABULARY * 32 + VOCABULARY * 64),
+        ("gpt2", 256 * 32, VOCABULARY * 32),
+        ("opt", (256 + 2) * 32, VOCABULARY * 32),
+        ("llama", 0, 2 * VOCABULARY * 32),
+        ("mamba2", 0, 2 * VOCABULARY * 32),
+    ],
+)
+def test_parameters_are_counted_by_kind(kind: str, positions: int, embeddings: int) -> None:
+    model = made(kind)
+    counts = parameter_counts(model)
+    assert counts["position_table"] == positions
+    assert counts["embeddings"] == embeddings
+    assert counts["total"] == sum(each.numel() for each in model.parameters())
+    assert counts["without_positions"] == counts["total"] - positions
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_attention_is_transformers_own_choice_of_kernels(attention: str) -> None:
+    assert made("llama", attention=attention).config._attn_implementation == attention
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "words"),
+    [
+        (
+            "gtp2",
+            {},
+            "model_type must be a causal language model of transformers, but",
+        ),
+        ("gtp2", {}, "did you mean gpt2"),
+        ("bert", {"n_layer": 2}, "models.mine.pretraining.architecture"),
+        ("gpt2", {"n_layers": 2}, "it has no `n_layers`; did you mean n_layer"),
+        ("gpt2", {"n_positions": 32}, "sequence_length: gpt2 has 32 positions, 64 tokens are too"),
+        ("gpt2", {"n_head": 5}, "models.mine.pretraining.architecture: "),
+        ("gpt2", {"vocab_size": 9}, "say `vocab_size` in `pretraining.pieces` of the model"),
+        ("llama", {"attn_implementation": "sdpa"}, "say `attn_implementation` in `options.attent"),
+        ("reformer", {"n_layer": 2}, "a Reformer's configuration has no n_layer"),
+    ],
+)
+def test_what_makes_no_model_is_one_clear_message(
+    kind: str, changes: dict[str, Any], words: str
+) -> None:
+    said = refusal(kind, **changes)
+    assert words in said
+    assert "\n" not in said
+
+
+def test_rotary_positions_that_are_scaled_reach_further() -> None:
+    scaled = {"rope_type": "linear", "factor": 4.0, "rope_theta": 10000.0}
+    model = declared("llama", max_position_embeddings=32, rope_parameters=scaled)
+    assert model.pretraining is not None
+    assert architecture("mine", model, model.pretraining).max_position_embeddings == 32
+    assert "llama has 32 positions" in refusal("llama", max_position_embeddings=32)
+
+
+def test_what_cannot_be_loaded_is_one_clear_message(tmp_path: Path) -> None:
+    def said(length: int = 64, **options: Any) -> str:
+        with pytest.raises(StudyError) as refused:
+            load(tmp_path, sequence_length=length, options=options, key="runs.a.options")
+        return str(refused.value)
+
+    assert "config.json can't be read or has no model_type" in said()
+    (tmp_path / "config.json").write_text(json.dumps({"hidden_size": 3}))
+    assert "config.json can't be read or has no model_type" in said()
+    made("gpt2").save_pretrained(tmp_path)
+    assert "gpt2 has 256 positions, 257 tokens are too many" in said(257)
+    assert "runs.a.options: model_type gpt2 has no option `positions`; it has attention" in said(
+        positions="axial"
+    )
+    (tmp_path / "model.safetensors").write_bytes(b"no weights")
+    assert f"{tmp_path} holds no gpt2 that loads: " in said()
+    (tmp_path / "model.safetensors").unlink()
+    assert f"{tmp_path} holds no gpt2 that loads: " in said()
+    made("reformer").save_pretrained(tmp_path)
+    assert "sequence_length 100 is no multiple of 64" in said(100)
