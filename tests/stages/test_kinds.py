@@ -1,0 +1,127 @@
+"""Every kind of model goes through the stages: trained, stopped and resumed, scored, sampled."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from ruamel.yaml import YAML
+
+from reformer_seqlen.commands.continuation import continuation
+from reformer_seqlen.models.causal import load, set_draw
+from reformer_seqlen.parameters.profiles import compose
+from reformer_seqlen.parameters.study import load_study
+from reformer_seqlen.runtime.files import read_json, sha256_of
+from reformer_seqlen.runtime.paths import BASES, EVALUATIONS, HISTORIES, MODELS, TOKENS, WINDOWS
+from reformer_seqlen.text.splits import load_split
+from reformer_seqlen.training.trainer import Pacemaker
+from stages import chunk, download, evaluate, finetune, pretrain, tokenize
+from tests.conftest import CONF
+from tests.models_example import KINDS
+
+LENGTH = 64
+UPDATES_UNTIL_IT_STOPS = 7
+
+pytestmark = pytest.mark.slow
+
+
+def declared() -> Any:
+    """The smoke study, shortened, with a model and a run of every kind."""
+    values = compose("smoke", CONF)
+    recipe = values["models"]["tiny"]["pretraining"]
+    recipe |= {"first_bytes": 20000, "validation": 0.1, "train": {**recipe["train"], "epochs": 1}}
+    values["models"], values["tokens"], values["runs"] = {}, {}, {}
+    for kind, architecture in KINDS.items():
+        made = {**recipe, "architecture": {"model_type": kind, **architecture}}
+        values["models"][kind] = {"options": {}, "pretraining": made}
+        values["tokens"][f"news-{kind}"] = {"corpus": "news", "model": kind}
+        values["runs"][kind] = {"corpus": "news", "model": kind, "sequence_length": LENGTH}
+    values["train"] |= {"epochs": 1, "checkpoint_every_updates": 5}
+    return values
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The study, with all its stages run in this process, in the working folder."""
+    root = tmp_path_factory.mktemp("kinds")
+    with contextlib.chdir(root):
+        YAML().dump(declared(), Path("params.yaml"))
+        download.main("news")
+        for kind in KINDS:
+            pretrain.main(kind)
+            tokenize.main(f"news-{kind}")
+            chunk.main(kind)
+            finetune.main(kind)
+            evaluate.main(kind)
+        yield root
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.usefixtures("study")
+def test_the_score_is_the_models_own_loss(kind: str) -> None:
+    """Transformers shifts labels itself, so a window goes in with the token that follows it."""
+    model = load(MODELS / kind, sequence_length=LENGTH, options={}, key="").eval()
+    split = load_split(TOKENS / f"news-{kind}", WINDOWS / kind, "test")
+    set_draw(model, 42)
+    total, count = 0.0, 0
+    for start, context in zip(split.windows.starts, split.windows.context, strict=True):
+        ids = torch.from_numpy(split.tokens.ids[start : start + LENGTH + 1].astype(np.int64))[None]
+        labels = ids.clone()
+        labels[:, : context + 1] = -100
+        targets = int((labels != -100).sum())
+        with torch.no_grad():
+            total += model(ids, labels=labels, use_cache=False).loss.item() * targets
+        count += targets
+    scored = read_json(EVALUATIONS / f"{kind}.json")["test"]
+    assert count == scored["tokens"]
+    if kind != "reformer":  # whose score is a mean over two draws of its hashes
+        assert scored["hash_draws"] == 1
+        assert scored["loss_nats"] == pytest.approx(total / count, rel=1e-5)
+    assert scored["loss_nats"] == pytest.approx(total / count, rel=0.01)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.usefixtures("study")
+def test_it_learns_and_says_what_it_is(kind: str) -> None:
+    history, card = read_json(HISTORIES / f"{kind}.json"), read_json(BASES / kind / "card.json")
+    assert history["steps"][-1]["training_loss"] < history["steps"][0]["training_loss"]
+    assert (history["hash_buckets"] is None) == (kind != "reformer")
+    assert card["model_type"] == kind
+    assert card["parameters"] == history["parameters"]
+    assert read_json(EVALUATIONS / f"{kind}.json")["test"]["bits_per_byte"] < 8
+
+
+@pytest.mark.usefixtures("study")
+def test_a_training_that_is_stopped_goes_on_to_the_same_bytes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """gpt2 has dropout: it must be drawn as if nothing had happened."""
+    weights = MODELS / "gpt2/model.safetensors"
+    before = sha256_of(weights)
+    weights.unlink()
+    end_of_step = Pacemaker.on_step_end
+
+    def stop(self: Pacemaker, args: Any, state: Any, control: Any, **more: Any) -> None:
+        end_of_step(self, args, state, control, **more)
+        if state.global_step == UPDATES_UNTIL_IT_STOPS:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Pacemaker, "on_step_end", stop)
+        with pytest.raises(KeyboardInterrupt):
+            finetune.main("gpt2")
+    assert Path("work/finetune/gpt2/checkpoint-5/complete.json").exists()
+    finetune.main("gpt2")
+    assert sha256_of(weights) == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.usefixtures("study")
+def test_a_text_is_continued(kind: str) -> None:
+    texts = [continuation(kind, MODELS / kind, load_study(), "The ", 8, seed) for seed in (1, 1, 2)]
+    assert texts[0].startswith("The ")
+    assert len(texts[0]) > len("The ")
+    assert texts[0] == texts[1]
