@@ -66,10 +66,14 @@ def load(
         _check_chunks(model.config, sequence_length, key)
         return model
     try:
-        config = AutoConfig.from_pretrained(folder)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         check_length(config, sequence_length)
         return AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, **_attention(chosen)
+            folder,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            **_attention(chosen),
         )
     except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         raise messages.not_loaded(folder, model_type, error) from error

@@ -12,6 +12,7 @@ from reformer_seqlen.models.causal import create, draws_hashes, load, parameter_
 from reformer_seqlen.parameters.model_options import ModelOptions, options_for
 from reformer_seqlen.parameters.models import Model
 from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.scoring.loss import autocast, nats
 from tests.models_example import KINDS, OTHERS
 
 ALL = {**KINDS, **OTHERS}
@@ -95,6 +96,21 @@ def test_what_is_drawn_is_a_function_of_seed_and_step() -> None:
     assert not torch.equal(logits[0], logits[1])
     assert not draws_hashes(model)
     assert draws_hashes(made("reformer"))
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_matrix_products_may_be_in_bfloat16(kind: str) -> None:
+    model = made(kind).train()
+    ids = torch.arange(64)[None] % VOCABULARY
+    losses = []
+    for precision in ("float32", "bfloat16"):
+        set_draw(model, 1)
+        with autocast(torch.device("cpu"), precision):
+            loss = nats(model(ids, use_cache=False).logits, ids)
+        loss.backward()
+        losses.append(loss.item())
+    assert losses[0] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
 
 
 @pytest.mark.parametrize(
