@@ -113,7 +113,7 @@ def estimates(todo: list[Job], params: Study) -> dict[str, Estimate]:
         settings = job.training
         determinism.make_deterministic(settings.threads)
         shape: tuple[Any, ...] = (job.model, job.sequence_length, job.options)
-        shape += (settings.batch_size, settings.optimizer, settings.precision, settings.threads)
+        shape += (job.batch_size, settings.optimizer, settings.precision, settings.threads)
         if (key := repr(shape)) not in done:
             base = base_config(job.model, params.models[job.model])
             done[key] = estimate(job, base, trial)
@@ -126,7 +126,7 @@ def expected_seconds(job: Job, pace: Pace) -> float | None:
     updates = job.updates()
     if updates is None:
         return None
-    scored = job.scored_windows() / job.training.batch_size
+    scored = job.scored_windows() / job.batch_size
     return pace.seconds * (updates + FORWARD_SHARE * scored)
 
 
@@ -174,7 +174,7 @@ def _notes(todo: list[Job], found: Mapping[str, Estimate], params: Study) -> lis
     guessed = [job for job in todo if not job.amount.counted]
     unknown = sorted({job.corpus or job.name for job in todo if not job.amount.tokens})
     paces = [(job, pace) for job in todo if (pace := found[job.name].pace) is not None]
-    short = {pace.batch_size for job, pace in paces if pace.batch_size < job.training.batch_size}
+    short = {pace.batch_size for job, pace in paces if pace.batch_size < job.batch_size}
     notes = ["tokens and windows: of the training split; updates and tokens read: of all epochs."]
     if guessed:
         notes.append(

@@ -29,12 +29,13 @@ from reformer_seqlen.memory.trace import (
     on_meta,
 )
 from reformer_seqlen.models.configurations import Config, build, check_length
+from reformer_seqlen.models.muon import muon
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.messages import memory as messages
 
 Builder = Callable[[], nn.Module]
 """Makes a model on the default device."""
-OptimizerName = Literal["adafactor", "adamw"]
+OptimizerName = Literal["adafactor", "adamw", "muon"]
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,8 @@ def make_optimizer(name: OptimizerName, model: nn.Module) -> torch.optim.Optimiz
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if name == "adamw":
         return torch.optim.AdamW(parameters, foreach=True)
+    if name == "muon":
+        return muon(model, 0.02, 1e-3, 0.01)
     from transformers.optimization import Adafactor
 
     adafactor: torch.optim.Optimizer = Adafactor(

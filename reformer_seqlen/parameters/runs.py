@@ -43,7 +43,8 @@ def overridden(base: S, own: Mapping[str, Any], key: str) -> S:
     Raises:
         StudyError: a value is wrong.
     """
+    replaced = {name for group in base.alternatives if own.keys() & set(group) for name in group}
     try:
-        return type(base).model_validate({**base.model_dump(), **own})
+        return type(base).model_validate({**base.model_dump(exclude=replaced), **own})
     except ValidationError as error:
         raise StudyError("\n".join(messages.complaints(error, key))) from error

@@ -76,7 +76,11 @@ class Study(Section):
             raise messages.tokens_of_another(key, wanted, held, joined)
         _check_length(key, run, self.models[run.model])
         self.chunking(name)
-        self.training(name)
+        training = self.training(name)
+        try:
+            training.sequences(run.sequence_length)
+        except StudyError as error:
+            raise messages.of_a_run(name, error) from error
         self.evaluation(name)
         self.options(name)
 

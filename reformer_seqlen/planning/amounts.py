@@ -1,7 +1,6 @@
 """The amounts of a study: text, tokens, windows, updates, bytes on disk. Nothing is downloaded."""
 
 import importlib.metadata
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +60,8 @@ gives 2.10. Rows were counted in the official files.
 """
 BYTES_PER_NUMBER = 4
 """Parameters and optimizer states are float32."""
+STATES = {"adafactor": 1, "muon": 2, "adamw": 3}
+"""Numbers in a checkpoint for each parameter, itself included."""
 COPIES = 2
 """DVC's cache holds a copy of what a stage writes, unless the file system can share the blocks."""
 CHECKPOINTS = 2
@@ -109,15 +110,21 @@ class Job:
             return None
         return count_windows(self.policy, tokens, rows, self.sequence_length, split)
 
+    @property
+    def batch_size(self) -> int:
+        """Sequences of an update."""
+        return self.training.sequences(self.sequence_length)
+
     def updates(self) -> int | None:
         """Updates of the weights in all epochs."""
         windows = self.windows("train")
-        return windows and self.training.epochs * math.ceil(windows / self.training.batch_size)
+        return windows and self.training.updates_on(windows, self.sequence_length)
 
     def tokens_read(self) -> int | None:
         """Tokens that training reads in all epochs."""
         windows = self.windows("train")
-        return windows and self.training.epochs * windows * self.sequence_length
+        read = windows and self.training.windows_read(windows, self.sequence_length)
+        return read and read * self.sequence_length
 
     def scored_windows(self) -> int:
         """Windows that are scored, after each epoch and at the end; twice is counted as two."""
@@ -160,7 +167,7 @@ def jobs(params: Study, known: Study | None) -> list[Job]:
             options=params.base_options(name),
             policy="contiguous",
             amount=_amount_of_pretraining(recipe),
-            passes={"validation": recipe.train.epochs},
+            passes={"validation": recipe.train.epochs or recipe.train.evaluations},
         )
         for name, model in params.models.items()
         if (recipe := model.pretraining) is not None
@@ -180,7 +187,7 @@ def _run_job(name: str, params: Study, known: Study | None) -> Job:
         options=options,
         policy=params.chunking(name).policy,
         amount=amount_of(run.corpus, run.model, params, known),
-        passes={"validation": training.epochs + final, "test": final},
+        passes={"validation": (training.epochs or training.evaluations) + final, "test": final},
     )
 
 
@@ -297,6 +304,6 @@ def disk_bytes(todo: list[Job], parameters: Mapping[str, int], params: Study) ->
     tokens = sum(sum(amount.values()) for amount in sets.values())
     models = {job.name: BYTES_PER_NUMBER * parameters.get(job.name, 0) for job in todo}
     kept = COPIES * (texts + BYTES_PER_TOKEN * tokens + sum(models.values()))
-    states = {job.name: 3 if job.training.optimizer == "adamw" else 1 for job in todo}
+    states = {job.name: STATES[job.training.optimizer] for job in todo}
     training = max((models[name] * states[name] for name in models), default=0)
     return download_bytes(params) + kept + CHECKPOINTS * training

@@ -91,7 +91,7 @@ def counted_parameters(config: Config, options: ModelOptions) -> dict[str, int]:
 
 def predicted_memory(config: Config, job: Job) -> Prediction:
     """The memory that a job's updates need in float32; bfloat16 needs less."""
-    batch_size, length = job.training.batch_size, job.sequence_length
+    batch_size, length = job.batch_size, job.sequence_length
     if not isinstance(job.options, ReformerOptions):
         build = partial(create, config, job.options)
         return predict(trace_training(build, batch_size, length, job.training.optimizer))
@@ -128,7 +128,7 @@ class Trial:
         shortest text gives the part that does not depend on the batch, mostly the optimizer; the
         rest is taken to grow linearly with the tokens.
         """
-        whole, length = job.training.batch_size, job.sequence_length
+        whole, length = job.batch_size, job.sequence_length
         shortest = self._shortest(config, job)
         several = min(whole, max(1, TRIAL_TOKENS // length))
         timed = self._step(config, job, several, length)

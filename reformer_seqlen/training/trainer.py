@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from reformer_seqlen.models.causal import set_draw
+from reformer_seqlen.models.muon import muon
 from reformer_seqlen.parameters.training import Training
 from reformer_seqlen.runtime.checkpoints import last_complete, mark_complete
 from reformer_seqlen.runtime.files import finite
@@ -72,18 +74,33 @@ class WindowTrainer(Trainer):  # type: ignore[misc]
         loss = nats(output.logits, inputs["targets"])
         return (loss, output) if return_outputs else loss
 
+    def create_optimizer(self, *_: Any, **__: Any) -> torch.optim.Optimizer:
+        """The Trainer's own, or Muon, which it has not."""
+        settings = self.settings
+        if settings.optimizer == "muon":
+            assert settings.matrix_learning_rate is not None
+            rates = settings.matrix_learning_rate, settings.learning_rate
+            self.optimizer = muon(self.model, *rates, settings.weight_decay)
+        else:
+            super().create_optimizer()
+        optimizer: torch.optim.Optimizer = self.optimizer
+        return optimizer
+
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Nats per token over the whole validation split, under a fixed draw of the hashes."""
         loss = mean_nats(
             self.model,
             self.validation,
-            batch_size=self.settings.batch_size,
+            batch_size=self.args.per_device_train_batch_size,
             precision=self.settings.precision,
             hash_seed=self.settings.seed,
             description="validation",
         )
         metrics = {"eval_loss": loss}
         self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
         return metrics
 
 
@@ -95,16 +112,17 @@ class Progress(ProgressCallback):  # type: ignore[misc]
 
 
 class Pacemaker(TrainerCallback):  # type: ignore[misc]
-    """Draws what is random in an update from (seed, update), and marks checkpoints as complete.
+    """Draws what is random in an update from (seed, update), evaluates, and marks checkpoints.
 
-    Draws that depend on nothing else are the same after a resume. A checkpoint at an epoch's last
-    update is written after the epoch's evaluation: a training that is stopped between the two would
-    otherwise resume after the evaluation and lack it.
+    Draws that depend on nothing else are the same after a resume. The Trainer evaluates before it
+    saves, so that a checkpoint of the same update holds the evaluation.
     """
 
-    def __init__(self, settings: Training, elapsed_seconds: float) -> None:
+    def __init__(
+        self, settings: Training, evaluated_after: Collection[int], elapsed_seconds: float
+    ) -> None:
         self.settings, self.began = settings, time.monotonic() - elapsed_seconds
-        self.save_after_evaluation = False
+        self.evaluated_after = frozenset(evaluated_after)
 
     @property
     def elapsed_seconds(self) -> float:
@@ -125,15 +143,8 @@ class Pacemaker(TrainerCallback):  # type: ignore[misc]
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Postpone a checkpoint at an epoch's end."""
-        if state.global_step % (state.max_steps // self.settings.epochs) == 0:
-            self.save_after_evaluation, control.should_save = control.should_save, False
-
-    def on_epoch_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        """Write the postponed checkpoint; the Trainer evaluates first."""
-        control.should_save = self.save_after_evaluation
+        """Ask for an evaluation where one is due."""
+        control.should_evaluate = state.global_step in self.evaluated_after
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -155,7 +166,7 @@ def train(
     Args:
         model: trained in place.
         train_split: to train on.
-        validation: to evaluate on after every epoch.
+        validation: to evaluate on now and then.
         settings: optimizer, schedule, batch size and so on.
         work: the folder of checkpoints.
 
@@ -167,10 +178,13 @@ def train(
     checkpoint, elapsed_seconds = last_complete(work)
     if checkpoint is not None:
         print(messages.going_on(checkpoint.name.rpartition("-")[2], elapsed_seconds))
-    pacemaker = Pacemaker(settings, elapsed_seconds)
+    windows, length = len(train_split.windows), train_split.length
+    updates = settings.updates_on(windows, length)
+    due = settings.evaluated_after(windows, length)
+    pacemaker = Pacemaker(settings, due, elapsed_seconds)
     trainer = WindowTrainer(
         model=model,
-        args=_arguments(settings, work),
+        args=_arguments(settings, updates, length, work),
         train_dataset=WindowData(train_split),
         eval_dataset=WindowData(validation),
         validation=validation,
@@ -182,30 +196,37 @@ def train(
         trainer.remove_callback(ProgressCallback)
         trainer.add_callback(Progress)
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    history = summarise(trainer.state.log_history, settings.epochs)
-    windows = len(train_split.windows) * settings.epochs
-    history["tokens_seen"] = windows * train_split.length
-    timings = speed(pacemaker.elapsed_seconds, history["updates"], windows, history["tokens_seen"])
+    read = settings.windows_read(windows, length)
+    history = summarise(trainer.state.log_history)
+    history["tokens_seen"] = read * length
+    timings = speed(pacemaker.elapsed_seconds, updates, read, history["tokens_seen"])
     return Trained(model, history, timings)
 
 
-def _arguments(settings: Training, work: Path) -> TrainingArguments:
+def _arguments(settings: Training, updates: int, length: int, work: Path) -> TrainingArguments:
+    decay = settings.decay(updates)
+    schedule: str = settings.schedule
+    details: dict[str, Any] = {}
+    if decay is not None:
+        details = {"num_decay_steps": decay, "decay_type": schedule}
+        schedule = "warmup_stable_decay"
     arguments = TrainingArguments(
         output_dir=str(work),
-        per_device_train_batch_size=settings.batch_size,
-        num_train_epochs=settings.epochs,
+        per_device_train_batch_size=settings.sequences(length),
+        max_steps=updates,
         optim="adafactor" if settings.optimizer == "adafactor" else "adamw_torch",
         learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay,
-        lr_scheduler_type=settings.schedule,
-        warmup_steps=settings.warmup_updates,
+        lr_scheduler_type=schedule,
+        lr_scheduler_kwargs=details,
+        warmup_steps=settings.warmup(updates),
         max_grad_norm=settings.max_gradient_norm,
         bf16=settings.precision == "bfloat16",
         seed=settings.seed,
         use_cpu=not torch.cuda.is_available(),
         logging_steps=1,
         logging_nan_inf_filter=False,
-        eval_strategy="epoch",
+        eval_strategy="no",  # the pacemaker says when
         save_strategy="steps",
         save_steps=settings.checkpoint_every_updates,
         save_total_limit=CHECKPOINTS_KEPT,
@@ -219,7 +240,7 @@ def _arguments(settings: Training, work: Path) -> TrainingArguments:
     return arguments
 
 
-def summarise(log_history: list[dict[str, Any]], epochs: int) -> dict[str, Any]:
+def summarise(log_history: list[dict[str, Any]]) -> dict[str, Any]:
     """The Trainer's log as a history: an entry for every update and evaluation, and a summary.
 
     Losses are in nats per piece; a loss or gradient norm that is not finite is None.
@@ -250,7 +271,7 @@ def summarise(log_history: list[dict[str, Any]], epochs: int) -> dict[str, Any]:
     numbers = [e["validation_loss"] for e in evaluations if e["validation_loss"] is not None]
     return {
         "updates": steps[-1]["step"],
-        "epochs": epochs,
+        "epochs": round(steps[-1]["epoch"], 3),
         "final_training_loss": evaluations[-1]["training_loss"],
         "best_validation_loss": min(numbers, default=None),
         "steps": steps,

@@ -106,7 +106,10 @@ def _set(path: str, value: Any) -> Any:
             _set("runs/news-64/train", {"pace": 1}),
             r"runs\.news-64\.train: unknown key `pace`; known are optimizer, ",
         ),
-        (_set("train/optimizer", "sgd"), r"train\.optimizer: .*'adafactor' or 'adamw'.*'sgd'"),
+        (
+            _set("train/optimizer", "sgd"),
+            r"train\.optimizer: .*'adafactor', 'adamw' or 'muon'.*'sgd'",
+        ),
         (_set("corpora/news/split/test", 0.9), r"corpora\.news\.split: .*less than 1"),
         (_set("corpora/news/split", None), r"corpora\.news: give `files: \{all"),
         (_set("models/tiny/pretraining", None), r"models\.tiny: give either"),

@@ -3,6 +3,7 @@
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.text.chunking import contiguous
 from reformer_seqlen.text.splits import Split
 from reformer_seqlen.text.tokens import Tokens
-from reformer_seqlen.training.trainer import Trained, WindowTrainer, summarise, train
+from reformer_seqlen.training.trainer import Pacemaker, Trained, WindowTrainer, summarise, train
 
 SETTINGS = Training(epochs=2, batch_size=4, learning_rate=0.01, threads=1)
 
@@ -106,6 +107,57 @@ def test_updates_epochs_tokens_and_learning_rate_are_what_was_asked_for(once: Tr
     assert rates == pytest.approx([0.01 * (1 - done / updates) for done in range(updates)])
 
 
+def test_training_may_last_a_number_of_updates_of_a_number_of_tokens(tmp_path: Path) -> None:
+    settings = Training(
+        updates=9,
+        tokens_per_update=128,
+        evaluations=3,
+        learning_rate=0.01,
+        warmup_share=0.34,
+        decay_updates=2,
+        threads=1,
+    )
+    history = trained(tmp_path, settings).history
+    assert history["updates"] == 9
+    assert history["tokens_seen"] == 9 * 128
+    assert [each["step"] for each in history["evaluations"]] == [3, 6, 9]
+    assert history["epochs"] == round(9 / math.ceil(23 / 2), 3)
+    rates = [step["learning_rate"] for step in history["steps"]]
+    assert rates == pytest.approx([0, 0.01 / 3, 0.02 / 3, *[0.01] * 5, 0.005])
+
+
+def test_muon_learns_and_goes_on_to_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Training(
+        optimizer="muon",
+        learning_rate=0.002,
+        matrix_learning_rate=0.02,
+        updates=12,
+        batch_size=4,
+        checkpoint_every_updates=5,
+        threads=1,
+    )
+    whole = trained(tmp_path / "whole", settings)
+    assert whole.history["steps"][-1]["training_loss"] < whole.history["steps"][0]["training_loss"]
+    end_of_step = Pacemaker.on_step_end
+
+    def stop(self: Pacemaker, args: Any, state: Any, control: Any, **more: Any) -> None:
+        end_of_step(self, args, state, control, **more)
+        if state.global_step == 7:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Pacemaker, "on_step_end", stop)
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path / "stopped", settings)
+    resumed = trained(tmp_path / "stopped", settings)
+    assert resumed.history == whole.history
+    weights = dict(whole.model.named_parameters())
+    for name, parameter in resumed.model.named_parameters():
+        assert torch.equal(parameter, weights[name]), name
+
+
 def test_several_gpus_are_refused_as_they_would_make_the_batch_larger(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,7 +190,7 @@ def log(validation: list[float]) -> list[dict[str, float]]:
 
 
 def test_a_loss_that_is_not_a_number_is_said_and_not_hidden() -> None:
-    history = summarise(log([3.0, math.nan]), 2)
+    history = summarise(log([3.0, math.nan]))
     assert history["best_validation_loss"] == 3.0
     assert history["evaluations"][-1]["validation_loss"] is None
     assert history["final_training_loss"] is None

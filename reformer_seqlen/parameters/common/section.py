@@ -1,6 +1,6 @@
 """The base of every part of params.yaml: strict, closed and unchangeable."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -11,6 +11,9 @@ class Section(BaseModel):
     """A part of params.yaml: no unknown keys, nothing coerced, nothing changed later."""
 
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
+
+    alternatives: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """Keys of which one is given: a run's own takes the place of another that holds for all."""
 
     @model_validator(mode="before")
     @classmethod

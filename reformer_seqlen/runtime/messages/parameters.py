@@ -14,6 +14,8 @@ MEMBER_AND_COMPRESSION = "`member` is taken from a .zip, which leaves no other `
 NOTHING_LEFT_TO_TRAIN_ON = "validation + test must be less than 1, something is left for train"
 ORIGIN_OF_A_MODEL = "give either `checkpoint` or `pretraining`"
 SPLIT_CUTS_ONE_FILE = "`split` cuts one file: give `files: {all: ...}` or leave `split` out"
+MATRIX_LEARNING_RATE = "`matrix_learning_rate` is what `optimizer: muon` needs, and no other takes"
+DECAY_OF_A_CONSTANT = "`schedule: constant_with_warmup` has no decay"
 FILES_WITHOUT_SPLIT = "give `files: {all: ...}` with a `split`, or a file for every split"
 
 
@@ -21,6 +23,23 @@ def unknown_keys(unknown: Iterable[str], known: Iterable[str]) -> str:
     """Keys that a section does not have."""
     named = ", ".join(f"`{key}`" for key in unknown)
     return f"unknown key {named}; known are {', '.join(known)}"
+
+
+def alternatives(names: Iterable[str]) -> str:
+    """Several keys that say one thing."""
+    return f"give one of {' and '.join(f'`{name}`' for name in names)}, not both"
+
+
+def no_whole_sequences(tokens: int, length: int) -> StudyError:
+    """Tokens of an update that are no whole number of sequences."""
+    return StudyError(
+        f"tokens_per_update: {tokens} is no multiple of {length}, the sequence length"
+    )
+
+
+def of_a_run(run: str, error: Exception) -> StudyError:
+    """What is wrong with how a run is trained."""
+    return StudyError(f"runs.{run}.train.{error}")
 
 
 def token_set_is_misnamed(name: str, corpus: str, model: str) -> str:

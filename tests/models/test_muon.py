@@ -1,0 +1,65 @@
+"""Muon for matrices and AdamW for the rest, as one optimizer."""
+
+from copy import deepcopy
+
+import pytest
+import torch
+
+from reformer_seqlen.models.muon import Both, muon
+from tests.models.test_causal import made
+from tests.models_example import KINDS
+
+
+def step(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """One update on a loss that every parameter has a gradient of."""
+    loss = sum((parameter**2).sum() + parameter.sum() for parameter in model.parameters())
+    assert isinstance(loss, torch.Tensor)
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_matrices_inside_layers_go_to_muon_and_all_else_to_adamw(kind: str) -> None:
+    model = made(kind)
+    both = muon(model, 0.02, 0.001, 0.01)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    matrices, others = (
+        {names[id(parameter)] for group in part.param_groups for parameter in group["params"]}
+        for part in both.parts
+    )
+    assert matrices | others == set(names.values())
+    assert not matrices & others
+    assert matrices
+    assert not [name for name in matrices if "emb" in name or "head" in name or "wte" in name]
+
+
+def test_each_part_updates_as_it_does_alone() -> None:
+    model, alone = made("llama"), made("llama")
+    both = muon(model, 0.02, 0.001, 0.01)
+    parts = muon(alone, 0.02, 0.001, 0.01).parts
+    step(model, both)
+    loss = sum((parameter**2).sum() + parameter.sum() for parameter in alone.parameters())
+    loss.backward()
+    for part in parts:
+        part.step()
+    for mine, theirs in zip(model.parameters(), alone.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_a_schedule_sets_the_rates_of_both_and_a_state_goes_on() -> None:
+    model = made("gpt2")
+    both = muon(model, 0.02, 0.001, 0.01)
+    schedule = torch.optim.lr_scheduler.LambdaLR(both, lambda done: 1 / (1 + done))
+    step(model, both)
+    schedule.step()
+    assert [group["lr"] for part in both.parts for group in part.param_groups] == [0.01, 0.0005]
+    other = made("gpt2")
+    other.load_state_dict(model.state_dict())
+    again: Both = muon(other, 0.02, 0.001, 0.01)
+    again.load_state_dict(deepcopy(both.state_dict()))
+    assert [group["lr"] for group in again.param_groups] == [0.01, 0.0005]
+    for each, optimizer in ((model, both), (other, again)):
+        step(each, optimizer)
+    for mine, theirs in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
