@@ -7,6 +7,7 @@ than either of them.
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,9 +53,8 @@ def block_sums(
     """
     block = np.searchsorted(bounds[1:-1], ends - 1, side="right")  # (targets,)
     count = len(bounds) - 1
-    sums = np.stack(
-        [np.bincount(block, weights, minlength=count) for weights in (nats, piece_bytes)], axis=1
-    )
+    columns = [np.bincount(block, weights, minlength=count) for weights in (nats, piece_bytes)]
+    sums: Sums = np.stack(columns, axis=1)
     return sums[np.bincount(block, minlength=count) > 0]
 
 
@@ -90,9 +90,14 @@ def difference(one: Sums, other: Sums, seed: int = 0) -> tuple[float, float, flo
 
 def _drawn(sums: Sums, seed: int) -> NDArray[np.float64]:
     """Bits per byte of draws of as many blocks as there are: (draws,)."""
-    blocks = len(sums)
-    generator = np.random.default_rng(seed)
-    times = generator.multinomial(blocks, np.full(blocks, 1 / blocks), DRAWS)  # (draws, blocks)
-    nats, size = (times @ sums).T
+    nats, size = (_times(len(sums), seed) @ sums).T
     drawn: NDArray[np.float64] = nats / (math.log(2) * size)
     return drawn
+
+
+@lru_cache(maxsize=8)
+def _times(blocks: int, seed: int) -> NDArray[np.float64]:
+    """How often each block is drawn: (draws, blocks). The same for all runs on a text."""
+    generator = np.random.default_rng(seed)
+    times = generator.multinomial(blocks, np.full(blocks, 1 / blocks), DRAWS)
+    return times.astype(np.float64)

@@ -46,8 +46,8 @@ def test_all_blocks_together_give_the_score() -> None:
 
 def test_blocks_that_are_alike_leave_no_doubt() -> None:
     sums = np.tile([math.log(2), 1.0], (40, 1))
-    assert interval(sums) == (1.0, 1.0)
-    assert difference(sums, sums * [2, 1]) == (-1.0, -1.0, -1.0)
+    assert interval(sums) == pytest.approx((1, 1))
+    assert difference(sums, sums * [2, 1]) == pytest.approx((-1, -1, -1))
 
 
 def test_blocks_of_different_texts_are_refused() -> None:
