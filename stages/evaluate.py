@@ -1,15 +1,20 @@
 """Score a run's model on validation and test: `python -m stages.evaluate RUN`.
 
-Reads data/models/RUN, data/tokens/CORPUS-MODEL and data/windows/RUN; writes
-data/evaluations/RUN.json: losses in nats per piece, perplexity, bits per byte, and what the same
-weights score when lsh attention may peek as the published one does; and how long scoring took, to
-data/timings/evaluate/RUN.json.
+Reads data/models/RUN, data/tokens/CORPUS-MODEL and data/windows/RUN. Writes the folder
+data/evaluations/RUN: scores.json, and for each split the loss of every target in nats
+(SPLIT.nats.npy) and its sums over blocks of text (SPLIT.blocks.npy), from which intervals come; and
+how long scoring took, to data/timings/evaluate/RUN.json.
 """
 
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from reformer_seqlen.models.causal import draws_hashes, load
@@ -18,101 +23,123 @@ from reformer_seqlen.parameters.evaluation import Evaluation
 from reformer_seqlen.parameters.model_options import options_of
 from reformer_seqlen.parameters.runs import Run, overridden
 from reformer_seqlen.reformer.model import Reformer
-from reformer_seqlen.runtime.files import finite, write_json
+from reformer_seqlen.runtime.files import whole_folder, write_json
 from reformer_seqlen.runtime.paths import EVALUATIONS, MODELS, TIMINGS, TOKENS, WINDOWS
-from reformer_seqlen.scoring.loss import mean_nats
-from reformer_seqlen.scoring.measures import bits_per_byte, describe_targets, perplexity
+from reformer_seqlen.scoring.loss import Scored, score
+from reformer_seqlen.scoring.measures import (
+    blocks_of,
+    describe,
+    describe_peeking,
+    nats_by_position,
+    short,
+)
 from reformer_seqlen.text.splits import Split, load_split
 from reformer_seqlen.text.tokens import load_tokenizer
+from reformer_seqlen.text.windows import sliding
 from reformer_seqlen.training.determinism import device, make_deterministic
 
 
-def score(
-    model: PreTrainedModel, split: Split, settings: Evaluation, description: str
-) -> list[float]:
-    """Mean nats per scored token, once for each draw of the hashes; once where none is drawn."""
-    draws = settings.hash_draws if draws_hashes(model) else 1
-    return [
-        mean_nats(
-            model,
-            split,
-            batch_size=settings.batch_size,
-            precision=settings.precision,
-            hash_seed=settings.seed + draw,
-            description=description,
-        )
-        for draw in range(draws)
-    ]
+@dataclass(frozen=True)
+class Scorer:
+    """A run's model, and how it is scored.
 
-
-def describe(
-    split: Split, losses: list[float], peeking: list[float] | None, unknown_id: int
-) -> dict[str, float | int | None]:
-    """What is written of one split.
-
-    Args:
-        split: what was scored.
-        losses: nats per token for each draw of the hashes.
-        peeking: the same under the published lsh rule, None if that is the run's own.
-        unknown_id: the tokenizer's unknown piece.
+    Attributes:
+        peeking: the same weights under the published lsh rule; None if that is the run's own.
     """
-    target = describe_targets(split, unknown_id)
-    loss = fmean(losses)
+
+    model: PreTrainedModel
+    peeking: PreTrainedModel | None
+    settings: Evaluation
+
+    def draws(self, model: PreTrainedModel, split: Split, description: str) -> list[Scored]:
+        """The scores of every draw of the hashes; one where none is drawn."""
+        settings = self.settings
+        return [
+            score(
+                model,
+                split,
+                batch_size=settings.batch_size,
+                precision=settings.precision,
+                hash_seed=settings.seed + draw,
+                description=description,
+            )
+            for draw in range(settings.hash_draws if draws_hashes(model) else 1)
+        ]
+
+
+def load_scorer(name: str, run: Run, settings: Evaluation, options: Mapping[str, Any]) -> Scorer:
+    """A run's model on the device that is there."""
+    folder, key = MODELS / name, f"runs.{name}.options"
+
+    def loaded(**changes: Any) -> PreTrainedModel:
+        chosen = {**options, **changes}
+        model = load(folder, sequence_length=run.sequence_length, options=chosen, key=key)
+        return model.to(device())
+
+    model = loaded()
+    strict = isinstance(model, Reformer) and model.config.lsh_causality == "strict"
+    return Scorer(model, loaded(lsh_causality="published") if strict else None, settings)
+
+
+def windowed(split: Split, stride: int | None) -> Split:
+    """The split with overlapping windows, if there is a stride."""
+    if stride is None or split.policy == "published":
+        return split
+    return replace(split, windows=sliding(len(split.tokens), split.length, stride))
+
+
+def shortened(split: Split, context: int) -> Split:
+    """The split in windows of another length."""
+    windows = sliding(len(split.tokens), context, context)
+    return replace(split, windows=windows, length=context, policy="contiguous")
+
+
+def mean_over(draws: Sequence[Scored]) -> NDArray[np.float64]:
+    """Mean nats of each target, (targets,)."""
+    nats: NDArray[np.float64] = np.mean([draw.nats for draw in draws], axis=0, dtype=np.float64)
+    return nats
+
+
+def score_split(scorer: Scorer, split: Split, name: str, folder: Path, unknown_id: int) -> Any:
+    """Score a split, write its arrays to `folder`, and return what scores.json says of it."""
+    draws = scorer.draws(scorer.model, split, name)
+    nats = mean_over(draws)
+    blocks = blocks_of(split, nats)
+    np.save(folder / f"{name}.nats.npy", nats.astype(np.float32))
+    np.save(folder / f"{name}.blocks.npy", blocks)
+    peeking = {}
+    if scorer.peeking is not None:
+        published = scorer.draws(scorer.peeking, split, f"{name}, peeking")
+        peeking = describe_peeking(*([d.mean_nats for d in each] for each in (draws, published)))
+    contexts = {}
+    for context in scorer.settings.contexts:
+        if context < split.length:
+            cut = shortened(split, context)
+            found = scorer.draws(scorer.model, cut, f"{name}, {context} tokens of context")
+            contexts[context] = short(blocks_of(cut, mean_over(found)))
     return {
-        "loss_nats": finite(loss),
-        "perplexity": perplexity(loss),
-        "tokens": target.tokens,
-        "bytes": target.bytes,
-        "bits_per_byte": finite(bits_per_byte(loss * target.tokens, target.bytes)),
-        "unknown_rate": target.unknown / target.tokens,
-        "unigram_perplexity": perplexity(target.unigram_nats),
-        "hash_draws": len(losses),
-        "perplexity_spread": spread([p for p in map(perplexity, losses) if p is not None]),
-        **({} if peeking is None else describe_peeking(losses, peeking)),
+        **describe(split, [draw.mean_nats for draw in draws], blocks, unknown_id),
+        "accuracy": fmean(float(draw.first.mean()) for draw in draws),
+        **peeking,
+        "by_position": nats_by_position(split, nats),
+        "contexts": contexts,
     }
 
 
-def describe_peeking(strict: list[float], published: list[float]) -> dict[str, float | None]:
-    """What the same weights score under the published rule.
-
-    The spread is of the change: both rules hash alike in a draw, so the change says what peeking
-    is worth, and its spread over the draws how well that is known.
-    """
-    pairs = zip(map(perplexity, strict), map(perplexity, published), strict=True)
-    changes = [there - here for here, there in pairs if here is not None and there is not None]
-    return {
-        "perplexity_published_lsh": perplexity(fmean(published)),
-        "perplexity_published_lsh_spread": spread(changes),
-    }
-
-
-def spread(values: list[float]) -> float:
-    """Between the lowest and the highest."""
-    return max(values, default=0.0) - min(values, default=0.0)
-
-
-def evaluate(name: str, run: Run, settings: Evaluation, options: dict[str, Any]) -> None:
+def evaluate(name: str, run: Run, settings: Evaluation, options: Mapping[str, Any]) -> None:
     """Score a run on validation and test and write what came of it."""
     make_deterministic(settings.threads)
-    folder, tokens = MODELS / name, TOKENS / f"{run.corpus}-{run.model}"
-    unknown_id = load_tokenizer(folder).unk_id()
-    key, length = f"runs.{name}.options", run.sequence_length
-    model = load(folder, sequence_length=length, options=options, key=key).to(device())
-    peeking_model = None
-    if isinstance(model, Reformer) and model.config.lsh_causality == "strict":
-        published = {**options, "lsh_causality": "published"}
-        peeking_model = load(folder, sequence_length=length, options=published, key=key)
-        peeking_model.to(device())
+    tokens = TOKENS / f"{run.corpus}-{run.model}"
+    unknown_id = load_tokenizer(MODELS / name).unk_id()
+    scorer = load_scorer(name, run, settings, options)
     result: dict[str, Any] = {"run": name, "sequence_length": run.sequence_length}
     began = time.monotonic()
-    for split_name in ("validation", "test"):
-        split = load_split(tokens, WINDOWS / name, split_name)
-        losses, peeking = score(model, split, settings, split_name), None
-        if peeking_model is not None:
-            peeking = score(peeking_model, split, settings, f"{split_name}, peeking")
-        result[split_name] = describe(split, losses, peeking, unknown_id)
+    with whole_folder(EVALUATIONS / name) as folder:
+        for part in ("validation", "test"):
+            split = windowed(load_split(tokens, WINDOWS / name, part), settings.stride)
+            result[part] = score_split(scorer, split, part, folder, unknown_id)
+        write_json(folder / "scores.json", result)
     seconds = time.monotonic() - began
-    write_json(EVALUATIONS / f"{name}.json", result)
     write_json(TIMINGS / "evaluate" / f"{name}.json", {"runtime_seconds": seconds})
 
 

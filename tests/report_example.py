@@ -91,6 +91,11 @@ def _score(perplexity: float) -> dict[str, Any]:
         "tokens": 10_000,
         "bytes": 20_000,
         "bits_per_byte": math.log2(perplexity) / 2,
+        "low": math.log2(perplexity) / 2 - 0.05,
+        "high": math.log2(perplexity) / 2 + 0.05,
+        "accuracy": 0.5,
+        "by_position": [{"up_to": 1, "tokens": 10, "nats": 4.0}],
+        "contexts": {"64": {"bits_per_byte": 2.5, "low": 2.4, "high": 2.6}},
         "unknown_rate": 0.00125,
         "unigram_perplexity": 90.0,
         "perplexity_published_lsh": perplexity * 0.98,
@@ -123,7 +128,7 @@ def write_results(
         _write(data / f"timings/finetune/{name}.json", timing)
         _write(data / f"timings/evaluate/{name}.json", {"runtime_seconds": 1.5})
         scores = {"validation": _score(perplexity), "test": _score(perplexity + 1)}
-        _write(data / f"evaluations/{name}.json", {**place, **scores})
+        _write(data / f"evaluations/{name}/scores.json", {**place, **scores})
         _write(data / f"windows/{name}/report.json", _windows(length))
         texts = {split: {"bytes": 1000, "documents": 10} for split in ("train", "validation")}
         source = {"corpus": run.corpus, "licence": "made up", "sources": [], "splits": texts}

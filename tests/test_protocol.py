@@ -32,6 +32,7 @@ from reformer_seqlen.parameters.tokens import TokenSet
 from reformer_seqlen.parameters.training import Training
 from reformer_seqlen.reformer.hashing import rotation_seed
 from reformer_seqlen.reformer.model import Reformer, create_reformer, load_reformer
+from reformer_seqlen.scoring.measures import blocks_of, describe
 from reformer_seqlen.text.chunking import cut
 from reformer_seqlen.text.encoding import write_tokens
 from reformer_seqlen.text.splits import Split
@@ -40,7 +41,7 @@ from reformer_seqlen.text.stored import write_text
 from reformer_seqlen.text.tokens import load_tokenizer, load_tokens
 from reformer_seqlen.text.windows import Windows
 from reformer_seqlen.training.trainer import Trained, train
-from stages.evaluate import describe, score
+from stages.evaluate import Scorer
 from stages.pretrain import fetch_checkpoint
 from tests.conftest import CONF, ROOT
 from tests.paper_example import (
@@ -326,8 +327,11 @@ def test_perplexity_is_exp_of_the_trainers_eval_loss(trainings: Trainings) -> No
         assert ours["validation_loss"] == pytest.approx(theirs["eval_loss"], rel=1e-5)
     settings = Evaluation(**PROFILE["evaluate"])
     split = trainings.data.splits["validation"]
-    losses = score(trainings.ours.model, split, settings, "validation")
-    said = describe(split, losses, None, unknown_id=0)
+    draws = Scorer(trainings.ours.model, None, settings).draws(
+        trainings.ours.model, split, "validation"
+    )
+    losses = [draw.mean_nats for draw in draws]
+    said = describe(split, losses, blocks_of(split, draws[0].nats), unknown_id=0)
     assert said["perplexity"] == pytest.approx(math.exp(evaluations[-1]["eval_loss"]), rel=1e-4)
     assert said["tokens"] == len(split.windows) * (split.length - 1)
 

@@ -9,8 +9,20 @@ from reformer_seqlen.parameters.common.section import Section
 
 
 class Evaluation(Section):
-    """How a trained model is scored."""
+    """How a trained model is scored.
 
+    Attributes:
+        stride: tokens from one window to the next. Windows then overlap, and each scores what none
+            before it has, so that every target has at least `sequence_length - stride` tokens of
+            context. None: windows side by side. Either way the targets are the same for every
+            length. Not for the published policy, whose blocks are scored as they are.
+        contexts: shorter windows in which the same model is scored, too, in tokens: does it use
+            what it is given?
+        hash_draws: of a model whose layers hash; a score is their mean.
+    """
+
+    stride: Annotated[int, Field(gt=0)] | None = None
+    contexts: list[Annotated[int, Field(gt=1)]] = Field(default_factory=list)
     batch_size: BatchSize = 16
     precision: Precision = "float32"
     threads: Threads = 2

@@ -12,6 +12,7 @@ from typing import Any
 
 from reformer_seqlen.reporting.results import (
     History,
+    Interval,
     MemoryRow,
     Results,
     Runtime,
@@ -55,12 +56,18 @@ def _known(**values: float | None) -> dict[str, float]:
 
 
 def _score(score: Score) -> dict[str, float]:
-    return _known(bits_per_byte=score.bits_per_byte, perplexity=score.perplexity)
+    return _known(
+        bits_per_byte=score.bits_per_byte,
+        low=score.low,
+        high=score.high,
+        perplexity=score.perplexity,
+    )
 
 
 def _scores(scores: Scores) -> dict[str, Any]:
     """The rest; perplexity is there again, since spreads are compared relative to it."""
-    return {split: score.model_dump(exclude={"bits_per_byte"}) for split, score in scores}
+    elsewhere = set(Interval.model_fields)
+    return {split: score.model_dump(exclude=elsewhere) for split, score in scores}
 
 
 def diverged(history: History, above_best_nats: float) -> bool:

@@ -82,22 +82,41 @@ class Timing(Runtime):
     torch: str
 
 
-class Score(Record):
+class Position(Record):
+    """Mean nats of the targets with more context than the entry before, up to so many tokens."""
+
+    up_to: int
+    tokens: int
+    nats: float | None
+
+
+class Interval(Record):
+    """Bits per byte, and what holds the true value 19 times in 20; None where it is no number."""
+
+    bits_per_byte: float | None
+    low: float | None
+    high: float | None
+
+
+class Score(Interval):
     """A trained model's score on one split; None where that is no finite number."""
 
     perplexity: float | None
     tokens: int
-    bits_per_byte: float | None
+    bytes: int
+    accuracy: float | None = None
     unknown_rate: float
     unigram_perplexity: float
     perplexity_published_lsh: float | None = None
     perplexity_published_lsh_spread: float | None = None
     hash_draws: int = 1
     perplexity_spread: float = 0.0
+    by_position: list[Position] = []
+    contexts: dict[str, Interval] = {}
 
 
 class Scores(Record):
-    """data/evaluations/RUN.json."""
+    """data/evaluations/RUN/scores.json."""
 
     validation: Score
     test: Score
@@ -295,7 +314,7 @@ def read_results(params: "Study", root: Path) -> Results:
         timings=each(runs, paths.TIMINGS / "finetune", Timing),
         pretraining_timings=each(made_here, paths.TIMINGS / "pretrain", Timing),
         evaluation_timings=each(runs, paths.TIMINGS / "evaluate", Runtime),
-        scores=each(runs, paths.EVALUATIONS, Scores),
+        scores=each(runs, paths.EVALUATIONS, Scores, "{}/scores.json"),
         windows=each(runs, paths.WINDOWS, Windows, "{}/report.json"),
         cards=each(models, paths.BASES, Card, "{}/card.json"),
         texts=each(params.corpora, paths.TEXTS, Text, "{}/source.json"),

@@ -1,6 +1,10 @@
 """The loss of a model on text, in nats."""
 
+from dataclasses import dataclass
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
@@ -9,6 +13,24 @@ from reformer_seqlen.parameters.common.quantities import Precision
 from reformer_seqlen.runtime import progress
 from reformer_seqlen.text.splits import Split
 from reformer_seqlen.text.windows import NO_TARGET
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a model makes of each scored target, in the order of the windows.
+
+    Attributes:
+        nats: (targets,) float32, minus the log of the probability that the target was given.
+        first: (targets,) bool, whether no other piece was given a higher one.
+    """
+
+    nats: NDArray[np.float32]
+    first: NDArray[np.bool_]
+
+    @property
+    def mean_nats(self) -> float:
+        """Nats per target; every target counts alike, however many are in a batch."""
+        return float(self.nats.mean(dtype=np.float64))
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
@@ -29,7 +51,7 @@ def nats(logits: torch.Tensor, targets: torch.Tensor, reduction: str = "mean") -
 
 
 @torch.no_grad()
-def mean_nats(
+def score(
     model: PreTrainedModel,
     split: Split,
     *,
@@ -37,23 +59,24 @@ def mean_nats(
     precision: Precision,
     hash_seed: int,
     description: str = "scoring",
-) -> float:
-    """Mean loss of a split in nats per scored target, under one draw of the hashes.
+) -> Scored:
+    """Score every target of a split's windows, under one draw of the hashes.
 
-    Losses are summed over targets and divided once; a mean of the batches' means would give the
-    targets of a smaller last batch more weight. The model is put into evaluation mode and back; the
-    global random state is left as it was.
+    The model is put into evaluation mode and back; the global random state is left as it was.
     """
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    total = 0.0
+    losses, hits = [], []
     with torch.random.fork_rng(), autocast(device, precision):
         set_draw(model, hash_seed)
         starts = range(0, len(split.windows), batch_size)
         for begin in progress.over(starts, description, "batch"):
             inputs, targets = split.batch(slice(begin, begin + batch_size))
+            targets = targets.to(device)
             logits = model(inputs.to(device), use_cache=False).logits
-            total += nats(logits, targets.to(device), reduction="sum").item()
+            scored = (targets != NO_TARGET).flatten()
+            losses.append(nats(logits, targets, reduction="none")[scored].cpu().numpy())
+            hits.append((logits.argmax(-1) == targets).flatten()[scored].cpu().numpy())
     model.train(was_training)
-    return total / len(split.scored_positions())
+    return Scored(np.concatenate(losses), np.concatenate(hits))

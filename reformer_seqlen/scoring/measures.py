@@ -2,14 +2,20 @@
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from statistics import fmean
 
 import numpy as np
+from numpy.typing import NDArray
 
+from reformer_seqlen.runtime.files import finite
+from reformer_seqlen.scoring.uncertainty import (
+    Sums,
+    bits_per_byte_of,
+    block_sums,
+    boundaries,
+    interval,
+)
 from reformer_seqlen.text.splits import Split
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 MAX_LOSS_NATS = 700.0
 """exp of a little more overflows a float."""
@@ -38,7 +44,7 @@ def describe_targets(split: Split, unknown_id: int) -> Target:
     )
 
 
-def unigram_nats(counts: "NDArray[np.int64]") -> float:
+def unigram_nats(counts: NDArray[np.int64]) -> float:
     """Entropy in nats of a distribution given by counts.
 
     Example: counts (1, 1) give ln 2.
@@ -47,13 +53,95 @@ def unigram_nats(counts: "NDArray[np.int64]") -> float:
     return float(-(shares * np.log(shares)).sum())
 
 
-def bits_per_byte(total: float, bytes_scored: int) -> float:
-    """Bits per byte of text: nats / (ln 2 x bytes of the scored pieces)."""
-    return total / (math.log(2) * bytes_scored)
-
-
 def perplexity(loss_nats: float) -> float | None:
     """Perplexity of a loss in nats; None where it is not finite."""
     if not math.isfinite(loss_nats) or loss_nats > MAX_LOSS_NATS:
         return None
     return math.exp(loss_nats)
+
+
+def blocks_of(split: Split, nats: NDArray[np.floating]) -> Sums:
+    """Nats and bytes of a split's scored targets in each block of its text, (blocks, 2).
+
+    Args:
+        split: what was scored.
+        nats: (targets,) the loss of each, in the order of the windows.
+    """
+    tokens = split.tokens
+    ends = np.cumsum(tokens.piece_bytes, dtype=np.int64)  # (tokens,)
+    starts = np.append(0, ends)[tokens.documents]
+    positions = split.scored_positions()
+    bounds = boundaries(starts, int(ends[-1]))
+    return block_sums(nats, tokens.piece_bytes[positions], ends[positions], bounds)
+
+
+def short(blocks: Sums) -> dict[str, float | None]:
+    """Bits per byte and its interval."""
+    low, high = interval(blocks)
+    values = {"bits_per_byte": bits_per_byte_of(blocks), "low": low, "high": high}
+    return {key: finite(value) for key, value in values.items()}
+
+
+def describe(
+    split: Split, losses: list[float], blocks: Sums, unknown_id: int
+) -> dict[str, float | int | None]:
+    """What is written of one split.
+
+    Args:
+        split: what was scored.
+        losses: mean nats per token for each draw of the hashes.
+        blocks: nats and bytes of each block of text.
+        unknown_id: the tokenizer's unknown piece.
+    """
+    target = describe_targets(split, unknown_id)
+    loss = fmean(losses)
+    return {
+        "loss_nats": finite(loss),
+        "perplexity": perplexity(loss),
+        **short(blocks),
+        "tokens": target.tokens,
+        "bytes": target.bytes,
+        "unknown_rate": target.unknown / target.tokens,
+        "unigram_perplexity": perplexity(target.unigram_nats),
+        "hash_draws": len(losses),
+        "perplexity_spread": spread([p for p in map(perplexity, losses) if p is not None]),
+    }
+
+
+def describe_peeking(strict: list[float], published: list[float]) -> dict[str, float | None]:
+    """What the same weights score under the published rule.
+
+    The spread is of the change: both rules hash alike in a draw, so the change says what peeking
+    is worth, and its spread over the draws how well that is known.
+    """
+    pairs = zip(map(perplexity, strict), map(perplexity, published), strict=True)
+    changes = [there - here for here, there in pairs if here is not None and there is not None]
+    return {
+        "perplexity_published_lsh": perplexity(fmean(published)),
+        "perplexity_published_lsh_spread": spread(changes),
+    }
+
+
+def spread(values: list[float]) -> float:
+    """Between the lowest and the highest."""
+    return max(values, default=0.0) - min(values, default=0.0)
+
+
+def nats_by_position(split: Split, nats: NDArray[np.floating]) -> list[dict[str, float | int]]:
+    """Mean nats of the targets by how many tokens of their window come before them.
+
+    Positions are counted from 1, the context of a window's first target, and put together from one
+    power of two to the next.
+
+    Args:
+        split: what was scored.
+        nats: (targets,) the loss of each, in the order of the windows.
+    """
+    context = split.scored_contexts()  # (targets,)
+    bins = np.ceil(np.log2(context)).astype(np.int64)
+    counts, sums = np.bincount(bins), np.bincount(bins, nats)
+    return [
+        {"up_to": 2**power, "tokens": int(count), "nats": float(total / count)}
+        for power, (count, total) in enumerate(zip(counts, sums, strict=True))
+        if count
+    ]

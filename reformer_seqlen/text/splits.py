@@ -29,11 +29,21 @@ class Split:
 
     def scored_positions(self) -> NDArray[np.int64]:
         """Which tokens are scored as targets, (targets,) in the order of the windows."""
+        offsets, scored = self._offsets()
+        positions: NDArray[np.int64] = (self.windows.starts[:, None] + offsets + 1)[scored]
+        return positions
+
+    def scored_contexts(self) -> NDArray[np.int64]:
+        """How many tokens of its window come before each scored target, (targets,)."""
+        offsets, scored = self._offsets()
+        contexts: NDArray[np.int64] = np.broadcast_to(offsets + 1, scored.shape)[scored]
+        return contexts
+
+    def _offsets(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """The targets' places in a window, (targets,), and which are scored, (windows, targets)."""
         targets = self.length - 1 if self.policy == "published" else self.length
         offsets = np.arange(targets)
-        positions = self.windows.starts[:, None] + offsets + 1  # (windows, targets)
-        scored: NDArray[np.int64] = positions[offsets >= self.windows.context[:, None]]
-        return scored
+        return offsets, offsets >= self.windows.context[:, None]
 
 
 def load_split(tokens: Path, windows: Path, split: str) -> Split:

@@ -32,6 +32,28 @@ class Windows:
         return len(self.starts)
 
 
+def sliding(tokens: int, length: int, stride: int) -> Windows:
+    """Overlapping windows, a stride apart: each scores the targets that none before it has.
+
+    So every target but the first `length` has at least `length - stride` tokens of context, and
+    the targets are the same for every length. A stride of `length` gives windows side by side.
+
+    Args:
+        tokens: how many the split has.
+        length: of a window, in tokens.
+        stride: from 1 to `length`.
+    """
+    targets = tokens - 1
+    if targets < length:
+        return Windows(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+    starts = np.arange(0, targets - length + 1, stride, dtype=np.int64)
+    if starts[-1] + length < targets:
+        starts = np.append(starts, targets - length)
+    ends = starts + length  # the number of targets that are scored by now
+    context = np.append(0, length - np.diff(ends))
+    return Windows(starts, context)
+
+
 def batch(
     ids: NDArray[np.unsignedinteger], windows: Windows, chosen: slice, length: int, policy: Policy
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -25,7 +25,7 @@ from reformer_seqlen.parameters.training import Training
 from reformer_seqlen.runtime.checkpoints import last_complete, mark_complete
 from reformer_seqlen.runtime.files import finite
 from reformer_seqlen.runtime.messages import training as messages
-from reformer_seqlen.scoring.loss import mean_nats, nats
+from reformer_seqlen.scoring.loss import nats, score
 from reformer_seqlen.text.splits import Split
 
 CHECKPOINTS_KEPT = 2
@@ -88,7 +88,7 @@ class WindowTrainer(Trainer):  # type: ignore[misc]
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Nats per token over the whole validation split, under a fixed draw of the hashes."""
-        loss = mean_nats(
+        scored = score(
             self.model,
             self.validation,
             batch_size=self.args.per_device_train_batch_size,
@@ -96,7 +96,7 @@ class WindowTrainer(Trainer):  # type: ignore[misc]
             hash_seed=self.settings.seed,
             description="validation",
         )
-        metrics = {"eval_loss": loss}
+        metrics = {"eval_loss": scored.mean_nats}
         self.log(metrics)
         self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics

@@ -31,10 +31,14 @@ def _read(path: Path) -> Any:
 def test_a_run_has_a_small_flat_file_for_each_split(finished: Path) -> None:
     values = _metrics(finished)
     assert list(values["test"]) == ["news-256", "news-1024", "wiki-256", "wiki-1024"]
-    bits = round(math.log2(10.5) / 2, 4)
-    assert values["validation"]["news-256"] == {"bits_per_byte": bits, "perplexity": 10.5}
-    bits = round(math.log2(11.5) / 2, 4)
-    assert values["test"]["news-256"] == {"bits_per_byte": bits, "perplexity": 11.5}
+    for split, perplexity in (("validation", 10.5), ("test", 11.5)):
+        bits = math.log2(perplexity) / 2
+        assert values[split]["news-256"] == {
+            "bits_per_byte": round(bits, 4),
+            "low": round(bits - 0.05, 4),
+            "high": round(bits + 0.05, 4),
+            "perplexity": perplexity,
+        }
 
 
 def test_a_memory_row_has_one_too_with_what_was_published(finished: Path) -> None:
@@ -45,9 +49,9 @@ def test_a_memory_row_has_one_too_with_what_was_published(finished: Path) -> Non
 
 
 def test_what_is_no_number_is_left_out_of_the_flat_files(finished: Path) -> None:
-    path = finished / "data/evaluations/news-256.json"
+    path = finished / "data/evaluations/news-256/scores.json"
     scores = _read(path)
-    scores["test"] |= {"perplexity": None, "bits_per_byte": None}
+    scores["test"] |= {"perplexity": None, "bits_per_byte": None, "low": None, "high": None}
     path.write_text(json.dumps(scores))
     path = finished / "data/memory/rows.json"
     rows = _read(path)
@@ -63,6 +67,10 @@ def test_the_details_say_which_split_they_are_of(finished: Path) -> None:
     details = _metrics(finished)["details"]
     assert list(details["scores"]["news-256"]) == ["validation", "test"]
     assert details["scores"]["news-256"]["test"] == {
+        "accuracy": 0.5,
+        "bytes": 20_000,
+        "by_position": [{"up_to": 1, "tokens": 10, "nats": 4.0}],
+        "contexts": {"64": {"bits_per_byte": 2.5, "low": 2.4, "high": 2.6}},
         "perplexity": 11.5,
         "tokens": 10_000,
         "unknown_rate": 0.0013,

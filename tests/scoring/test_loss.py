@@ -7,7 +7,7 @@ import torch
 from transformers import ReformerConfig
 
 from reformer_seqlen.reformer.model import Reformer, create_reformer
-from reformer_seqlen.scoring.loss import mean_nats, nats
+from reformer_seqlen.scoring.loss import nats, score
 from reformer_seqlen.text.splits import Split
 from reformer_seqlen.text.windows import NO_TARGET
 
@@ -35,7 +35,7 @@ def model() -> Reformer:
 def test_the_mean_equals_a_plain_loop_for_every_batch_size(
     model: Reformer, split: Split, batch_size: int
 ) -> None:
-    found = mean_nats(model, split, batch_size=batch_size, precision="float32", hash_seed=5)
+    found = score(model, split, batch_size=batch_size, precision="float32", hash_seed=5)
     model.eval().set_hash_draw(5)
     by_hand = 0.0
     for window in range(len(split.windows)):
@@ -45,7 +45,7 @@ def test_the_mean_equals_a_plain_loop_for_every_batch_size(
         for position, target in enumerate(targets[0].tolist()):
             if target != NO_TARGET:
                 by_hand -= shares[0, position, target].item()
-    assert found == pytest.approx(by_hand / len(split.scored_positions()), rel=1e-5)
+    assert found.mean_nats == pytest.approx(by_hand / len(split.scored_positions()), rel=1e-5)
 
 
 def test_scoring_leaves_the_random_state_and_the_mode_as_they_were(
@@ -53,7 +53,7 @@ def test_scoring_leaves_the_random_state_and_the_mode_as_they_were(
 ) -> None:
     model.train()
     before = torch.get_rng_state()
-    mean_nats(model, split, batch_size=4, precision="float32", hash_seed=5)
+    score(model, split, batch_size=4, precision="float32", hash_seed=5)
     assert model.training
     assert torch.equal(torch.get_rng_state(), before)
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from reformer_seqlen.scoring.measures import (
-    bits_per_byte,
     describe_targets,
     perplexity,
     unigram_nats,
@@ -18,10 +17,6 @@ from tests.scoring.conftest import LENGTH
 
 def test_two_equally_likely_pieces_have_an_entropy_of_ln_2() -> None:
     assert unigram_nats(np.array([5, 0, 5])) == pytest.approx(math.log(2))
-
-
-def test_bits_per_byte_by_hand() -> None:
-    assert bits_per_byte(math.log(2) * 12, 4) == pytest.approx(3.0)
 
 
 def test_the_perplexity_of_no_finite_loss_is_none() -> None:

@@ -11,6 +11,7 @@ from reformer_seqlen.parameters.study import load_study
 from reformer_seqlen.reformer.model import Reformer, StockReformer, create_reformer
 from reformer_seqlen.runtime.files import read_json
 from reformer_seqlen.runtime.paths import BASES, EVALUATIONS, TOKENS, WINDOWS
+from reformer_seqlen.scoring.loss import score
 from reformer_seqlen.text.chunking import contiguous
 from reformer_seqlen.text.splits import Split
 from reformer_seqlen.text.tokens import Tokens
@@ -55,7 +56,7 @@ def test_stages_train_and_score_the_chosen_implementation(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(finetune, "train", watched(train))
-    monkeypatch.setattr(evaluate, "score", watched(evaluate.score))
+    monkeypatch.setattr(evaluate, "score", watched(score))
     monkeypatch.setattr(evaluate, "load_tokenizer", lambda _: Pieces())
     for stage in (finetune, evaluate):
         monkeypatch.setattr(stage, "load_split", short_split)
@@ -71,4 +72,4 @@ def test_stages_train_and_score_the_chosen_implementation(
     evaluate.evaluate(RUN, run, study.evaluation(RUN), chosen)
     assert seen
     assert set(seen) == {kind}
-    assert read_json(EVALUATIONS / f"{RUN}.json")["test"]["perplexity"] > 1
+    assert read_json(EVALUATIONS / RUN / "scores.json")["test"]["perplexity"] > 1

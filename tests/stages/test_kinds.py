@@ -75,7 +75,7 @@ def test_the_score_is_the_models_own_loss(kind: str) -> None:
         with torch.no_grad():
             total += model(ids, labels=labels, use_cache=False).loss.item() * targets
         count += targets
-    scored = read_json(EVALUATIONS / f"{kind}.json")["test"]
+    scored = read_json(EVALUATIONS / kind / "scores.json")["test"]
     assert count == scored["tokens"]
     if kind != "reformer":  # whose score is a mean over two draws of its hashes
         assert scored["hash_draws"] == 1
@@ -91,7 +91,7 @@ def test_it_learns_and_says_what_it_is(kind: str) -> None:
     assert (history["hash_buckets"] is None) == (kind != "reformer")
     assert card["model_type"] == kind
     assert card["parameters"] == history["parameters"]
-    assert read_json(EVALUATIONS / f"{kind}.json")["test"]["bits_per_byte"] < 8
+    assert read_json(EVALUATIONS / kind / "scores.json")["test"]["bits_per_byte"] < 8
 
 
 @pytest.mark.usefixtures("study")

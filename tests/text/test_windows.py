@@ -3,9 +3,17 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from reformer_seqlen.text.chunking import contiguous, cut, published
-from reformer_seqlen.text.windows import NO_TARGET, batch, load_windows, save_windows
+from reformer_seqlen.text.windows import (
+    NO_TARGET,
+    Windows,
+    batch,
+    load_windows,
+    save_windows,
+    sliding,
+)
 
 
 def test_contiguous_targets_are_the_next_token_at_every_position() -> None:
@@ -21,6 +29,40 @@ def test_a_published_block_predicts_nothing_beyond_itself() -> None:
     inputs, targets = batch(ids, windows, slice(None), 2, "published")
     assert inputs.tolist() == [[5, 6], [7, 8]]
     assert targets.tolist() == [[6, NO_TARGET], [8, NO_TARGET]]
+
+
+def targets_of(windows: Windows, length: int) -> list[int]:
+    """The targets that are scored, by their place in the text."""
+    return [
+        start + offset + 1
+        for start, context in zip(windows.starts.tolist(), windows.context.tolist(), strict=True)
+        for offset in range(context, length)
+    ]
+
+
+@pytest.mark.parametrize("tokens", [65, 66, 129, 300, 451])
+def test_targets_are_the_same_for_every_length_and_stride(tokens: int) -> None:
+    for length in (16, 32, 64):
+        assert targets_of(contiguous(tokens, length, every_token=True), length) == list(
+            range(1, tokens)
+        )
+        for stride in (1, 7, 16, length):
+            assert targets_of(sliding(tokens, length, min(stride, length)), length) == list(
+                range(1, tokens)
+            )
+
+
+def test_a_stride_of_the_length_gives_windows_side_by_side() -> None:
+    one, other = sliding(451, 64, 64), contiguous(451, 64, every_token=True)
+    assert one.starts.tolist() == other.starts.tolist()
+    assert one.context.tolist() == other.context.tolist()
+
+
+def test_every_target_but_those_of_the_first_window_has_a_minimum_of_context() -> None:
+    windows = sliding(300, 64, 16)
+    assert windows.context[0] == 0
+    assert windows.context[1:].min() >= 48
+    assert len(sliding(64, 64, 16)) == 0
 
 
 def test_windows_come_back_from_disk(tmp_path: Path) -> None:
