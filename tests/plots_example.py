@@ -65,9 +65,9 @@ def history(length: int, updates: int = 6) -> History:
 def score(bits_per_byte: float | None) -> Score:
     """A score of this many bits, and of 90 for a unigram model's perplexity."""
     known = {"loss_nats": 2.0, "perplexity": 10.0, "bits_per_byte": bits_per_byte}
-    return Score.model_validate(
-        {**known, "tokens": 1000, "unknown_rate": 0.0, "unigram_perplexity": 90.0}
-    )
+    interval = dict.fromkeys(("low", "high"), bits_per_byte)
+    sizes = {"tokens": 1000, "bytes": 2000, "unknown_rate": 0.0, "unigram_perplexity": 90.0}
+    return Score.model_validate({**known, **interval, **sizes})
 
 
 def run_results(study: dict[str, Run]) -> dict[str, Any]:

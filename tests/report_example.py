@@ -6,6 +6,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from reformer_seqlen.parameters.report import Reporting
 from reformer_seqlen.parameters.runs import Run
 from reformer_seqlen.parameters.study import Study
@@ -84,6 +87,12 @@ def history(length: int, updates: int = 12, epochs: int = 3) -> dict[str, Any]:
     }
 
 
+def blocks(length: int) -> NDArray[np.float64]:
+    """Forty blocks of 500 bytes, the more nats in them the longer the sequence."""
+    nats = (2 + np.arange(40) / 40 + length / 10_000) * 500
+    return np.stack([nats, np.full(40, 500.0)], axis=1)
+
+
 def _score(perplexity: float) -> dict[str, Any]:
     return {
         "loss_nats": math.log(perplexity),
@@ -129,6 +138,8 @@ def write_results(
         _write(data / f"timings/evaluate/{name}.json", {"runtime_seconds": 1.5})
         scores = {"validation": _score(perplexity), "test": _score(perplexity + 1)}
         _write(data / f"evaluations/{name}/scores.json", {**place, **scores})
+        for split in scores:
+            np.save(data / f"evaluations/{name}/{split}.blocks.npy", blocks(length))
         _write(data / f"windows/{name}/report.json", _windows(length))
         texts = {split: {"bytes": 1000, "documents": 10} for split in ("train", "validation")}
         source = {"corpus": run.corpus, "licence": "made up", "sources": [], "splits": texts}

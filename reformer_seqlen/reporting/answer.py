@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from reformer_seqlen.reporting.differences import told_apart
 from reformer_seqlen.reporting.grid import Runs, models_of
 from reformer_seqlen.reporting.memory_tables import memory_rows, series_names
 from reformer_seqlen.reporting.metrics import Metrics
@@ -68,7 +69,9 @@ def _quality(values: Metrics, runs: Runs, compared: list[Pair]) -> str:
         signs.add(change[0])
         ends = runs[pair.shortest].sequence_length, runs[pair.longest].sequence_length
         place = f"{ends[0]:,} → {ends[1]:,} tokens, " if several else ""
-        changes.append(f"{pair.label} {number(before, 3)} → {number(after, 3)} ({place}{change})")
+        sure = _sure(values["details"]["differences"], pair)
+        ends_shown = f"{number(before, 3)} → {number(after, 3)}"
+        changes.append(f"{pair.label} {ends_shown} ({place}{change}{sure})")
     direction = {"+": "rise", "-": "fall", "0": "stay the same"}[signs.pop()]
     verb = "change" if signs else direction
     if several:
@@ -81,6 +84,18 @@ def _quality(values: Metrics, runs: Runs, compared: list[Pair]) -> str:
     ends_of_all = [name for pair in compared for name in (pair.shortest, pair.longest)]
     diverged = [name for name in ends_of_all if training[name]["diverged"]]
     return f"{begin}, {what}{f'; {_joined(diverged)} diverged' if diverged else ''}."
+
+
+def _sure(found: Mapping[str, Any], pair: Pair) -> str:
+    """The difference with its interval, and whether it is larger than its uncertainty."""
+    splits = found.get(pair.longest, {}).get(pair.shortest, {})
+    if "test" not in splits:
+        return ""
+    interval = splits["test"]
+    half = number((interval["high"] - interval["low"]) / 2, 3)
+    apart = told_apart(found, pair.longest, pair.shortest, "test")
+    verdict = "" if apart else ": not to be told from none"
+    return f", {interval['bits_per_byte']:+.3f} ± {half}{verdict}"
 
 
 def _training(training: Mapping[str, Any], compared: list[Pair]) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from reformer_seqlen.reporting.differences import differences
+from reformer_seqlen.reporting.grid import Runs
 from reformer_seqlen.reporting.results import (
     History,
     Interval,
@@ -28,7 +30,7 @@ Metrics = Mapping[str, Mapping[str, Any]]
 """By folder, then by name."""
 FOLDERS = ("validation", "test", "memory", "details", "measured")
 ALWAYS = {
-    "details": ("scores", "training", "texts", "models", "memory"),
+    "details": ("scores", "differences", "training", "texts", "models", "memory"),
     "measured": ("timings", "memory", "machine"),
 }
 """The files that every study has."""
@@ -150,7 +152,7 @@ def _machine(timings: Iterable[Timing]) -> dict[str, str]:
     }
 
 
-def metrics(results: Results, diverged_above_best_nats: float) -> Metrics:
+def metrics(results: Results, runs: Runs, diverged_above_best_nats: float) -> Metrics:
     """What belongs into metrics/, by folder and name, rounded."""
     memory = {
         name: _known(mib=row.predicted_mib, published_mib=row.published_mib)
@@ -164,6 +166,7 @@ def metrics(results: Results, diverged_above_best_nats: float) -> Metrics:
             "memory": {name: values for name, values in memory.items() if values},
             "details": {
                 "scores": {run: _scores(item) for run, item in scores.items()},
+                "differences": differences(results.blocks, runs),
                 "training": {
                     run: _training(run, history, diverged_above_best_nats)
                     for run, history in results.histories.items()

@@ -29,7 +29,7 @@ def write_report(study: Study, root: Path = Path()) -> None:
     from reformer_seqlen.reporting.figures import draw_figures, write_plots
 
     results = read_results(study, root)
-    values = metrics(results, study.report.diverged_above_best_nats)
+    values = metrics(results, study.runs, study.report.diverged_above_best_nats)
     write_metrics(values, root / METRICS)
     figures = write_plots(results, study.runs, root / PLOTS)
     with whole_file(root / REPORT) as partial:

@@ -9,15 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 
 from reformer_seqlen.reporting.published import load_published, published_mib
 from reformer_seqlen.runtime import paths
 from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.scoring.uncertainty import Sums
 
 if TYPE_CHECKING:
     from reformer_seqlen.parameters.study import Study
 
+Blocks = dict[str, Sums]
+"""By split: nats and bytes of the targets in each block of its text."""
 RecordT = TypeVar("RecordT", bound=BaseModel)
 
 
@@ -260,6 +264,7 @@ class Results:
     pretraining_timings: dict[str, Timing]
     evaluation_timings: dict[str, Runtime]
     scores: dict[str, Scores]
+    blocks: dict[str, Blocks]
     windows: dict[str, Windows]
     cards: dict[str, Card]
     texts: dict[str, Text]
@@ -289,6 +294,16 @@ def read_record(path: Path, kind: type[RecordT]) -> RecordT:
         ) from error
 
 
+def _read_blocks(folder: Path) -> Blocks:
+    try:
+        return {
+            split: np.load(folder / f"{split}.blocks.npy", allow_pickle=False)
+            for split in ("validation", "test")
+        }
+    except (OSError, ValueError) as error:
+        raise StudyError(f"{folder} is not what a run's scoring leaves: {error}") from error
+
+
 def _beside_published(rows: dict[str, MemoryRow]) -> dict[str, MemoryRow]:
     """The rows, each with what the published study printed for it."""
     published = load_published()
@@ -315,6 +330,7 @@ def read_results(params: "Study", root: Path) -> Results:
         pretraining_timings=each(made_here, paths.TIMINGS / "pretrain", Timing),
         evaluation_timings=each(runs, paths.TIMINGS / "evaluate", Runtime),
         scores=each(runs, paths.EVALUATIONS, Scores, "{}/scores.json"),
+        blocks={name: _read_blocks(root / paths.EVALUATIONS / name) for name in runs},
         windows=each(runs, paths.WINDOWS, Windows, "{}/report.json"),
         cards=each(models, paths.BASES, Card, "{}/card.json"),
         texts=each(params.corpora, paths.TEXTS, Text, "{}/source.json"),

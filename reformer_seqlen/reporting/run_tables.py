@@ -6,6 +6,7 @@ Everything here is pure: metrics and the runs of params.yaml in, tables out.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from reformer_seqlen.reporting.differences import neighbour, told_apart
 from reformer_seqlen.reporting.grid import NOT_YET, Runs, corpora_of, grid
 from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.table import NOTHING, Table, clock, number, span
@@ -13,6 +14,11 @@ from reformer_seqlen.reporting.table import NOTHING, Table, clock, number, span
 INFINITE = "no number"
 DIVERGED = " †"
 DIVERGED_NOTE = "† This run diverged: its last validation loss is well above its best."
+ALIKE = " ≈"
+ALIKE_NOTE = (
+    "≈ On the test text, this run can't be told from the next shorter one: the interval of their "
+    "difference holds 0."
+)
 SPLITS = ("validation", "test")
 
 
@@ -38,14 +44,33 @@ def threads(values: Metrics) -> str:
     return f"{count} thread" if count == "1" else f"{count} threads"
 
 
+def _with_interval(score: Mapping[str, float]) -> str:
+    """Bits per byte, plus or minus half of its interval."""
+    if "bits_per_byte" not in score:
+        return INFINITE
+    shown = number(score["bits_per_byte"], 3)
+    if "low" not in score:
+        return shown
+    return f"{shown} ± {number((score['high'] - score['low']) / 2, 3)}"
+
+
+def _unlike(values: Metrics, runs: Runs, name: str) -> str:
+    """A mark where a run's test score can't be told from that of the next shorter one."""
+    shorter = neighbour(runs, name)
+    if shorter is None:
+        return NOTHING
+    apart = told_apart(values["details"]["differences"], name, shorter, "test")
+    return ALIKE if apart is False else NOTHING
+
+
 def headline(values: Metrics, runs: Runs) -> Table:
     """Bits per byte, and beside it what each length cost."""
     marks = _marks(values, runs)
     training, timings = values["details"]["training"], values["measured"]["timings"]["finetune"]
 
     def cell(name: str) -> str:
-        bits = (values[split][name].get("bits_per_byte") for split in SPLITS)
-        return " / ".join(number(value, 3) or INFINITE for value in bits) + marks[name]
+        shown = " / ".join(_with_interval(values[split][name]) for split in SPLITS)
+        return shown + _unlike(values, runs, name) + marks[name]
 
     headers, rows, labels = grid(
         runs,
@@ -59,8 +84,12 @@ def headline(values: Metrics, runs: Runs) -> Table:
         },
     )
     title = "Bits per byte and training speed"
-    intro = "Bits per byte of text, validation / test: lower is better."
-    notes = _marked(marks, [machine_note(values)])
+    intro = (
+        "Bits per byte of text, validation / test: lower is better. ± is half of a 95 % interval, "
+        "from a bootstrap over documents or blocks of the text."
+    )
+    alike = [ALIKE_NOTE] if any(ALIKE in cell for row in rows for cell in row) else []
+    notes = _marked(marks, [*alike, machine_note(values)])
     return Table("headline", title, headers, rows, notes, labels, intro)
 
 

@@ -14,7 +14,7 @@ from tests.report_example import LENGTHS, runs, study_of, write_results
 
 
 def _metrics(root: Path) -> Metrics:
-    return metrics(read_results(study_of(runs()), root), 0.1)
+    return metrics(read_results(study_of(runs()), root), runs(), 0.1)
 
 
 @pytest.fixture
@@ -163,7 +163,8 @@ def test_what_is_written_is_read_back(finished: Path) -> None:
 def test_files_of_runs_that_are_gone_are_gone(finished: Path) -> None:
     folder = finished / "metrics"
     write_metrics(_metrics(finished), folder)
-    less = metrics(read_results(study_of(runs(("news",))), finished), 0.1)
+    fewer = runs(("news",))
+    less = metrics(read_results(study_of(fewer), finished), fewer, 0.1)
     write_metrics(less, folder)
     assert sorted(path.stem for path in (folder / "test").iterdir()) == ["news-1024", "news-256"]
 
