@@ -18,10 +18,10 @@ from reformer_seqlen.parameters.evaluation import Evaluation
 from reformer_seqlen.parameters.model_options import options_of
 from reformer_seqlen.parameters.runs import Run, overridden
 from reformer_seqlen.reformer.model import Reformer
-from reformer_seqlen.runtime.files import finite, write_json
+from reformer_seqlen.runtime.files import write_json
 from reformer_seqlen.runtime.paths import EVALUATIONS, MODELS, TIMINGS, TOKENS, WINDOWS
 from reformer_seqlen.scoring.loss import mean_nats
-from reformer_seqlen.scoring.measures import bits_per_byte, describe_targets, perplexity
+from reformer_seqlen.scoring.measures import describe_loss, describe_targets, perplexity
 from reformer_seqlen.text.splits import Split, load_split
 from reformer_seqlen.text.tokens import load_tokenizer
 from reformer_seqlen.training.determinism import device, make_deterministic
@@ -57,15 +57,8 @@ def describe(
         unknown_id: the tokenizer's unknown piece.
     """
     target = describe_targets(split, unknown_id)
-    loss = fmean(losses)
     return {
-        "loss_nats": finite(loss),
-        "perplexity": perplexity(loss),
-        "tokens": target.tokens,
-        "bytes": target.bytes,
-        "bits_per_byte": finite(bits_per_byte(loss * target.tokens, target.bytes)),
-        "unknown_rate": target.unknown / target.tokens,
-        "unigram_perplexity": perplexity(target.unigram_nats),
+        **describe_loss(fmean(losses), target),
         "hash_draws": len(losses),
         "perplexity_spread": spread([p for p in map(perplexity, losses) if p is not None]),
         **({} if peeking is None else describe_peeking(losses, peeking)),

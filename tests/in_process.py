@@ -12,6 +12,7 @@ SECTIONS = {
     "download": "corpora",
     "pretrain": "models",
     "tokenize": "tokens",
+    "count": "counts",
     "chunk": "runs",
     "finetune": "runs",
     "evaluate": "runs",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from reformer_seqlen.runtime.files import finite
 from reformer_seqlen.text.splits import Split
 
 if TYPE_CHECKING:
@@ -36,6 +37,19 @@ def describe_targets(split: Split, unknown_id: int) -> Target:
         unknown=int((ids == unknown_id).sum()),
         unigram_nats=unigram_nats(np.bincount(ids)),
     )
+
+
+def describe_loss(loss_nats: float, target: Target) -> dict[str, float | int | None]:
+    """What is written of any model's mean loss on a split's targets."""
+    return {
+        "loss_nats": finite(loss_nats),
+        "perplexity": perplexity(loss_nats),
+        "tokens": target.tokens,
+        "bytes": target.bytes,
+        "bits_per_byte": finite(bits_per_byte(loss_nats * target.tokens, target.bytes)),
+        "unknown_rate": target.unknown / target.tokens,
+        "unigram_perplexity": perplexity(target.unigram_nats),
+    }
 
 
 def unigram_nats(counts: "NDArray[np.int64]") -> float:
