@@ -6,6 +6,7 @@ after. The last line is JSON: one object.
 """
 
 import argparse
+import itertools
 import json
 import resource
 import time
@@ -17,7 +18,6 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
-import sentencepiece
 
 from reformer_seqlen.counting.kneser_ney import nats, train
 from reformer_seqlen.fetching.fetch import fetch
@@ -27,6 +27,7 @@ from reformer_seqlen.runtime import console
 from reformer_seqlen.runtime.paths import CONF
 from reformer_seqlen.text.documents import documents
 from reformer_seqlen.text.tokenizers import train_tokenizer
+from reformer_seqlen.text.tokens import load_tokenizer
 
 if TYPE_CHECKING:
     from reformer_seqlen.counting.ngrams import Pieces
@@ -53,14 +54,18 @@ def lines() -> Iterator[bytes]:
 
 def pieces(most: int) -> "Pieces":
     """The ids of that many pieces, or of all that there are."""
-    text = list(lines())
+    text = lines()
+    beginning = list(itertools.islice(text, TOKENIZER_LINES))
     with TemporaryDirectory() as folder:
-        sample = Path(folder) / "sample.txt"
-        sample.write_bytes(b"".join(text[:TOKENIZER_LINES]))
-        train_tokenizer(sample, VOCABULARY, Path(folder) / "spiece.model")
-        model = (Path(folder) / "spiece.model").read_bytes()
-    tokenizer = sentencepiece.SentencePieceProcessor(model_proto=model)
-    encoded = [np.array(tokenizer.encode(line), dtype=np.uint16) for line in text]
+        (Path(folder) / "sample.txt").write_bytes(b"".join(beginning))
+        train_tokenizer(Path(folder) / "sample.txt", VOCABULARY, Path(folder) / "spiece.model")
+        tokenizer = load_tokenizer(Path(folder))
+    encoded, count = [], 0
+    for line in itertools.chain(beginning, text):
+        encoded.append(np.array(tokenizer.encode(line), dtype=np.uint16))
+        count += len(encoded[-1])
+        if count >= most:
+            break
     return np.concatenate(encoded)[:most]
 
 

@@ -2,8 +2,8 @@
 
 Writes data/bases/MODEL: config.json, model.safetensors, spiece.model and card.json. A model with
 `pretraining` gets a SentencePiece tokenizer and weights trained here on its own text, none of it a
-corpus of the study; a model with `checkpoint` is fetched. That text's tokens, in train and
-validation, go to data/base_tokens/MODEL, an empty folder for a checkpoint.
+corpus of the study; a model with `checkpoint` is fetched. Writes the tokens of the text that is
+trained on to data/base_tokens/MODEL; for a checkpoint there are none.
 """
 
 import shutil
@@ -93,6 +93,8 @@ def pretrain(
             write_json(folder / "card.json", card(name, trained.model, {"pretraining": learnt}))
         with whole_folder(BASE_TOKENS / name) as folder:
             shutil.copytree(text / "tokens", folder, dirs_exist_ok=True)
+            counts = {split: {"tokens": len(part.tokens)} for split, part in splits.items()}
+            write_json(folder / "tokens.json", {"model": name, "splits": counts})
         _write_timings(name, trained.timings)
 
 
@@ -108,8 +110,8 @@ def fetch_checkpoint(
         key = f"models.{name}.options"
         loaded = load(folder, sequence_length=CHUNK_LENGTH, options=model.options, key=key)
         write_json(folder / "card.json", card(name, loaded, {"checkpoint": fetched.model_dump()}))
-    with whole_folder(BASE_TOKENS / name):
-        pass  # what a checkpoint was trained on is not known
+    with whole_folder(BASE_TOKENS / name) as folder:  # what it was trained on is not at hand
+        write_json(folder / "tokens.json", {"model": name, "splits": {}})
     _write_timings(name, {"runtime_seconds": time.monotonic() - began})
 
 
