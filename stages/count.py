@@ -22,7 +22,10 @@ from reformer_seqlen.text.windows import Windows
 
 
 def counted_text(item: Count) -> Pieces:
-    """The pieces to count, (pieces,): the base text comes first, as in training."""
+    """The pieces to count, (pieces,): the base text, if it counts too, and then the corpus.
+
+    A few n-grams go across the place where the two meet, as others do between documents.
+    """
     own = load_tokens(TOKENS / f"{item.corpus}-{item.model}", "train").ids
     if item.text == "own":
         return own

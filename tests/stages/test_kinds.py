@@ -42,7 +42,7 @@ def declared() -> Any:
     values = compose("smoke", CONF)
     recipe = values["models"]["tiny"]["pretraining"]
     recipe |= {"first_bytes": 20000, "validation": 0.1, "train": {**recipe["train"], "epochs": 1}}
-    values["models"], values["tokens"], values["runs"] = {}, {}, {}
+    values |= {"models": {}, "tokens": {}, "counts": {}, "runs": {}}
     for kind, architecture in KINDS.items():
         made = {**recipe, "architecture": {"model_type": kind, **architecture}}
         values["models"][kind] = {"options": {}, "pretraining": made}
