@@ -2,7 +2,8 @@
 
 Writes data/bases/MODEL: config.json, model.safetensors, spiece.model and card.json. A model with
 `pretraining` gets a SentencePiece tokenizer and weights trained here on its own text, none of it a
-corpus of the study; a model with `checkpoint` is fetched.
+corpus of the study; a model with `checkpoint` is fetched. Writes the tokens of the text that is
+trained on to data/base_tokens/MODEL; for a checkpoint there are none.
 """
 
 import shutil
@@ -27,7 +28,7 @@ from reformer_seqlen.parameters.sources import (
 from reformer_seqlen.runtime import machine
 from reformer_seqlen.runtime.checkpoints import fingerprint, work_folder
 from reformer_seqlen.runtime.files import whole_folder, write_json
-from reformer_seqlen.runtime.paths import BASES, TIMINGS
+from reformer_seqlen.runtime.paths import BASE_TOKENS, BASES, TIMINGS
 from reformer_seqlen.text.chunking import contiguous, refuse_empty
 from reformer_seqlen.text.documents import documents
 from reformer_seqlen.text.encoding import write_tokens
@@ -41,7 +42,7 @@ from reformer_seqlen.training.trainer import train
 
 
 def prepare_text(recipe: Pretraining, folder: Path, mirror: str | None) -> dict[str, Split]:
-    """Fetch the base text, train the tokenizer on it, and cut its windows."""
+    """Fetch the base text, train the tokenizer on it, encode it in `folder`/tokens, cut windows."""
     print(licence_line(recipe.file))
     raw = folder / "raw"
     fetch(recipe.file, raw, mirror=mirror)
@@ -56,8 +57,10 @@ def prepare_text(recipe: Pretraining, folder: Path, mirror: str | None) -> dict[
 
 
 def _windows(folder: Path, name: str, length: int) -> Split:
-    write_tokens(load_tokenizer(folder), folder, name, folder)
-    tokens = load_tokens(folder, name)
+    target = folder / "tokens"
+    target.mkdir(exist_ok=True)
+    write_tokens(load_tokenizer(folder), folder, name, target)
+    tokens = load_tokens(target, name)
     windows = contiguous(len(tokens), length, every_token=name == "validation")
     refuse_empty(windows, "pretraining", name, len(tokens), length)
     return Split(tokens, windows, length, "contiguous")
@@ -88,6 +91,10 @@ def pretrain(
                 "validation_loss": trained.history["evaluations"][-1]["validation_loss"],
             }
             write_json(folder / "card.json", card(name, trained.model, {"pretraining": learnt}))
+        with whole_folder(BASE_TOKENS / name) as folder:
+            shutil.copytree(text / "tokens", folder, dirs_exist_ok=True)
+            counts = {split: {"tokens": len(part.tokens)} for split, part in splits.items()}
+            write_json(folder / "tokens.json", {"model": name, "splits": counts})
         _write_timings(name, trained.timings)
 
 
@@ -103,6 +110,8 @@ def fetch_checkpoint(
         key = f"models.{name}.options"
         loaded = load(folder, sequence_length=CHUNK_LENGTH, options=model.options, key=key)
         write_json(folder / "card.json", card(name, loaded, {"checkpoint": fetched.model_dump()}))
+    with whole_folder(BASE_TOKENS / name) as folder:  # what it was trained on is not at hand
+        write_json(folder / "tokens.json", {"model": name, "splits": {}})
     _write_timings(name, {"runtime_seconds": time.monotonic() - began})
 
 

@@ -12,6 +12,7 @@ SECTIONS = {
     "download": "corpora",
     "pretrain": "models",
     "tokenize": "tokens",
+    "count": "counts",
     "chunk": "runs",
     "finetune": "runs",
     "evaluate": "runs",
@@ -24,7 +25,7 @@ def main() -> None:
     values = read_values()
     for stage, section in SECTIONS.items():
         work = import_module(f"stages.{stage}").main
-        for name in values[section]:
+        for name in values.get(section, {}):  # `counts` may be left out
             work(name)
     for stage in ("benchmark_memory", "report"):
         import_module(f"stages.{stage}").main()

@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 LAYERS = (
     ("runtime",),
     ("parameters",),
-    ("fetching", "text", "reformer"),
+    ("counting", "fetching", "text", "reformer"),
     ("models",),
     ("bases", "memory", "scoring"),
     ("training",),

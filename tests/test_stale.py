@@ -15,6 +15,7 @@ RUNS = ("news-64", "news-256")
 ALL_RUNS_OF = {
     verb: {f"{verb}@{run}" for run in RUNS} for verb in ("chunk", "finetune", "evaluate")
 }
+COUNTS = {"count@news-3gram", "count@news-3gram-all"}
 TRAINS = {"pretrain@tiny", *ALL_RUNS_OF["finetune"]}
 USES_THE_MODEL = TRAINS | ALL_RUNS_OF["evaluate"]
 
@@ -89,7 +90,8 @@ def test_what_only_shows_results_makes_the_report_alone_stale(
         ("parameters/training.py", "weight_decay: Annotated[float, Field(ge=0)] = 0.01",
          "weight_decay: Annotated[float, Field(ge=0)] = 0.02", TRAINS),
         ("parameters/evaluation.py", "BatchSize = 16", "BatchSize = 8", ALL_RUNS_OF["evaluate"]),
-        ("scoring/measures.py", "math.log(2)", "math.log(10)", ALL_RUNS_OF["evaluate"]),
+        ("scoring/measures.py", "math.log(2)", "math.log(10)", ALL_RUNS_OF["evaluate"] | COUNTS),
+        ("counting/kneser_ney.py", "0.5, 1.0", "0.4, 1.0", COUNTS),
         ("training/trainer.py", "logging_steps=1", "logging_steps=2", TRAINS),
         ("text/chunking.py", "PUBLISHED_SHARDS = 4", "PUBLISHED_SHARDS = 8",
          {"pretrain@tiny", *ALL_RUNS_OF["chunk"]}),

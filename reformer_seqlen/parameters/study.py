@@ -10,6 +10,7 @@ from reformer_seqlen.parameters.chunking import Chunking
 from reformer_seqlen.parameters.common.reading import read_values
 from reformer_seqlen.parameters.common.section import Name, Section
 from reformer_seqlen.parameters.corpora import Corpus
+from reformer_seqlen.parameters.counts import Count
 from reformer_seqlen.parameters.evaluation import Evaluation
 from reformer_seqlen.parameters.memory import MemoryStudy
 from reformer_seqlen.parameters.model_options import ModelOptions, options_for
@@ -32,6 +33,7 @@ class Study(Section):
     corpora: dict[Name, Corpus] = Field(min_length=1)
     models: dict[Name, Model] = Field(min_length=1)
     tokens: dict[Name, TokenSet] = Field(min_length=1)
+    counts: dict[Name, Count] = Field(default_factory=dict)
     runs: dict[Name, Run] = Field(min_length=1)
     chunk: Chunking
     train: Training
@@ -51,8 +53,9 @@ class Study(Section):
 
     @model_validator(mode="after")
     def _names_refer_to_something(self) -> "Study":
-        named: list[tuple[str, TokenSet | Run]] = [
+        named: list[tuple[str, TokenSet | Count | Run]] = [
             *((f"tokens.{name}", item) for name, item in self.tokens.items()),
+            *((f"counts.{name}", item) for name, item in self.counts.items()),
             *((f"runs.{name}", item) for name, item in self.runs.items()),
         ]
         for key, each in named:
@@ -63,17 +66,30 @@ class Study(Section):
             if model.pretraining is not None:
                 length = model.pretraining.sequence_length
                 _check_chunks(f"models.{name}.pretraining", length, model)
+        for name, count in self.counts.items():
+            self._check_count(name, count)
         for name, run in self.runs.items():
             self._check_run(name, run)
         return self
 
-    def _check_run(self, name: str, run: Run) -> None:
-        key, joined = f"runs.{name}", f"{run.corpus}-{run.model}"
+    def _check_tokens(self, key: str, item: Count | Run) -> None:
+        joined = f"{item.corpus}-{item.model}"
         _refer(f"{key} needs tokens", joined, self.tokens, "tokens")
         tokens = self.tokens[joined]
-        held, wanted = (tokens.corpus, tokens.model), (run.corpus, run.model)
+        held, wanted = (tokens.corpus, tokens.model), (item.corpus, item.model)
         if held != wanted:
             raise messages.tokens_of_another(key, wanted, held, joined)
+
+    def _check_count(self, name: str, count: Count) -> None:
+        self._check_tokens(f"counts.{name}", count)
+        if count.text == "all" and self.models[count.model].pretraining is None:
+            raise messages.no_base_text(f"counts.{name}.text", count.model)
+        if name in self.runs:
+            raise messages.count_named_as_a_run(name)
+
+    def _check_run(self, name: str, run: Run) -> None:
+        key = f"runs.{name}"
+        self._check_tokens(key, run)
         _check_length(key, run, self.models[run.model])
         self.chunking(name)
         training = self.training(name)

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,19 @@ def describe_targets(split: Split, unknown_id: int) -> Target:
         unknown=int((ids == unknown_id).sum()),
         unigram_nats=unigram_nats(np.bincount(ids)),
     )
+
+
+def describe_loss(loss_nats: float, blocks: Sums, target: Target) -> dict[str, Any]:
+    """What is written of any model's mean loss on a split's targets."""
+    return {
+        "loss_nats": finite(loss_nats),
+        "perplexity": perplexity(loss_nats),
+        **short(blocks),
+        "tokens": target.tokens,
+        "bytes": target.bytes,
+        "unknown_rate": target.unknown / target.tokens,
+        "unigram_perplexity": perplexity(target.unigram_nats),
+    }
 
 
 def unigram_nats(counts: NDArray[np.int64]) -> float:
@@ -93,16 +107,8 @@ def describe(
         blocks: nats and bytes of each block of text.
         unknown_id: the tokenizer's unknown piece.
     """
-    target = describe_targets(split, unknown_id)
-    loss = fmean(losses)
     return {
-        "loss_nats": finite(loss),
-        "perplexity": perplexity(loss),
-        **short(blocks),
-        "tokens": target.tokens,
-        "bytes": target.bytes,
-        "unknown_rate": target.unknown / target.tokens,
-        "unigram_perplexity": perplexity(target.unigram_nats),
+        **describe_loss(fmean(losses), blocks, describe_targets(split, unknown_id)),
         "hash_draws": len(losses),
         "perplexity_spread": spread([p for p in map(perplexity, losses) if p is not None]),
     }

@@ -2,15 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from reformer_seqlen.parameters.chunking import Policy
 from reformer_seqlen.runtime.files import read_json
 from reformer_seqlen.text.tokens import Tokens, load_tokens
 from reformer_seqlen.text.windows import Windows, batch, load_windows
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -22,8 +25,10 @@ class Split:
     length: int
     policy: Policy
 
-    def batch(self, chosen: slice) -> tuple[torch.Tensor, torch.Tensor]:
+    def batch(self, chosen: slice) -> "tuple[torch.Tensor, torch.Tensor]":
         """Inputs and targets of some windows, both (chosen, length) int64; -100 is no target."""
+        import torch  # takes a second, and who only counts needs none of it
+
         inputs, targets = batch(self.tokens.ids, self.windows, chosen, self.length, self.policy)
         return torch.from_numpy(inputs), torch.from_numpy(targets)
 

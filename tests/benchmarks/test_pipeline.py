@@ -32,7 +32,7 @@ def test_it_gives_the_ratios_that_have_bars(
     shutil.rmtree(own_smoke.root / "data")
     results = measure(own_smoke.root, repeats=1)
     assert list(results) == ["repro_overhead_in_imports", "noop_in_status", "stages"]
-    assert results["stages"] == 11
+    assert results["stages"] == 13
     assert 1 < results["noop_in_status"] < 5
     printed = capsys.readouterr().out
     assert f"{results['repro_overhead_in_imports']} T, at most 20 T are wanted" in printed

@@ -95,6 +95,16 @@ def _set(path: str, value: Any) -> Any:
             _set("runs/news-64/model", "big"),
             r"runs\.news-64\.model: `big` is not among models: tiny",
         ),
+        (
+            _set("counts/news-3gram/corpus", "novels"),
+            r"counts\.news-3gram\.corpus: `novels` is not among corpora: news",
+        ),
+        (_set("counts/news-3gram/order", 0), r"counts\.news-3gram\.order: .*greater than 0.*is 0"),
+        (_set("counts/news-3gram/text", "base"), r"news-3gram\.text: .*'own' or 'all'.*'base'"),
+        (
+            _set("counts/news-64", {"corpus": "news", "model": "tiny", "order": 3}),
+            r"counts\.news-64: runs\.news-64 has that name too; rename one of them",
+        ),
         (_set("tokens/news-tiny/corpus", "x"), r"tokens: `news-tiny` holds"),
         (_set("runs", {}), r"runs: .*at least 1 item"),
         (_set("corpora", {}), r"corpora: .*at least 1 item"),
@@ -146,6 +156,22 @@ def test_a_run_gets_no_other_corpuss_tokens(values: Any) -> None:
     values["runs"]["clash"] = {**run, "corpus": "news", "model": "x-tiny"}
     with pytest.raises(StudyError, match=r"runs\.clash needs tokens\.news-x-tiny of corpus news "):
         parse_study(values, "params.yaml")
+
+
+def test_a_study_may_count_nothing(values: Any) -> None:
+    del values["counts"]
+    assert parse_study(values, "params.yaml").counts == {}
+
+
+def test_a_checkpoints_own_text_is_not_counted(values: Any) -> None:
+    values["models"]["tiny"] = compose("paper", CONF)["models"]["reformer-crime-and-punishment"]
+    complaint = (
+        r"counts\.news-3gram-all\.text: `all` counts the base text too, but models\.tiny is a"
+    )
+    with pytest.raises(StudyError, match=complaint):
+        parse_study(values, "params.yaml")
+    del values["counts"]["news-3gram-all"]
+    assert list(parse_study(values, "params.yaml").counts) == ["news-3gram"]
 
 
 def test_every_mistake_is_named_at_once(values: Any) -> None:

@@ -15,8 +15,17 @@ from reformer_seqlen.models.causal import load, set_draw
 from reformer_seqlen.parameters.profiles import compose
 from reformer_seqlen.parameters.study import load_study
 from reformer_seqlen.runtime.files import read_json, sha256_of
-from reformer_seqlen.runtime.paths import BASES, EVALUATIONS, HISTORIES, MODELS, TOKENS, WINDOWS
+from reformer_seqlen.runtime.paths import (
+    BASE_TOKENS,
+    BASES,
+    EVALUATIONS,
+    HISTORIES,
+    MODELS,
+    TOKENS,
+    WINDOWS,
+)
 from reformer_seqlen.text.splits import load_split
+from reformer_seqlen.text.tokens import load_tokenizer, load_tokens
 from reformer_seqlen.training.trainer import Pacemaker
 from stages import chunk, download, evaluate, finetune, pretrain, tokenize
 from tests.conftest import CONF
@@ -33,7 +42,7 @@ def declared() -> Any:
     values = compose("smoke", CONF)
     recipe = values["models"]["tiny"]["pretraining"]
     recipe |= {"first_bytes": 20000, "validation": 0.1, "train": {**recipe["train"], "epochs": 1}}
-    values["models"], values["tokens"], values["runs"] = {}, {}, {}
+    values |= {"models": {}, "tokens": {}, "counts": {}, "runs": {}}
     for kind, architecture in KINDS.items():
         made = {**recipe, "architecture": {"model_type": kind, **architecture}}
         values["models"][kind] = {"options": {}, "pretraining": made}
@@ -92,6 +101,18 @@ def test_it_learns_and_says_what_it_is(kind: str) -> None:
     assert card["model_type"] == kind
     assert card["parameters"] == history["parameters"]
     assert read_json(EVALUATIONS / kind / "scores.json")["test"]["bits_per_byte"] < 8
+
+
+@pytest.mark.usefixtures("study")
+def test_the_text_that_a_base_was_trained_on_is_kept_as_tokens() -> None:
+    splits = {split: load_tokens(BASE_TOKENS / "gpt2", split) for split in ("train", "validation")}
+    text = load_tokenizer(BASES / "gpt2").decode(splits["train"].ids.tolist())
+    assert "In the beginning God created the heaven and the earth." in text
+    sizes = [int(tokens.piece_bytes.sum()) for tokens in splits.values()]
+    assert sizes[0] == len(text.encode())
+    assert sum(sizes) == pytest.approx(20000, abs=1000)  # first_bytes, in whole lines
+    counts = {split: {"tokens": len(tokens)} for split, tokens in splits.items()}
+    assert read_json(BASE_TOKENS / "gpt2/tokens.json") == {"model": "gpt2", "splits": counts}
 
 
 @pytest.mark.usefixtures("study")

@@ -62,6 +62,19 @@ def tokens_of_another(
     )
 
 
+def no_base_text(key: str, model: str) -> StudyError:
+    """N-grams of all text that a model has seen, where that text is not at hand."""
+    return StudyError(
+        f"{key}: `all` counts the base text too, but models.{model} is a checkpoint, whose text is "
+        "not known; give `own`"
+    )
+
+
+def count_named_as_a_run(name: str) -> StudyError:
+    """Results of both would go to the same files."""
+    return StudyError(f"counts.{name}: runs.{name} has that name too; rename one of them")
+
+
 def beyond_axial_tables(key: str, length: int, positions: int, model: str) -> StudyError:
     """A run that is longer than the axial tables of a model made here."""
     return StudyError(

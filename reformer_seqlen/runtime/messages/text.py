@@ -27,6 +27,14 @@ def no_window(run: str, split: str, tokens: int, length: int) -> StudyError:
     )
 
 
+def nothing_to_score(key: str, split: str, tokens: int) -> StudyError:
+    """A split without a token after the first."""
+    return StudyError(
+        f"{key}: the {split} split has {tokens} tokens, too few to score one after another; "
+        f"choose a larger `first_bytes` or share of the corpus for {split}"
+    )
+
+
 def no_tokenizer(pieces: int, error: Exception) -> StudyError:
     """SentencePiece can't make that many pieces of a text."""
     reason = str(error).rpartition("] ")[2]
