@@ -150,7 +150,7 @@ def _on_cuda(job: Job, device: str) -> Measurement:
     torch.cuda.synchronize()
     return Measurement(
         device,
-        mib=_held_on_gpu() / MIB,
+        mib=held_on_gpu() / MIB,
         allocated_mib=torch.cuda.max_memory_allocated() / MIB,
         reserved_mib=torch.cuda.max_memory_reserved() / MIB,
     )
@@ -200,7 +200,7 @@ def _peak_resident() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
 
 
-def _held_on_gpu() -> int:
+def held_on_gpu() -> int:
     """The bytes that the driver counts for this process, or for the GPU if it cannot tell.
 
     It cannot in a container, where processes have other numbers, nor where nvidia-ml-py is missing.

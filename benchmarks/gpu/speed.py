@@ -1,0 +1,236 @@
+"""Part 2: how fast, beside other models and beside what the card can do?
+
+Models take turns, so that a clock that changes changes all of them; medians, after a warm-up.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from functools import partial
+from io import StringIO
+from statistics import median
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor
+
+from benchmarks.gpu.contestants import (
+    NAMES,
+    Contestant,
+    Name,
+    contestant,
+    products_in,
+    random_ids,
+)
+from benchmarks.gpu.limits import Asked, asked_by, best_rates, seconds_of
+from benchmarks.gpu.record import Record
+
+SHAPES = ((16, 2048), (4, 16384), (16, 256), (1, 65536))
+"""Batch size and length, the most telling first."""
+PROMPT = 120  # tokens
+COMPILED: tuple[Name, ...] = ("ours", "gpt2", "llama")
+"""Stock's Reformer breaks the graph dozens of times, and would be compiled again for every step."""
+COMPILE_SECONDS = 25.0
+"""With less left, nothing is compiled."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured."""
+
+    layers: int
+    shapes: tuple[tuple[int, int], ...]
+    repeats: int
+    new_tokens: int
+    backend: str  # of torch.compile
+    compiled: tuple[Name, ...]
+
+
+SIZES = {
+    "cuda": Sizes(6, SHAPES, 5, 32, "inductor", COMPILED),
+    "cpu": Sizes(2, ((2, 64),), 1, 2, "eager", ("gpt2",)),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What every model is timed on."""
+
+    batch_size: int
+    length: int
+    precision: str
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """The first columns of its rows."""
+        shape = {"batch_size": self.batch_size, "sequence_length": self.length}
+        return {**shape, "precision": self.precision}
+
+
+def run(device: torch.device, record: Record) -> None:
+    """Time everything, the most telling first; compiling takes longest, and is last."""
+    transformers.logging.set_verbosity_error()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # for deterministic products
+    sizes = SIZES[device.type]
+    rates = best_rates(device)
+    record.note("rates", rates)
+    record.note("backend", sizes.backend)
+    first, *others = sizes.shapes
+    for shape in sizes.shapes:
+        measure(record, Cell(*shape, "bfloat16"), sizes, rates, device)
+    for precision in ("float32", "tf32"):
+        measure(record, Cell(*first, precision), sizes, rates, device)
+    measure_deterministic(record, Cell(*first, "bfloat16"), sizes, rates, device)
+    generate(record, sizes, device)
+    for shape in others:
+        for precision in ("tf32", "float32"):
+            measure(record, Cell(*shape, precision), sizes, rates, device)
+    for name in sizes.compiled:
+        measure_compiled(record, name, Cell(*first, "bfloat16"), sizes, rates, device)
+
+
+def measure(
+    record: Record, cell: Cell, sizes: Sizes, rates: dict[str, float], device: torch.device
+) -> None:
+    """Add the rows of training and of evaluation, in which all models take turns."""
+    ids = random_ids(cell.batch_size, cell.length, device)
+    models = {}
+    for name in NAMES:
+        place = {**cell.place, "model": name}
+        build = partial(contestant, name, sizes.layers, cell.length, device)
+        made = record.attempt("training", place, build)
+        if made is not None:
+            models[name] = made
+    for table in ("training", "evaluation"):
+        steps = {
+            name: partial(made.train if table == "training" else made.evaluate, ids, cell.precision)
+            for name, made in models.items()
+        }
+        with products_in(cell.precision):
+            time_steps(record, table, cell, steps, sizes.repeats, rates, device)
+
+
+def time_steps(
+    record: Record, table: str, cell: Cell, steps: Mapping[str, Callable[[], Any]], repeats: int,
+    rates: dict[str, float], device: torch.device,
+) -> None:  # fmt: skip
+    """Warm up, count what each step asks for, time the steps in turn, and add a row for each."""
+    waiting, asked, seconds = dict(steps), dict[str, Asked](), dict[str, list[float]]()
+
+    def attempt(name: str, call: Callable[[], Any]) -> Any:
+        found = record.attempt(table, {**cell.place, "model": name}, call)
+        if found is None:
+            del waiting[name]
+        return found
+
+    for name, step in steps.items():
+        counted = attempt(name, partial(asked_by, step))
+        if counted is not None:
+            asked[name] = counted
+    for repeat in range(repeats + 1):
+        for name in list(waiting):
+            spent = attempt(name, partial(seconds_of, waiting[name], device))
+            if spent is not None and repeat:  # the first time warms up
+                seconds.setdefault(name, []).append(spent)
+    for name in waiting:
+        row = timed_row(cell, median(seconds[name]), asked[name], rates)
+        record.row(table, {**cell.place, "model": name, **row})
+
+
+def timed_row(
+    cell: Cell, seconds: float, asked: Asked, rates: dict[str, float]
+) -> dict[str, Any]:
+    """The columns of a step that takes so long."""
+    return {
+        "tokens_per_second": round(cell.batch_size * cell.length / seconds),
+        "step_seconds": seconds,
+        **asked.shares(seconds, rates, cell.precision),
+        "attention": asked.attention,
+    }
+
+
+def measure_deterministic(
+    record: Record, cell: Cell, sizes: Sizes, rates: dict[str, float], device: torch.device
+) -> None:
+    """Add the row of our training as the study trains: with deterministic kernels alone."""
+    place = {**cell.place, "model": "ours, deterministic"}
+    ids = random_ids(cell.batch_size, cell.length, device)
+
+    def row() -> dict[str, Any]:
+        torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        try:
+            ours = contestant("ours", sizes.layers, cell.length, device)
+            step = partial(ours.train, ids, cell.precision)
+            asked = asked_by(step)
+            spent = [seconds_of(step, device) for _ in range(sizes.repeats + 1)]
+        finally:
+            torch.use_deterministic_algorithms(False)
+        return timed_row(cell, median(spent[1:]), asked, rates)
+
+    found = record.attempt("training", place, row)
+    if found is not None:
+        record.row("training", {**place, **found})
+
+
+def generate(record: Record, sizes: Sizes, device: torch.device) -> None:
+    """Add the rows of greedy continuation of one text, float32, in which models take turns."""
+    length = PROMPT + sizes.new_tokens
+    length += -length % 64  # whole chunks
+    prompt = random_ids(1, PROMPT, device)
+    calls: dict[str, Callable[[], Any]] = {}
+    for name in NAMES:
+        build = partial(contestant, name, sizes.layers, length, device)
+        made = record.attempt("generation", {"model": name}, build)
+        if made is not None:
+            calls[name] = partial(continued, made, prompt, sizes.new_tokens)
+    seconds: dict[str, list[float]] = {}
+    for _ in range(sizes.repeats + 1):
+        for name in list(calls):
+            timing = partial(seconds_of, calls[name], device)
+            spent = record.attempt("generation", {"model": name}, timing)
+            if spent is None:
+                del calls[name]
+            else:
+                seconds.setdefault(name, []).append(spent)
+    for name in calls:
+        rate = sizes.new_tokens / median(seconds[name][1:])
+        record.row("generation", {"model": name, "tokens_per_second": round(rate, 1)})
+
+
+def continued(made: Contestant, prompt: Tensor, new_tokens: int) -> Tensor:
+    """The prompt with so many more tokens; stock prints a warning for each of them."""
+    options = {"max_new_tokens": new_tokens, "do_sample": False, "eos_token_id": None}
+    with redirect_stdout(StringIO()):
+        text: Tensor = made.model.eval().generate(prompt, **options)
+    return text
+
+
+def measure_compiled(
+    record: Record, name: Name, cell: Cell, sizes: Sizes, rates: dict[str, float],
+    device: torch.device,
+) -> None:  # fmt: skip
+    """Add the row of a model that torch.compile made, in turn with itself as it is."""
+    place = {**cell.place, "model": name}
+    ids = random_ids(cell.batch_size, cell.length, device)
+
+    def row() -> dict[str, Any]:
+        plain = contestant(name, sizes.layers, cell.length, device)
+        made = contestant(name, sizes.layers, cell.length, device)
+        made.called = torch.compile(made.model, backend=sizes.backend)
+        steps = [partial(each.train, ids, cell.precision) for each in (plain, made)]
+        asked = asked_by(steps[0])
+        compiling = seconds_of(steps[1], device)
+        spent = [[seconds_of(step, device) for step in steps] for _ in range(sizes.repeats + 1)]
+        eager, compiled = (median(column) for column in zip(*spent[1:], strict=True))
+        return {
+            **timed_row(cell, compiled, asked, rates),
+            "times_as_fast": eager / compiled,
+            "compile_seconds": compiling,
+        }
+
+    found = record.attempt("compiled", place, row, seconds=COMPILE_SECONDS * (device.type == "cuda"))
+    if found is not None:
+        record.row("compiled", {**place, **found})
