@@ -8,7 +8,7 @@ scaled_dot_product_attention.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,8 +18,7 @@ from benchmarks.training import VOCABULARY, configuration, mean_nats
 from reformer_seqlen.memory.models import first_layers
 from reformer_seqlen.reformer.model import Reformer, StockReformer
 
-Name = Literal["ours", "stock", "gpt2", "llama"]
-NAMES: tuple[Name, ...] = ("ours", "stock", "gpt2", "llama")
+NAMES = ("ours", "stock", "gpt2", "llama")
 PRECISIONS = ("float32", "tf32", "bfloat16")
 DROPOUT = 0.05  # as the Reformer's
 NO_SPECIAL = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
@@ -41,11 +40,11 @@ def dtype_of(precision: str) -> str:
     return "bfloat16" if precision == "bfloat16" else "float32"
 
 
-def build(name: Name, layers: int, length: int) -> Any:
+def build(name: str, layers: int, length: int) -> Any:
     """One of the models, on the CPU.
 
     Args:
-        name: of the model.
+        name: one of NAMES.
         layers: how many.
         length: of the texts, in tokens.
     """
@@ -123,7 +122,7 @@ class Contestant:
             self.model.set_hash_draw(0, self.updates)
 
 
-def contestant(name: Name, layers: int, length: int, device: torch.device) -> Contestant:
+def contestant(name: str, layers: int, length: int, device: torch.device) -> Contestant:
     """One of the models with AdamW, always with the same weights."""
     torch.manual_seed(0)
     model = build(name, layers, length).to(device)

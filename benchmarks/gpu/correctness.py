@@ -108,9 +108,7 @@ def run(device: torch.device, record: Record) -> None:
         record_check(record, place, row)
 
 
-def compare(
-    record: Record, case: Case, precision: str, sizes: Sizes, device: torch.device
-) -> None:
+def compare(record: Record, case: Case, precision: str, sizes: Sizes, device: torch.device) -> None:
     """Add a case's row; outside float32 its distance is shown and not judged."""
     place = {**asdict(case), "layers": " ".join(case.layers), "precision": precision}
     row = record.attempt("errors", place, partial(errors, case, precision, sizes, device))
@@ -132,7 +130,7 @@ def judged(row: dict[str, float], precision: str) -> bool | None:
     return small and row["other_buckets"] <= MOST_OTHER_BUCKETS
 
 
-def passed(results: dict[str, Any]) -> bool:
+def is_right(results: dict[str, Any]) -> bool:
     """Whether all that was to be checked was, and is right."""
     rows = [*results.get("errors", []), *results.get("checks", [])]
     judged_rows = [row for row in rows if row.get("precision") == "float32" or "check" in row]

@@ -12,6 +12,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar
 
+from reformer_seqlen.runtime.console import STDERR
 from reformer_seqlen.runtime.messages.memory import one_line
 from reformer_seqlen.runtime.process import end_with_parent
 
@@ -62,7 +63,7 @@ def isolated(call: Callable[[], T], limit_seconds: float) -> Ended[T]:
 def _work(call: Callable[[], T], sender: Connection, limit_seconds: float) -> None:
     """What the process does: send one Ended. Shortly before its limit, it prints where it is."""
     end_with_parent()
-    faulthandler.register(signal.SIGALRM, sys.__stderr__)
+    faulthandler.register(signal.SIGALRM, STDERR)
     signal.setitimer(signal.ITIMER_REAL, 0.95 * limit_seconds)
     began = time.monotonic()
     try:

@@ -12,14 +12,13 @@ from typing import Any
 
 import torch
 import transformers
-import yaml
+import yaml  # type: ignore[import-untyped]  # transformers needs it, too
 from torch import nn
 from transformers.initialization import no_init_weights
 
 from benchmarks.gpu.isolation import isolated
 from benchmarks.gpu.record import TIME_WAS_UP, Record
 from reformer_seqlen.memory import pool
-from reformer_seqlen.memory.allocator import MIB
 from reformer_seqlen.memory.gpt2_2021 import build_as_in_2021
 from reformer_seqlen.memory.measurement import held_on_gpu
 from reformer_seqlen.memory.models import (
@@ -98,9 +97,7 @@ def run(device: torch.device, record: Record) -> None:
             measure(record, row, prediction, device)
 
 
-def measure(
-    record: Record, row: Row, prediction: dict[str, float], device: torch.device
-) -> None:
+def measure(record: Record, row: Row, prediction: dict[str, float], device: torch.device) -> None:
     """Add a row with what is measured of it."""
     beginning = {**row.place, **prediction}
     if record.seconds_left < 3:
@@ -237,9 +234,7 @@ def trainings(models: dict[str, Any]) -> Iterator[Row]:
     yield Row("reformer, not reversible", long, kept, 1, 2048, "adafactor")
     stock = partial(stock_reformer, reversible=True)
     for optimizer, length in TRAININGS:
-        yield Row(
-            "reformer", with_depth(reformer, LAYERS, length), stock, 1, length, optimizer
-        )
+        yield Row("reformer", with_depth(reformer, LAYERS, length), stock, 1, length, optimizer)
         yield Row("gpt2-small", with_depth(gpt2, LAYERS, length), build, 1, length, optimizer)
 
 

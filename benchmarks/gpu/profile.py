@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
 import transformers
-from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity
 
-from benchmarks.gpu.contestants import NAMES, Name, contestant, random_ids, synchronise
+from benchmarks.gpu.contestants import NAMES, contestant, random_ids, synchronise
 from benchmarks.gpu.limits import seconds_of
 from benchmarks.gpu.record import Record
 
@@ -23,7 +23,7 @@ WARM_UP_STEPS = 3
 SHAPE = {"cuda": (16, 2048), "cpu": (2, 64)}
 LAYERS = {"cuda": 6, "cpu": 2}
 STEPS = {"cuda": 5, "cpu": 1}
-MODELS: dict[str, Sequence[Name]] = {"cuda": NAMES, "cpu": ("ours",)}
+MODELS: dict[str, Sequence[str]] = {"cuda": NAMES, "cpu": ("ours",)}
 PRECISION = "bfloat16"
 LAUNCHES = "LaunchKernel"
 WAITS = ("cudaStreamSynchronize", "cudaEventSynchronize")
@@ -58,7 +58,7 @@ def run(device: torch.device, record: Record) -> None:
                 record.row("kernels", {**place, **kernel})
 
 
-def profiled(name: Name, device: torch.device) -> dict[str, Any]:
+def profiled(name: str, device: torch.device) -> dict[str, Any]:
     """A training step's time, launches, waits and longest kernels."""
     kind, (batch_size, length) = device.type, SHAPE[device.type]
     ids = random_ids(batch_size, length, device)
@@ -66,14 +66,14 @@ def profiled(name: Name, device: torch.device) -> dict[str, Any]:
     step = partial(model.train, ids, PRECISION)
     for _ in range(WARM_UP_STEPS):
         step()
-    seconds = min(seconds_of(step, device) for _ in range(STEPS[kind]))
+    seconds = median(seconds_of(step, device) for _ in range(STEPS[kind]))
     events = recorded(step, STEPS[kind], device)
     return {
         "batch_size": batch_size,
         "sequence_length": length,
         "precision": PRECISION,
         "step_seconds": seconds,
-        **summary(events, STEPS[kind]),
+        **summary(events, STEPS[kind], seconds),
         "waiting_lines": waiting_lines(step, device),
     }
 
@@ -97,22 +97,27 @@ def recorded(step: Callable[[], object], steps: int, device: torch.device) -> li
 
 def _is_kernel(event: Any, device: torch.device) -> bool:
     if device.type == "cuda":
-        return bool(event.device_type == DeviceType.CUDA)
+        return str(event.device_type).endswith("CUDA")
     return event.name.startswith("aten::") and not event.cpu_children
 
 
-def summary(events: Iterable[Event], steps: int) -> dict[str, Any]:
-    """Of events of so many steps: the host's share, launches, waits, the longest kernels.
+def summary(events: Iterable[Event], steps: int, step_seconds: float) -> dict[str, Any]:
+    """What a step consists of: the host's share, launches, waits, the longest kernels.
 
-    The host's share is that of the time in which no kernel runs.
+    Args:
+        events: of some steps.
+        steps: how many.
+        step_seconds: how long one takes unobserved. The host's share is that of this time in which
+            no kernel runs; observed, the host takes longer.
     """
     events = list(events)
     kernels = [event for event in events if event.is_kernel]
-    whole = max(event.end for event in events) - min(event.begin for event in events)
+    whole = 1e6 * steps * step_seconds
+    busy = covered((event.begin, event.end) for event in kernels)
     calls = Counter(event.name for event in events if not event.is_kernel)
     launches = sum(count for name, count in calls.items() if LAUNCHES in name)
     return {
-        "host_share": 1 - covered((event.begin, event.end) for event in kernels) / whole,
+        "host_share": max(0.0, 1 - busy / whole),
         "kernels_run": len(kernels) / steps,
         "launches": launches / steps,
         "synchronisations": sum(calls[name] for name in WAITS) / steps,

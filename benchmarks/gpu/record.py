@@ -42,7 +42,8 @@ class Record:
 
     def row(self, table: str, row: Mapping[str, Any]) -> None:
         """Keep a result as a table's next row, and print it."""
-        print(f"  {table}: " + ", ".join(f"{key} {shown(value)}" for key, value in row.items()))
+        columns = ", ".join(f"{key} {shown(value)}" for key, value in row.items())
+        print(f"  {table}: {columns}", flush=True)
         self.note(table, [*self.results.get(table, []), dict(row)])
 
     def attempt(
@@ -72,4 +73,6 @@ class Record:
 
 def shown(value: Any) -> str:
     """A value as the lines of progress have it."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return f"{len(value)}, the last {shown(value[-1])}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -7,6 +7,7 @@ Shapes: B batch, L length, M hidden size, V vocabulary, H heads, D head size, R 
 K = R x L, the tokens once for each round.
 """
 
+import math
 from copy import deepcopy
 from typing import Any
 
@@ -73,8 +74,8 @@ class Reference:
             return projected  # B H L D
 
         if self.config.attn_layers[index] == "local":
-            parts = [by_head(d) for d in (attention.query, attention.key, attention.value)]
-            outputs = local_attention(*parts, real, attention)
+            queries, keys = by_head(attention.query), by_head(attention.key)
+            outputs = local_attention(queries, keys, by_head(attention.value), real, attention)
         else:
             shared, values = by_head(attention.query_key), by_head(attention.value)
             outputs = self._hashed(index, shared, values, real, attention)
@@ -101,13 +102,14 @@ class Reference:
         for part in rotated.split([factor // 2 for factor in factors], dim=-1):
             buckets += stride * torch.cat([part, -part], dim=-1).argmax(-1)
             stride *= 2 * part.shape[-1]
-        return buckets.masked_fill(~real[:, None, None], stride)  # padding has one of its own
+        padding: Tensor = ~real[:, None, None]
+        return buckets.masked_fill(padding, stride)  # which has a bucket of its own
 
 
 def unit_keys(shared: Tensor) -> Tensor:
     """The keys of shared query/keys (..., D), which hold the scores' 1 / sqrt(D)."""
     mean_square = shared.square().mean(-1, keepdim=True)
-    return shared * torch.rsqrt(mean_square + 1e-6) * shared.shape[-1] ** -0.5
+    return shared * torch.rsqrt(mean_square + 1e-6) / math.sqrt(shared.shape[-1])
 
 
 def local_attention(
@@ -119,8 +121,9 @@ def local_attention(
     chunks = query // attention.chunk_length - key // attention.chunk_length
     near = (key <= query) & (chunks <= attention.num_chunks_before)
     allowed = near & (real[:, None, None] | (key == query))
-    scores = queries @ keys.transpose(-1, -2) * queries.shape[-1] ** -0.5
-    return torch.softmax(scores.masked_fill(~allowed, NEVER), dim=-1) @ values
+    scores = queries @ keys.transpose(-1, -2) / math.sqrt(queries.shape[-1])
+    scores = scores.masked_fill(~allowed, NEVER)
+    return torch.softmax(scores, dim=-1) @ values
 
 
 def strict_attention(shared: Tensor, values: Tensor, buckets: Tensor, reach: int) -> Tensor:

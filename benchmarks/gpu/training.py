@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,13 +14,13 @@ import torch
 import transformers
 from torch import Tensor
 
-from benchmarks.gpu.contestants import Contestant, Name, contestant, synchronise
+from benchmarks.gpu.contestants import Contestant, contestant, synchronise
 from benchmarks.gpu.record import Record
 from benchmarks.gpu.text import find_text
 from benchmarks.training import VOCABULARY
 from reformer_seqlen.text.tokenizers import train_tokenizer
 
-MODELS: tuple[Name, ...] = ("ours", "gpt2")
+MODELS = ("ours", "gpt2")
 PRECISION = "bfloat16"
 WARM_UP_UPDATES = 100
 LEARNING_RATE = 1e-3
@@ -43,7 +44,7 @@ class Sizes:
 
 
 SIZES = {
-    "cuda": Sizes(6, 5_000_000, 16, 2048, seconds=30, every=1.5, validation_batches=2),
+    "cuda": Sizes(6, 4_000_000, 16, 2048, seconds=30, every=1.5, validation_batches=2),
     "cpu": Sizes(2, 40_000, 4, 64, seconds=0.5, every=0.25, validation_batches=1),
 }
 
@@ -94,14 +95,15 @@ def load_pieces(characters: int) -> Pieces:
         beginning.write_text(text[:FOR_THE_TOKENIZER], encoding="utf-8")
         train_tokenizer(beginning, VOCABULARY, model)
         tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(model))
-    ids = torch.tensor(tokenizer.encode(text))
+    lines = tokenizer.encode(text.splitlines(keepends=True))
+    ids = torch.tensor(list(chain.from_iterable(lines)))
     cut = round(len(ids) * (1 - VALIDATION_SHARE))
     facts = {"source": source, "characters": len(text), "pieces": len(ids)}
     return Pieces(ids[:cut], ids[cut:], facts)
 
 
 def trained(
-    name: Name, pieces: Pieces, sizes: Sizes, seconds: float, device: torch.device
+    name: str, pieces: Pieces, sizes: Sizes, seconds: float, device: torch.device
 ) -> list[dict[str, Any]]:
     """Train a model for so long: how its loss fell, with time and updates.
 
@@ -111,7 +113,8 @@ def trained(
     batches = batches_of(pieces.train, sizes, device)
     held = windows(pieces.validation, sizes, device)
     made.train(next(batches), PRECISION)
-    points, spent = [], 0.0
+    points: list[dict[str, Any]] = []
+    spent = 0.0
     while spent < seconds:
         losses, begin = [], time.perf_counter()
         while time.perf_counter() - begin < sizes.every:
@@ -147,9 +150,7 @@ def batches_of(pieces: Tensor, sizes: Sizes, device: torch.device) -> Iterator[T
     pieces = pieces.to(device)
     offsets = torch.arange(sizes.length, device=device)
     while True:
-        starts = torch.randint(
-            len(pieces) - sizes.length, (sizes.batch_size, 1), generator=source
-        )
+        starts = torch.randint(len(pieces) - sizes.length, (sizes.batch_size, 1), generator=source)
         yield pieces[starts.to(device, non_blocking=True) + offsets]
 
 

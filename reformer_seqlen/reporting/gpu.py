@@ -17,7 +17,7 @@ Card = Mapping[str, Mapping[str, Any]]
 PARTS = ("correctness", "speed", "profile", "memory", "training")
 NOT_MEASURED = (
     "**Not measured on a GPU.** The same code runs there, and nothing of it was measured; "
-    "`make bench-gpu` does that on a machine that has one."
+    "`python -m benchmarks.gpu` does that on a machine that has one."
 )
 SHOWN = ((16, 2048), (4, 16384))
 """Batch size and length of the training speeds that the summary gives, in bfloat16."""
@@ -107,7 +107,9 @@ def _correct(rows: list[dict[str, Any]]) -> str:
     """How many of the checks are right; a row that is not judged is none."""
     judged = [row for row in rows if row.get("passed") is not None or "why" in row]
     right = sum(bool(row.get("passed")) for row in judged)
-    return f"Correct in {right} of {len(judged)} checks against float64." if judged else ""
+    return (
+        f"Right: {right} of {len(judged)} checks, most of them against float64." if judged else ""
+    )
 
 
 def _trained(rows: list[dict[str, Any]], batch_size: int, length: int) -> str:
@@ -125,7 +127,7 @@ def _trained(rows: list[dict[str, Any]], batch_size: int, length: int) -> str:
         for name, words in (("stock", "stock's Reformer"), ("gpt2", "GPT-2"), ("llama", "Llama"))
         if name in speeds
     ]
-    begin = f"Training at {batch_size} × {length:,} tokens in bfloat16: "
+    begin = f"Training at {batch_size} x {length:,} tokens in bfloat16: "
     return begin + ", ".join([f"{speeds['ours']:,} tokens a second", *beside]) + "."
 
 

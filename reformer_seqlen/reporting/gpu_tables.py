@@ -37,11 +37,17 @@ def _table(card: Card, name: str, title: str, headers: list[str], rows: list[lis
 
 def _parts(card: Card) -> Table:
     rows = [
-        [name, part["status"], _verdict(part.get("passed")), number(part.get("seconds"), 1)]
+        [name, part["status"], number(part.get("seconds"), 1), *map(str, _counts(part["results"]))]
         for name, part in card.items()
     ]
-    headers = ["part", "how it ended", "result", "seconds"]
-    return _table(card, "parts", "the parts of the benchmark", headers, rows, 3)
+    headers = ["part", "how it ended", "seconds", "results", "missing or wrong"]
+    return _table(card, "parts", "the parts of the benchmark", headers, rows, 2)
+
+
+def _counts(results: Row) -> tuple[int, int]:
+    """How many rows a part has, and how many of them say why there is no result, or are wrong."""
+    rows = [row for table in results.values() if isinstance(table, list) for row in table]
+    return len(rows), sum("why" in row or row.get("passed") is False for row in rows)
 
 
 def _verdict(passed: bool | None) -> str:
@@ -113,7 +119,7 @@ def _cells(rows: Iterable[Row]) -> dict[tuple[str, str], dict[str, Row]]:
     """Rows by their shape and precision, then by model."""
     cells: dict[tuple[str, str], dict[str, Row]] = {}
     for row in rows:
-        shape = f"{row['batch_size']} × {row['sequence_length']:,}"
+        shape = f"{row['batch_size']} x {row['sequence_length']:,}"
         cells.setdefault((shape, row["precision"]), {})[row["model"]] = row
     return cells
 
@@ -166,16 +172,17 @@ def _share(row: Row) -> str:
 
 def _others(card: Card) -> Table:
     deterministic = [
-        ["training with deterministic kernels", "ours", number(row["tokens_per_second"], 0), NOTHING]
+        ["training, deterministic kernels", "ours", number(row["tokens_per_second"], 0), NOTHING]
         for row in rows_of(card, "speed", "training")
         if row["model"] == "ours, deterministic" and "tokens_per_second" in row
     ]
     compiled = [
         [
-            f"training with torch.compile, {row['batch_size']} × {row['sequence_length']:,}",
+            f"training with torch.compile, {row['batch_size']} x {row['sequence_length']:,}",
             row["model"],
             number(row.get("tokens_per_second"), 0),
-            row.get("why") or f"{row['times_as_fast']:.2f} times as fast as without, after "
+            row.get("why")
+            or f"{row['times_as_fast']:.2f} times as fast as without, after "
             f"{row['compile_seconds']:.0f} s",
         ]
         for row in rows_of(card, "speed", "compiled")
@@ -202,7 +209,7 @@ def _steps(card: Card) -> Table:
         for row in rows_of(card, "profile", "steps")
     ]
     headers = ["model", "milliseconds", "no kernel runs", "launches", "waits of the host"]
-    intro = "A training step of 16 × 2,048 tokens in bfloat16."
+    intro = "A training step of 16 x 2,048 tokens in bfloat16."
     return _table(card, "steps", "profile of a training step", headers, rows, 1, intro)
 
 
@@ -228,7 +235,7 @@ def _memory(card: Card) -> Table:
               "reserved_error_percent_without_workspace")  # fmt: skip
     rows = [
         [
-            f"{row['row']}, {row['batch_size']} × {row['sequence_length']:,}",
+            f"{row['row']}, {row['batch_size']} x {row['sequence_length']:,}",
             row["kind"],
             *(number(row.get(column), 0) for column in columns),
             *(percent(row.get(error)) for error in errors),
@@ -257,7 +264,7 @@ def _curves(card: Card) -> Table:
     text, setting = results.get("text", {}), results.get("setting", {})
     intro = (
         f"On {text.get('source')} ({number(text.get('pieces'), 0)} pieces), "
-        f"{setting.get('batch_size')} × {number(setting.get('sequence_length'), 0)} tokens an "
+        f"{setting.get('batch_size')} x {number(setting.get('sequence_length'), 0)} tokens an "
         f"update in {setting.get('precision')}; losses in nats a piece."
         if setting
         else ""
