@@ -52,24 +52,27 @@ RESULTS: dict[str, dict[str, Any]] = {
         "training": [
             _speed("ours", 1_200_000),
             _speed("stock", 240_000),
-            _speed("gpt2", 1_000_000),
+            {**_speed("gpt2", 1_000_000), "attention": ["flash_attention"]},
             _speed("ours", 1_100_000, batch_size=4, sequence_length=16384),
             {**SHAPE, "model": "llama", "why": "OutOfMemoryError: 2 GiB"},
             _speed("ours, deterministic", 1_000_000),
         ],
         "evaluation": [_speed("ours", 3_000_000)],
-        "generation": [{"model": "ours", "tokens_per_second": 250.5}],
+        "generation": [{"model": "ours", "tokens_per_second": 250.4, "share_of_products": 0.01,
+                        "share_of_copy": 0.02}],
         "compiled": [
             {**_speed("ours", 1_800_000), "times_as_fast": 1.5, "compile_seconds": 40.2},
+            {**SHAPE, "model": "llama", "why": "not measured"},
         ],
     },
     "profile": {
         "steps": [{"model": "ours", "step_seconds": 0.0125, "host_share": 0.25, "launches": 900.0,
-                   "synchronisations": 0.0}],
+                   "synchronisations": 2.0, "waiting_lines": {"model.py:5": 2}}],
         "kernels": [{"model": "ours", "kernel": "gemm", "calls": 12.0, "milliseconds": 3.5,
                      "share": 0.28}],
     },
     "memory": {
+        "context": {"context_mib": 500.0, "context_with_products_mib": 560.0},
         "rows": [
             {"row": "cp-axial-256", "kind": "inference", "batch_size": 16, "sequence_length": 256,
              "predicted_reserved_mib": 96.0, "reserved_mib": 128.0, "workspace_mib": 32.0,

@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.gpu.card import ROOT, describe, folder_name
 from benchmarks.gpu.isolation import isolated
 from benchmarks.gpu.parts import PARTS, run_parts
-from reformer_seqlen.reporting.gpu import read_card
+from reformer_seqlen.reporting.gpu import read_card, summary
 from reformer_seqlen.reporting.gpu_tables import card_tables
 from reformer_seqlen.reporting.table import Table
 from reformer_seqlen.runtime import console, process
@@ -54,8 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def write_tables(folder: Path) -> None:
     """Write the tables of all parts whose results are in a folder, and print them."""
-    tables = [table for table in card_tables(read_card(folder)) if table.rows]
-    text = "\n\n".join(map(markdown, tables)) + "\n"
+    card = read_card(folder)
+    tables = [markdown(table) for table in card_tables(card) if table.rows]
+    text = "\n\n".join([summary([card]), *tables]) + "\n"
     with whole_file(folder / "tables.md") as partial_file:
         partial_file.write_text(text, encoding="utf-8")
     print(text)

@@ -1,5 +1,6 @@
 """What everything was measured on: the card, its driver, the versions and the commit."""
 
+import hashlib
 import os
 import platform
 import re
@@ -32,6 +33,7 @@ def describe(device: str) -> dict[str, Any] | None:
         "python": platform.python_version(),
         "versions": {name: version(name) for name in PACKAGES},
         **commit(ROOT),
+        "code_sha256": code_sha256(ROOT / "reformer_seqlen"),
     }
 
 
@@ -62,6 +64,14 @@ def driver(text: str) -> str | None:
     """
     found = re.search(r"\b\d{3,}(?:\.\d+)+\b", text)
     return found[0] if found else None
+
+
+def code_sha256(package: Path) -> str:
+    """What tells one state of a package from another, where git can't."""
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
 
 
 def commit(root: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import flop_registry
 
 from benchmarks.gpu.contestants import PRECISIONS, products_in, synchronise
 from reformer_seqlen.memory.trace import tensors_in
+from reformer_seqlen.runtime.messages.memory import one_line
 
 REPEATS = 20
 PRODUCT = {"cuda": 8192, "cpu": 256}  # rows and columns of the matrices
@@ -56,7 +57,8 @@ class Asked:
     """What a step asks of the card.
 
     Attributes:
-        operations: floating-point operations of its products and of torch's attention.
+        operations: floating-point operations of its products and of torch's attention, of which
+            all pairs of tokens count, though a causal kernel may leave out half of them.
         bytes: that its operators read and write, each by itself; caches serve some of them.
         attention: the operators of torch's attention that ran, such as flash's.
     """
@@ -73,11 +75,18 @@ class Asked:
         }
 
 
-def asked_by(step: Callable[[], object]) -> Asked:
-    """What a step asks for, the second time: the first makes the optimizer's states."""
+def asked_by(step: Callable[[], object]) -> Asked | None:
+    """What a step asks for, the second time: the first makes the optimizer's states.
+
+    None if it runs and can't be counted: that should not keep it from being timed.
+    """
     step()
-    with Counting() as counted:
-        step()
+    try:
+        with Counting() as counted:
+            step()
+    except Exception as error:
+        print(f"  not counted: {type(error).__name__}: {one_line(error)}", flush=True)
+        return None
     return Asked(counted.operations, counted.bytes, sorted(counted.attention))
 
 

@@ -26,6 +26,7 @@ from benchmarks.gpu.contestants import (
 )
 from benchmarks.gpu.limits import Asked, asked_by, best_rates, seconds_of
 from benchmarks.gpu.record import Record
+from benchmarks.training import CHUNK
 
 SHAPES = ((16, 2048), (4, 16384), (16, 256), (1, 65536))
 """Batch size and length, the most telling first."""
@@ -83,12 +84,15 @@ def run(device: torch.device, record: Record) -> None:
     for precision in ("tf32", "float32"):
         measure(record, Cell(*first, precision), sizes, rates, device)
     measure_deterministic(record, typical, sizes, rates, device)
-    generate(record, sizes, device)
+    generate(record, sizes, rates, device)
     for name in sizes.compiled:
         measure_compiled(record, name, typical, sizes, rates, device)
     for shape in others:
         for precision in ("tf32", "float32"):
             measure(record, Cell(*shape, precision), sizes, rates, device)
+    for shape in others:
+        for name in sizes.compiled:
+            measure_compiled(record, name, Cell(*shape, "bfloat16"), sizes, rates, device)
 
 
 def measure(
@@ -110,44 +114,49 @@ def measure(
             for name, made in models.items()
         }
         with products_in(cell.precision):
-            time_steps(record, table, cell, steps, sizes.repeats, rates, device)
+            timed = in_turn(record, table, cell.place, steps, sizes.repeats, device)
+        for name, (seconds, asked) in timed.items():
+            row = timed_row(cell, seconds, asked, rates)
+            record.row(table, {**cell.place, "model": name, **row})
 
 
-def time_steps(
-    record: Record, table: str, cell: Cell, steps: Mapping[str, Callable[[], Any]], repeats: int,
-    rates: dict[str, float], device: torch.device,
-) -> None:  # fmt: skip
-    """Warm up, count what each step asks for, time the steps in turn, and add a row for each."""
-    waiting, asked, seconds = dict(steps), dict[str, Asked](), dict[str, list[float]]()
+def in_turn(
+    record: Record, table: str, place: Mapping[str, Any], steps: Mapping[str, Callable[[], Any]],
+    repeats: int, device: torch.device,
+) -> dict[str, tuple[float, Asked | None]]:  # fmt: skip
+    """The median seconds of steps that take turns after a warm-up, and what each asks for.
 
-    def attempt(name: str, call: Callable[[], Any]) -> Any:
-        found = record.attempt(table, {**cell.place, "model": name}, call)
-        if found is None:
-            del waiting[name]
-        return found
+    One that fails gets a row that says why, and the others go on.
+    """
+    asked = dict[str, Asked | None]()
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
 
-    for name, step in steps.items():
-        counted = attempt(name, partial(asked_by, step))
-        if counted is not None:
-            asked[name] = counted
-    for repeat in range(repeats + 1):
-        for name in list(waiting):
-            spent = attempt(name, partial(seconds_of, waiting[name], device))
-            if spent is not None and repeat:  # the first time warms up
-                seconds.setdefault(name, []).append(spent)
-    for name in waiting:
-        row = timed_row(cell, median(seconds[name]), asked[name], rates)
-        record.row(table, {**cell.place, "model": name, **row})
+    def time_once(name: str) -> float:
+        if name not in asked:
+            asked[name] = asked_by(steps[name])
+        return seconds_of(steps[name], device)
+
+    for _ in range(repeats + 1):
+        for name in list(seconds):
+            spent = record.attempt(table, {**place, "model": name}, partial(time_once, name))
+            if spent is None:
+                del seconds[name]
+            else:
+                seconds[name].append(spent)
+    return {name: (median(spent[1:]), asked[name]) for name, spent in seconds.items()}
 
 
-def timed_row(cell: Cell, seconds: float, asked: Asked, rates: dict[str, float]) -> dict[str, Any]:
+def timed_row(
+    cell: Cell, seconds: float, asked: Asked | None, rates: dict[str, float]
+) -> dict[str, Any]:
     """The columns of a step that takes so long."""
-    return {
+    row: dict[str, Any] = {
         "tokens_per_second": round(cell.batch_size * cell.length / seconds),
         "step_seconds": seconds,
-        **asked.shares(seconds, rates, cell.precision),
-        "attention": asked.attention,
     }
+    if asked is not None:
+        row |= asked.shares(seconds, rates, cell.precision) | {"attention": asked.attention}
+    return row
 
 
 def measure_deterministic(
@@ -174,10 +183,10 @@ def measure_deterministic(
         record.row("training", {**place, **found})
 
 
-def generate(record: Record, sizes: Sizes, device: torch.device) -> None:
+def generate(record: Record, sizes: Sizes, rates: dict[str, float], device: torch.device) -> None:
     """Add the rows of greedy continuation of one text, float32, in which models take turns."""
     length = PROMPT + sizes.new_tokens
-    length += -length % 64  # whole chunks
+    length += -length % CHUNK
     prompt = random_ids(1, PROMPT, device)
     calls: dict[str, Callable[[], Any]] = {}
     for name in NAMES:
@@ -185,18 +194,11 @@ def generate(record: Record, sizes: Sizes, device: torch.device) -> None:
         made = record.attempt("generation", {"model": name}, build)
         if made is not None:
             calls[name] = partial(continued, made, prompt, sizes.new_tokens)
-    seconds: dict[str, list[float]] = {}
-    for _ in range(sizes.repeats + 1):
-        for name in list(calls):
-            timing = partial(seconds_of, calls[name], device)
-            spent = record.attempt("generation", {"model": name}, timing)
-            if spent is None:
-                del calls[name]
-            else:
-                seconds.setdefault(name, []).append(spent)
-    for name in calls:
-        rate = sizes.new_tokens / median(seconds[name][1:])
-        record.row("generation", {"model": name, "tokens_per_second": round(rate, 1)})
+    timed = in_turn(record, "generation", {}, calls, sizes.repeats, device)
+    for name, (seconds, asked) in timed.items():
+        rate = round(sizes.new_tokens / seconds, 1)
+        shares = asked.shares(seconds, rates, "float32") if asked is not None else {}
+        record.row("generation", {"model": name, "tokens_per_second": rate, **shares})
 
 
 def continued(made: Contestant, prompt: Tensor, new_tokens: int) -> Tensor:

@@ -74,11 +74,10 @@ def summary(cards: list[Card]) -> str:
 
 def _lines(card: Card) -> Iterator[str]:
     head = next(iter(card.values()))
-    commit = head.get("commit")
+    driver, commit = head.get("driver"), head.get("commit")
     facts = [
-        f"driver {head.get('driver')}",
-        f"torch {head['versions']['torch']}",
-        f"transformers {head['versions']['transformers']}",
+        *([f"driver {driver}"] if driver else []),
+        *(f"{name} {head['versions'][name]}" for name in ("torch", "transformers")),
         *([f"commit {commit[:7]}"] if commit else []),
     ]
     yield f"**Measured on {name_of(card)}** ({', '.join(facts)}):"
@@ -107,9 +106,9 @@ def _correct(rows: list[dict[str, Any]]) -> str:
     """How many of the checks are right; a row that is not judged is none."""
     judged = [row for row in rows if row.get("passed") is not None or "why" in row]
     right = sum(bool(row.get("passed")) for row in judged)
-    return (
-        f"Right: {right} of {len(judged)} checks, most of them against float64." if judged else ""
-    )
+    if not judged:
+        return ""
+    return f"Right: {right} of {len(judged)} checks, most of them against float64."
 
 
 def _trained(rows: list[dict[str, Any]], batch_size: int, length: int) -> str:

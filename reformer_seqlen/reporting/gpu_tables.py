@@ -157,8 +157,9 @@ def _shares(card: Card) -> Table:
     ]
     intro = (
         "A training step's share of what the card reaches: in matrix products / in copying. What "
-        "operators read and write is counted for each by itself, though caches serve some of it. "
-        "Where both are small, the host or short kernels bind."
+        "operators read and write is counted for each by itself, though caches serve some of it, "
+        "and causal attention as if it were not. Where both are small, the host or short kernels "
+        "bind. Behind them is the kernel of torch's attention that ran."
     )
     headers = ["batch", "precision", *MODELS]
     return _table(card, "shares", "training, which limit binds", headers, rows, 2, intro)
@@ -167,34 +168,44 @@ def _shares(card: Card) -> Table:
 def _share(row: Row) -> str:
     if "share_of_products" not in row:
         return str(row.get("why", NOTHING))
-    return f"{row['share_of_products']:.0%} / {row['share_of_copy']:.0%}"
+    kernel = "".join(f", {name.split('_attention')[0]}" for name in row.get("attention", [])[:1])
+    return f"{row['share_of_products']:.0%} / {row['share_of_copy']:.0%}{kernel}"
 
 
 def _others(card: Card) -> Table:
-    deterministic = [
-        ["training, deterministic kernels", "ours", number(row["tokens_per_second"], 0), NOTHING]
-        for row in rows_of(card, "speed", "training")
-        if row["model"] == "ours, deterministic" and "tokens_per_second" in row
+    training, compiled, generated = (
+        rows_of(card, "speed", table) for table in ("training", "compiled", "generation")
+    )
+    rows = [
+        *(
+            ["training, deterministic kernels", "ours", *_rate_and_shares(row), NOTHING]
+            for row in training
+            if row["model"] == "ours, deterministic"
+        ),
+        *(
+            [
+                f"training with torch.compile, {row['batch_size']} x {row['sequence_length']:,}",
+                row["model"],
+                *_rate_and_shares(row),
+                f"{row['times_as_fast']:.2f} times as fast as without, after "
+                f"{row['compile_seconds']:.0f} s"
+                if "times_as_fast" in row
+                else NOTHING,
+            ]
+            for row in compiled
+        ),
+        *(["generation", row["model"], *_rate_and_shares(row), NOTHING] for row in generated),
     ]
-    compiled = [
-        [
-            f"training with torch.compile, {row['batch_size']} x {row['sequence_length']:,}",
-            row["model"],
-            number(row.get("tokens_per_second"), 0),
-            row.get("why")
-            or f"{row['times_as_fast']:.2f} times as fast as without, after "
-            f"{row['compile_seconds']:.0f} s",
-        ]
-        for row in rows_of(card, "speed", "compiled")
-    ]
-    generated = [
-        ["generation, one text", row["model"], number(row.get("tokens_per_second"), 1),
-         row.get("why", NOTHING)]
-        for row in rows_of(card, "speed", "generation")
-    ]  # fmt: skip
-    headers = ["what", "model", "tokens a second", ""]
-    rows = [*deterministic, *compiled, *generated]
-    return _table(card, "others", "compiled, deterministic, generating", headers, rows, 2)
+    headers = ["what", "model", "tokens a second", "share of products / copying", "compiling"]
+    intro = (
+        "Training in bfloat16, where no batch is named at 16 x 2,048 tokens; generation continues "
+        "one text in float32."
+    )
+    return _table(card, "others", "compiled, deterministic, generating", headers, rows, 2, intro)
+
+
+def _rate_and_shares(row: Row) -> list[str]:
+    return [number(row.get("tokens_per_second"), 0), _share(row)]
 
 
 def _steps(card: Card) -> Table:
@@ -205,10 +216,12 @@ def _steps(card: Card) -> Table:
             f"{row['host_share']:.0%}" if "host_share" in row else row["why"],
             number(row.get("launches"), 0),
             number(row.get("synchronisations"), 1),
+            ", ".join(f"{line} ({count})" for line, count in row.get("waiting_lines", {}).items()),
         ]
         for row in rows_of(card, "profile", "steps")
     ]
-    headers = ["model", "milliseconds", "no kernel runs", "launches", "waits of the host"]
+    headers = ["model", "milliseconds", "no kernel runs", "launches", "waits of the host",
+               "at these lines"]  # fmt: skip
     intro = "A training step of 16 x 2,048 tokens in bfloat16."
     return _table(card, "steps", "profile of a training step", headers, rows, 1, intro)
 
@@ -247,6 +260,12 @@ def _memory(card: Card) -> Table:
                "reserved", "of it cuBLAS's workspace", "driver", "context", "error of allocated",
                "error of reserved", "without the workspace", "why not"]  # fmt: skip
     intro = "MiB. An error is by how much the prediction is above what was measured."
+    context = card.get("memory", {}).get("results", {}).get("context")
+    if context:
+        intro += (
+            f" A process holds {context['context_mib']:.0f} MiB of the card beside its tensors, "
+            f"{context['context_with_products_mib']:.0f} MiB after a matrix product."
+        )
     return _table(card, "memory", "memory, predicted and measured", headers, rows, 2, intro)
 
 

@@ -45,7 +45,18 @@ def test_views_and_empty_tensors_move_nothing() -> None:
 
 def test_what_is_expanded_is_read_once() -> None:
     row = torch.ones(6)
-    assert asked_by(lambda: row.expand(4, 6) + 1).bytes == 4 * (6 + 24)
+    assert asked_by(lambda: row.expand(4, 6) + 1) == Asked(0, 4 * (6 + 24), [])
+
+
+def test_what_can_not_be_counted_is_run_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    def fails_the_second_time() -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise ValueError("not with me")
+
+    calls: list[int] = []
+    assert asked_by(fails_the_second_time) is None
+    assert "not counted: ValueError: not with me" in capsys.readouterr().out
 
 
 def test_shares_are_of_what_the_card_reaches() -> None:

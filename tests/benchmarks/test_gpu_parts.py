@@ -13,6 +13,7 @@ import torch
 from benchmarks.gpu.isolation import isolated
 from benchmarks.gpu.parts import PARTS, Part, run_parts
 from benchmarks.gpu.record import TIME_WAS_UP, Record
+from benchmarks.gpu.speed import in_turn
 
 HEAD = {"card": "Imaginary", "device": "cpu"}
 
@@ -97,3 +98,23 @@ def test_what_time_is_up_for_is_not_begun(tmp_path: Path) -> None:
 
 def test_a_value_comes_back_from_another_process() -> None:
     assert isolated(os.getpid, 5).value not in (None, os.getpid())
+
+
+def test_a_model_that_fails_gets_a_row_and_the_others_are_timed(tmp_path: Path) -> None:
+    (tmp_path / "part.json").write_text("{}", encoding="utf-8")
+    record = Record(tmp_path / "part.json", 60)
+    calls = []
+
+    def works() -> None:
+        calls.append("works")
+
+    def fails_later() -> None:
+        calls.append("fails")
+        if calls.count("fails") > 2:
+            raise torch.OutOfMemoryError("2 GiB")
+
+    steps = {"a": works, "b": fails_later}
+    timed = in_turn(record, "training", {}, steps, repeats=2, device=torch.device("cpu"))
+    assert list(timed) == ["a"]
+    assert calls == [*3 * ["works"], *3 * ["fails"], "works", "works"]
+    assert record.results["training"] == [{"model": "b", "why": "OutOfMemoryError: 2 GiB"}]

@@ -58,7 +58,7 @@ def test_models_stand_side_by_side(tables: dict[str, Table]) -> None:
         ["4 x 16,384", "bfloat16", "1,100,000", "", "", "", "", "", ""],
     ]
     assert tables["shares"].rows[0] == [
-        *("16 x 2,048", "bfloat16", "12% / 50%", "12% / 50%", "12% / 50%"),
+        *("16 x 2,048", "bfloat16", "12% / 50%", "12% / 50%", "12% / 50%, flash"),
         "OutOfMemoryError: 2 GiB",
     ]
     assert tables["rates"].rows == [
@@ -69,15 +69,16 @@ def test_models_stand_side_by_side(tables: dict[str, Table]) -> None:
 
 def test_what_else_was_timed_is_one_table(tables: dict[str, Table]) -> None:
     assert tables["others"].rows == [
-        ["training, deterministic kernels", "ours", "1,000,000", ""],
-        ["training with torch.compile, 16 x 2,048", "ours", "1,800,000",
+        ["training, deterministic kernels", "ours", "1,000,000", "12% / 50%", ""],
+        ["training with torch.compile, 16 x 2,048", "ours", "1,800,000", "12% / 50%",
          "1.50 times as fast as without, after 40 s"],
-        ["generation, one text", "ours", "250.5", ""],
+        ["training with torch.compile, 16 x 2,048", "llama", "", "not measured", ""],
+        ["generation", "ours", "250", "1% / 2%", ""],
     ]  # fmt: skip
 
 
 def test_a_step_and_its_kernels(tables: dict[str, Table]) -> None:
-    assert tables["steps"].rows == [["ours", "12.50", "25%", "900", "0.0"]]
+    assert tables["steps"].rows == [["ours", "12.50", "25%", "900", "2.0", "model.py:5 (2)"]]
     assert tables["kernels"].rows == [["`gemm`", "12", "3.500", "28%"]]
 
 
@@ -87,6 +88,9 @@ def test_memory_shows_errors_with_and_without_the_workspace(tables: dict[str, Ta
         *("cp-axial-256, 16 x 256", "inference", "", "", "96", "128", "32", "", ""),
         *("", "-25.00 %", "+0.50 %", ""),
     ]
+    assert tables["memory"].intro.endswith(
+        "A process holds 500 MiB of the card beside its tensors, 560 MiB after a matrix product."
+    )
     assert refused[-1] == "gpt2 has 1024 positions, 2048 tokens are too many"
 
 
