@@ -51,7 +51,7 @@ class Sizes:
 
 
 SIZES = {
-    "cuda": Sizes(hidden_size=256, heads=2, head_size=64, chunk=64, batch_size=2, length=512),
+    "cuda": Sizes(hidden_size=256, heads=2, head_size=64, chunk=64, batch_size=2, length=384),
     "cpu": Sizes(hidden_size=32, heads=2, head_size=16, chunk=16, batch_size=2, length=128),
 }
 
