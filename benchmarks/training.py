@@ -31,7 +31,6 @@ from statistics import median
 from typing import Any
 
 import torch
-from tabulate import tabulate
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import ReformerConfig, logging
@@ -208,6 +207,8 @@ def generation_rates(prompt: int, pieces: int, lsh_causality: str) -> tuple[floa
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure every case and print a table and the JSON line."""
+    from tabulate import tabulate  # here, as other benchmarks use this module without it
+
     parser = _parser()
     options = parser.parse_args(arguments)
     if any(length < 1 or length % CHUNK for length in options.lengths):

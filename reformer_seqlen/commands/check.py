@@ -26,10 +26,20 @@ from reformer_seqlen.checking.differences import (
 from reformer_seqlen.parameters.profiles import compose
 from reformer_seqlen.parameters.study import load_study
 from reformer_seqlen.reporting import readme
+from reformer_seqlen.reporting.gpu import read_cards
 from reformer_seqlen.reporting.metrics import read_metrics
 from reformer_seqlen.reporting.page import page, readme_sections
 from reformer_seqlen.runtime.errors import StudyError
-from reformer_seqlen.runtime.paths import CONF, FIGURES, METRICS, PARAMS, PLOTS, README, REPORT
+from reformer_seqlen.runtime.paths import (
+    CONF,
+    FIGURES,
+    GPU_RESULTS,
+    METRICS,
+    PARAMS,
+    PLOTS,
+    README,
+    REPORT,
+)
 
 TOLERANCE = 0.05
 """Relative; counts stay exact. Other processors round otherwise, and training carries that on: as
@@ -105,10 +115,11 @@ def compare_report(root: Path = Path()) -> list[Difference]:
     """The page of results and README.md's sections against the metrics beside them."""
     study, values = load_study(root / PARAMS), read_metrics(root / METRICS)
     figures = [path.stem for path in (root / FIGURES).glob("*.svg")]
+    cards = read_cards(root / GPU_RESULTS)
     path = root / REPORT
-    made = page(values, study.runs, study.profile, figures)
+    made = page(values, study.runs, study.profile, figures, cards)
     found = list(_lines(path, "", _computed_text(path) or MISSING, made))
-    path, sections = root / README, readme_sections(values, study.runs, figures)
+    path, sections = root / README, readme_sections(values, study.runs, figures, cards)
     for name, text in readme.sections(_computed_text(path) or "", str(path)).items():
         found += _lines(path, f"section `{name}`", text, sections.get(name, MISSING))
     return found

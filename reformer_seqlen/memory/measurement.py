@@ -16,7 +16,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from torch import nn
 
@@ -121,6 +120,8 @@ def _work(job: Job, sender: Connection) -> None:
 
 
 def _on_cpu(job: Job) -> Measurement:
+    import psutil  # which a machine with a GPU may lack
+
     free = psutil.virtual_memory().available / MIB
     for limit, name in ((job.limit_mib, "allowed (memory.limits)"), (free, "free")):
         if job.expected_mib > limit:
@@ -148,7 +149,7 @@ def _on_cuda(job: Job, device: str) -> Measurement:
     torch.cuda.synchronize()
     return Measurement(
         device,
-        mib=_held_on_gpu() / MIB,
+        mib=held_on_gpu() / MIB,
         allocated_mib=torch.cuda.max_memory_allocated() / MIB,
         reserved_mib=torch.cuda.max_memory_reserved() / MIB,
     )
@@ -177,6 +178,8 @@ def _filled(build_model: Callable[[], nn.Module]) -> nn.Module:
 
 def _limit_address_space(mib: float) -> None:
     """Let a request fail here rather than have the system end some process."""
+    import psutil
+
     used = psutil.Process().memory_info().vms
     limit = used + int((mib + SLACK_MIB) * MIB)
     with suppress(ValueError, OSError):
@@ -198,7 +201,7 @@ def _peak_resident() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
 
 
-def _held_on_gpu() -> int:
+def held_on_gpu() -> int:
     """The bytes that the driver counts for this process, or for the GPU if it cannot tell.
 
     It cannot in a container, where processes have other numbers, nor where nvidia-ml-py is missing.

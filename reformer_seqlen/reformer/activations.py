@@ -1,8 +1,8 @@
 """Whether activations are kept for the backward pass or recomputed in it."""
 
+import os
 from typing import Literal
 
-import psutil
 import torch
 from transformers import ReformerConfig
 
@@ -39,4 +39,4 @@ def memory_bytes(device: torch.device) -> int:
     """The device's total memory; with free memory, results would depend on other processes."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
-    return int(psutil.virtual_memory().total)
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

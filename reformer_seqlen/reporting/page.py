@@ -1,10 +1,15 @@
-"""results/README.md as a whole, and what README.md shows of it: of metrics and runs alone."""
+"""results/README.md as a whole, and what README.md shows of it.
+
+Both are made of metrics and runs alone, and of what was measured on GPUs.
+"""
 
 from collections.abc import Collection
 from pathlib import Path
 
 from reformer_seqlen.reporting.answer import answer
 from reformer_seqlen.reporting.data_tables import data_tables
+from reformer_seqlen.reporting.gpu import Card, summary
+from reformer_seqlen.reporting.gpu_tables import card_tables
 from reformer_seqlen.reporting.grid import Runs
 from reformer_seqlen.reporting.memory_tables import memory_tables
 from reformer_seqlen.reporting.metrics import Metrics
@@ -48,7 +53,9 @@ def _section(title: str, intro: list[str], tables: list[Table], figures: Collect
     return "\n\n".join([f"## {title}", *parts]) if parts else ""
 
 
-def page(values: Metrics, runs: Runs, profile: str, figures: Collection[str]) -> str:
+def page(
+    values: Metrics, runs: Runs, profile: str, figures: Collection[str], cards: list[Card]
+) -> str:
     """The text of results/README.md.
 
     Args:
@@ -56,6 +63,7 @@ def page(values: Metrics, runs: Runs, profile: str, figures: Collection[str]) ->
         runs: the runs of params.yaml.
         profile: which profile the study is.
         figures: the names of the figures that are drawn.
+        cards: what was measured on GPUs.
     """
     published = load_published()
     beside = side_by_side(published, values, runs)
@@ -67,6 +75,7 @@ def page(values: Metrics, runs: Runs, profile: str, figures: Collection[str]) ->
         _section("Quality", [], quality_tables(values, runs), figures),
         _section("Training", [], training_tables(values, runs), figures),
         _section("Memory", [], memory_tables(values), figures),
+        _section("On a GPU", [summary(cards)], _tables_of(cards), figures),
         _section("Data and models", [], data_tables(values, runs), figures),
         _section(
             "The published study",
@@ -78,11 +87,18 @@ def page(values: Metrics, runs: Runs, profile: str, figures: Collection[str]) ->
     return "\n\n".join(filter(None, sections)) + "\n"
 
 
-def readme_sections(values: Metrics, runs: Runs, figures: Collection[str]) -> dict[str, str]:
-    """What stands between the markers of README.md: the answer with its figure, and a table."""
+def _tables_of(cards: list[Card]) -> list[Table]:
+    return [table for card in cards for table in card_tables(card)]
+
+
+def readme_sections(
+    values: Metrics, runs: Runs, figures: Collection[str], cards: list[Card]
+) -> dict[str, str]:
+    """What stands between the markers of README.md: the answer with its figure, and the rest."""
     figure = [_figure(ANSWER, FIGURES)] if ANSWER in figures else []
     table = headline(values, runs)
     return {
         "answer": "\n\n".join(["\n".join(answer(values, runs)), *figure]),
         "headline": "\n\n".join([table.intro, table.markdown()]),
+        "gpu": summary(cards),
     }

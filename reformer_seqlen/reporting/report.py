@@ -8,6 +8,7 @@ from pathlib import Path
 from reformer_seqlen.parameters.study import Study, load_study
 from reformer_seqlen.reporting import readme
 from reformer_seqlen.reporting.answer import answer
+from reformer_seqlen.reporting.gpu import read_cards
 from reformer_seqlen.reporting.metrics import metrics, read_metrics, write_metrics
 from reformer_seqlen.reporting.page import page, readme_sections
 from reformer_seqlen.reporting.published import load_published
@@ -15,7 +16,15 @@ from reformer_seqlen.reporting.published_tables import side_by_side
 from reformer_seqlen.reporting.results import read_results
 from reformer_seqlen.reporting.run_tables import headline
 from reformer_seqlen.runtime.files import whole_file
-from reformer_seqlen.runtime.paths import FIGURES, METRICS, PARAMS, PLOTS, README, REPORT
+from reformer_seqlen.runtime.paths import (
+    FIGURES,
+    GPU_RESULTS,
+    METRICS,
+    PARAMS,
+    PLOTS,
+    README,
+    REPORT,
+)
 
 
 def write_report(study: Study, root: Path = Path()) -> None:
@@ -28,15 +37,15 @@ def write_report(study: Study, root: Path = Path()) -> None:
     # The drawing library takes long to load, and printing results needs none of it.
     from reformer_seqlen.reporting.figures import draw_figures, write_plots
 
-    results = read_results(study, root)
+    results, cards = read_results(study, root), read_cards(root / GPU_RESULTS)
     values = metrics(results, study.runs, study.report.diverged_above_best_nats)
     write_metrics(values, root / METRICS)
     figures = write_plots(results, study.runs, root / PLOTS)
     with whole_file(root / REPORT) as partial:
-        text = page(values, study.runs, study.profile, figures)
+        text = page(values, study.runs, study.profile, figures, cards)
         partial.write_text(text, encoding="utf-8")
     if (root / README).exists():
-        readme.fill(root / README, readme_sections(values, study.runs, figures))
+        readme.fill(root / README, readme_sections(values, study.runs, figures, cards))
     draw_figures(figures, root / PLOTS, root / FIGURES)
 
 

@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tabulate import tabulate
-
 NOTHING = ""
 
 
@@ -29,6 +27,8 @@ class Table:
     intro: str = ""
 
     def _draw(self, rows: list[list[str]], style: str) -> str:
+        from tabulate import tabulate  # here, as a machine with a GPU may lack it
+
         alignment = ["left" if i < self.labels else "right" for i in range(len(self.headers))]
         return tabulate(
             rows, self.headers, tablefmt=style, disable_numparse=True, colalign=alignment

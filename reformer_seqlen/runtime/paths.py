@@ -28,5 +28,8 @@ RESULTS = Path("results")
 REPORT = RESULTS / "README.md"
 FIGURES = RESULTS / "figures"
 
+GPU_RESULTS = RESULTS / "gpu"
+"""What `python -m benchmarks.gpu` wrote on machines with a GPU: a folder for each card."""
+
 WORK = Path("work")
 """What an interrupted attempt leaves for the next one; ignored by git and DVC."""

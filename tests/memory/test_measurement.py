@@ -138,7 +138,7 @@ def test_what_a_process_holds_is_the_drivers_word_or_the_gpus(
     monkeypatch.setitem(sys.modules, "pynvml", driver)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (100, 1000))
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(uuid=uuid))
-    assert measurement._held_on_gpu() == held
+    assert measurement.held_on_gpu() == held
 
 
 @pytest.mark.slow

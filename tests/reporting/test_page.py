@@ -1,8 +1,11 @@
 """results/README.md and the sections of README.md: what they show, and what they leave out."""
 
 import re
+from pathlib import Path
 
+from reformer_seqlen.reporting.gpu import read_card
 from reformer_seqlen.reporting.page import FIGURES_OF, page, readme_sections
+from tests.gpu_example import write_card
 from tests.metrics_example import metrics_of
 from tests.report_example import runs
 
@@ -14,7 +17,7 @@ def _headings(text: str) -> list[str]:
 
 
 def test_sections_without_results_are_not_there() -> None:
-    assert _headings(page(metrics_of(STUDY), STUDY, "tiny", [])) == [
+    assert _headings(page(metrics_of(STUDY), STUDY, "tiny", [], [])) == [
         "Results",
         "Answer",
         "Bits per byte and training speed",
@@ -24,6 +27,7 @@ def test_sections_without_results_are_not_there() -> None:
         "Training",
         "How much each run was trained",
         "How fast training is",
+        "On a GPU",
         "Data and models",
         "Pieces",
         "Tokens kept",
@@ -37,7 +41,7 @@ def test_sections_without_results_are_not_there() -> None:
 
 
 def test_a_table_stands_between_its_introduction_and_its_figures() -> None:
-    text = page(metrics_of(STUDY), STUDY, "tiny", ["answer", "training_loss", "memory"])
+    text = page(metrics_of(STUDY), STUDY, "tiny", ["answer", "training_loss", "memory"], [])
     begin = text.index("### How much each run was trained")
     parts = text[begin : text.index("### How fast training is")].strip().split("\n\n")
     assert len(parts) == 4
@@ -48,7 +52,7 @@ def test_a_table_stands_between_its_introduction_and_its_figures() -> None:
 
 
 def test_the_profile_is_named() -> None:
-    assert "the profile `tiny`" in page(metrics_of(STUDY), STUDY, "tiny", [])
+    assert "the profile `tiny`" in page(metrics_of(STUDY), STUDY, "tiny", [], [])
 
 
 def test_every_figure_has_a_place() -> None:
@@ -65,8 +69,8 @@ def test_every_figure_has_a_place() -> None:
 
 
 def test_the_readme_shows_the_answer_its_figure_and_one_table() -> None:
-    sections = readme_sections(metrics_of(STUDY), STUDY, ["answer", "memory"])
-    assert list(sections) == ["answer", "headline"]
+    sections = readme_sections(metrics_of(STUDY), STUDY, ["answer", "memory"], [])
+    assert list(sections) == ["answer", "headline", "gpu"]
     assert sections["answer"].startswith("From 256 to 1,024 tokens of context")
     assert sections["answer"].endswith("\n\n![answer](results/figures/answer.svg)")
     assert sections["headline"].startswith("Bits per byte of text, validation / test")
@@ -74,4 +78,17 @@ def test_the_readme_shows_the_answer_its_figure_and_one_table() -> None:
 
 
 def test_the_readme_links_no_figure_that_is_not_drawn() -> None:
-    assert "![" not in readme_sections(metrics_of(STUDY), STUDY, [])["answer"]
+    assert "![" not in readme_sections(metrics_of(STUDY), STUDY, [], [])["answer"]
+
+
+def test_what_was_measured_on_a_gpu_stands_on_the_page_and_in_the_readme(tmp_path: Path) -> None:
+    without = page(metrics_of(STUDY), STUDY, "tiny", [], [])
+    assert "## On a GPU\n\n**Not measured on a GPU.**" in without
+    write_card(tmp_path)
+    cards = [read_card(tmp_path)]
+    text = page(metrics_of(STUDY), STUDY, "tiny", [], cards)
+    assert "Not measured" not in text
+    assert "### Imaginary GPU: training, tokens a second" in text
+    section = readme_sections(metrics_of(STUDY), STUDY, [], cards)["gpu"]
+    assert section.startswith("**Measured on Imaginary GPU**")
+    assert section in text

@@ -12,6 +12,7 @@ from reformer_seqlen.parameters.study import Study
 from reformer_seqlen.reporting import report
 from reformer_seqlen.reporting.report import print_results, write_report
 from reformer_seqlen.runtime.errors import StudyError
+from tests.gpu_example import write_card
 from tests.report_example import runs, study_of, write_results
 
 README = "# Mine\n\n<!-- results:answer -->\nold\n<!-- /results:answer -->\n\nEnd."
@@ -75,6 +76,16 @@ def test_only_what_stands_between_markers_changes_in_the_readme(reported: Path) 
     assert text.startswith("# Mine\n\n<!-- results:answer -->\nFrom 256 to 1,024 tokens")
     assert text.endswith("<!-- /results:answer -->\n\nEnd.")
     assert "old" not in text
+
+
+def test_what_was_measured_on_a_gpu_is_reported(tmp_path: Path) -> None:
+    _finish(tmp_path)
+    text = "<!-- results:gpu -->\n<!-- /results:gpu -->"
+    (tmp_path / "README.md").write_text(text, encoding="utf-8")
+    write_card(tmp_path / "results/gpu/imaginary")
+    write_report(STUDY, tmp_path)
+    assert "**Measured on Imaginary GPU**" in (tmp_path / "README.md").read_text()
+    assert "Imaginary GPU: loss against time" in (tmp_path / "results/README.md").read_text()
 
 
 def test_what_is_published_stands_beside_what_is_predicted(reported: Path) -> None:

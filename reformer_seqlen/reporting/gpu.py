@@ -1,0 +1,152 @@
+"""What `python -m benchmarks.gpu` found on GPUs, and the lines that say it in short.
+
+A card's results are the JSON files of the parts that ran there, in results/gpu/CARD.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from reformer_seqlen.reporting.table import number, percent
+from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.files import read_json
+
+Card = Mapping[str, Mapping[str, Any]]
+"""The content of each part's file, by the part's name."""
+PARTS = ("correctness", "speed", "profile", "memory", "training")
+NOT_MEASURED = (
+    "**Not measured on a GPU.** The same code runs there, and nothing of it was measured; "
+    "`python -m benchmarks.gpu` does that on a machine that has one."
+)
+SHOWN = ((16, 2048), (4, 16384))
+"""Batch size and length of the training speeds that the summary gives, in bfloat16."""
+
+
+def read_card(folder: Path) -> Card:
+    """The results of the parts that ran on a card.
+
+    Raises:
+        StudyError: a file is not one that the benchmark wrote.
+    """
+    return {name: _read(folder / f"{name}.json") for name in PARTS if _is_there(folder, name)}
+
+
+def read_cards(folder: Path) -> list[Card]:
+    """The results of every card, in the order of their folders' names.
+
+    Raises:
+        StudyError: as `read_card`.
+    """
+    found = [read_card(path) for path in sorted(folder.glob("*/"))]
+    return [card for card in found if card]
+
+
+def _is_there(folder: Path, part: str) -> bool:
+    return (folder / f"{part}.json").is_file()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = read_json(path)
+        missing = {"part", "card", "versions", "status", "results"} - content.keys()
+    except (json.JSONDecodeError, AttributeError):
+        missing = {"JSON"}
+    if missing:
+        raise StudyError(
+            f"{path} is not a result of `python -m benchmarks.gpu`: it has no "
+            f"{', '.join(sorted(missing))}; delete it, or run the benchmark again"
+        )
+    return content
+
+
+def name_of(card: Card) -> str:
+    """What a card is called."""
+    return str(next(iter(card.values()))["card"])
+
+
+def summary(cards: list[Card]) -> str:
+    """What is known of GPUs, in short, as Markdown."""
+    if not cards:
+        return NOT_MEASURED
+    return "\n\n".join("\n".join(_lines(card)) for card in cards)
+
+
+def _lines(card: Card) -> Iterator[str]:
+    head = next(iter(card.values()))
+    driver, commit = head.get("driver"), head.get("commit")
+    facts = [
+        *([f"driver {driver}"] if driver else []),
+        *(f"{name} {head['versions'][name]}" for name in ("torch", "transformers")),
+        *([f"commit {commit[:7]}"] if commit else []),
+    ]
+    yield f"**Measured on {name_of(card)}** ({', '.join(facts)}):"
+    yield ""
+    yield from (f"- {line}" for line in filter(None, _found(card)))
+
+
+def _found(card: Card) -> Iterator[str]:
+    ended = [f"{name}: {part['status']}" for name, part in card.items()]
+    if any(part["status"] != "complete" for part in card.values()):
+        yield "Not every part ended well: " + "; ".join(ended) + "."
+    yield _correct(rows_of(card, "correctness", "errors") + rows_of(card, "correctness", "checks"))
+    for batch_size, length in SHOWN:
+        yield _trained(rows_of(card, "speed", "training"), batch_size, length)
+    yield _predicted(rows_of(card, "memory", "rows"))
+    yield _learned(rows_of(card, "training", "curves"))
+
+
+def rows_of(card: Card, part: str, table: str) -> list[dict[str, Any]]:
+    """The rows of one of a part's tables; none where the part did not get that far."""
+    rows: list[dict[str, Any]] = card.get(part, {}).get("results", {}).get(table, [])
+    return rows
+
+
+def _correct(rows: list[dict[str, Any]]) -> str:
+    """How many of the checks are right; a row that is not judged is none."""
+    judged = [row for row in rows if row.get("passed") is not None or "why" in row]
+    right = sum(bool(row.get("passed")) for row in judged)
+    if not judged:
+        return ""
+    return f"Right: {right} of {len(judged)} checks, most of them against float64."
+
+
+def _trained(rows: list[dict[str, Any]], batch_size: int, length: int) -> str:
+    speeds = {
+        row["model"]: row["tokens_per_second"]
+        for row in rows
+        if (row["batch_size"], row["sequence_length"]) == (batch_size, length)
+        and row["precision"] == "bfloat16"
+        and "tokens_per_second" in row
+    }
+    if "ours" not in speeds:
+        return ""
+    beside = [
+        f"{speeds['ours'] / speeds[name]:.2f} times {words}"
+        for name, words in (("stock", "stock's Reformer"), ("gpt2", "GPT-2"), ("llama", "Llama"))
+        if name in speeds
+    ]
+    begin = f"Training at {batch_size} x {length:,} tokens in bfloat16: "
+    return begin + ", ".join([f"{speeds['ours']:,} tokens a second", *beside]) + "."
+
+
+def _predicted(rows: list[dict[str, Any]]) -> str:
+    name = "reserved_error_percent_without_workspace"
+    errors = {row["row"]: row[name] for row in rows if name in row}
+    if not errors:
+        return ""
+    worst = max(errors, key=lambda row: abs(errors[row]))
+    return (
+        f"Predicted memory differs from what the allocator reserved, cuBLAS's workspace apart, by "
+        f"{percent(errors[worst])} at most ({worst}; {len(errors)} measured)."
+    )
+
+
+def _learned(rows: list[dict[str, Any]]) -> str:
+    ends = [
+        f"{row['model']} {number(row['points'][-1]['validation_loss'], 3)}"
+        f" after {row['points'][-1]['seconds']:.0f} s"
+        for row in rows
+        if row.get("points")
+    ]
+    return f"Validation loss of a short training, nats a piece: {', '.join(ends)}." if ends else ""
