@@ -57,6 +57,7 @@ def metrics_of(runs: dict[str, Run]) -> dict[str, Any]:
                 name: {"validation": score(perplexity), "test": score(perplexity + 1)}
                 for name, perplexity in perplexities.items()
             },
+            "counts": {},
             "differences": {},
             "training": {name: dict(TRAINING) for name in runs},
             "texts": {"windows": {name: windows() for name in runs}, "corpora": {}},

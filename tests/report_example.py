@@ -40,6 +40,7 @@ def study_of(made: dict[str, Run]) -> Study:
         runs=made,
         report=Reporting(),
         corpora=dict.fromkeys(run.corpus for run in made.values()),
+        counts={},
         models={run.model: SimpleNamespace(pretraining=True) for run in made.values()},
     )
     return cast("Study", values)

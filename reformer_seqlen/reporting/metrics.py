@@ -30,7 +30,7 @@ Metrics = Mapping[str, Mapping[str, Any]]
 """By folder, then by name."""
 FOLDERS = ("validation", "test", "memory", "details", "measured")
 ALWAYS = {
-    "details": ("scores", "differences", "training", "texts", "models", "memory"),
+    "details": ("scores", "counts", "differences", "training", "texts", "models", "memory"),
     "measured": ("timings", "memory", "machine"),
 }
 """The files that every study has."""
@@ -159,13 +159,18 @@ def metrics(results: Results, runs: Runs, diverged_above_best_nats: float) -> Me
         for name, row in results.memory.items()
     }
     scores = results.scores
+    scored: dict[str, Scores] = {**scores, **results.counts}
     values: Metrics = _rounded(
         {
-            "validation": {run: _score(item.validation) for run, item in scores.items()},
-            "test": {run: _score(item.test) for run, item in scores.items()},
+            "validation": {name: _score(item.validation) for name, item in scored.items()},
+            "test": {name: _score(item.test) for name, item in scored.items()},
             "memory": {name: values for name, values in memory.items() if values},
             "details": {
                 "scores": {run: _scores(item) for run, item in scores.items()},
+                "counts": {
+                    name: item.model_dump(exclude={"validation", "test"})
+                    for name, item in results.counts.items()
+                },
                 "differences": differences(results.blocks, runs),
                 "training": {
                     run: _training(run, history, diverged_above_best_nats)

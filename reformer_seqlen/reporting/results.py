@@ -126,6 +126,16 @@ class Scores(Record):
     test: Score
 
 
+class Counted(Scores):
+    """data/counts/NAME/scores.json."""
+
+    corpus: str
+    model: str
+    order: int
+    text: str
+    tokens_counted: int
+
+
 class Kept(Record):
     """The windows that a policy cuts, and the tokens that it keeps and drops."""
 
@@ -265,6 +275,7 @@ class Results:
     evaluation_timings: dict[str, Runtime]
     scores: dict[str, Scores]
     blocks: dict[str, Blocks]
+    counts: dict[str, Counted]
     windows: dict[str, Windows]
     cards: dict[str, Card]
     texts: dict[str, Text]
@@ -331,6 +342,7 @@ def read_results(params: "Study", root: Path) -> Results:
         evaluation_timings=each(runs, paths.TIMINGS / "evaluate", Runtime),
         scores=each(runs, paths.EVALUATIONS, Scores, "{}/scores.json"),
         blocks={name: _read_blocks(root / paths.EVALUATIONS / name) for name in runs},
+        counts=each(params.counts, paths.COUNTS, Counted, "{}/scores.json"),
         windows=each(runs, paths.WINDOWS, Windows, "{}/report.json"),
         cards=each(models, paths.BASES, Card, "{}/card.json"),
         texts=each(params.corpora, paths.TEXTS, Text, "{}/source.json"),

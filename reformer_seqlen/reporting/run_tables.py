@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from reformer_seqlen.reporting.differences import neighbour, told_apart
-from reformer_seqlen.reporting.grid import NOT_YET, Runs, corpora_of, grid
+from reformer_seqlen.reporting.grid import NOT_YET, Runs, corpora_of, grid, models_of
 from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.table import NOTHING, Table, clock, number, span
 
@@ -44,6 +44,42 @@ def threads(values: Metrics) -> str:
     return f"{count} thread" if count == "1" else f"{count} threads"
 
 
+def count_rows(
+    values: Metrics, runs: Runs, labels: int, cell: Callable[[str], str]
+) -> list[list[str]]:
+    """Rows of a grid for what was counted: one for each order and text.
+
+    Args:
+        values: the metrics.
+        runs: whose corpora are the columns.
+        labels: how many columns are before them.
+        cell: makes what is shown of the count with this name.
+    """
+    several = len(models_of(runs)) > 1
+    rows: dict[str, dict[str, str]] = {}
+    for name, item in values["details"]["counts"].items():
+        rows.setdefault(label_of(item, several), {})[item["corpus"]] = cell(name)
+    corpora = corpora_of(runs)
+    return [
+        [label, *[NOTHING] * (labels - 1), *(found.get(corpus, NOTHING) for corpus in corpora)]
+        for label, found in rows.items()
+    ]
+
+
+def label_of(count: Mapping[str, Any], several: bool) -> str:
+    """What an n-gram is called in tables and figures, with its tokenizer where there are several.
+
+    Example: "5-gram, base text too".
+    """
+    name = "unigram" if count["order"] == 1 else f"{count['order']}-gram"
+    text = "" if count["text"] == "own" else ", base text too"
+    return f"{name}{text} ({count['model']})" if several else f"{name}{text}"
+
+
+def _shown(values: Metrics, name: str) -> str:
+    return " / ".join(_with_interval(values[split].get(name, {})) for split in SPLITS)
+
+
 def _with_interval(score: Mapping[str, float]) -> str:
     """Bits per byte, plus or minus half of its interval."""
     if "bits_per_byte" not in score:
@@ -69,8 +105,7 @@ def headline(values: Metrics, runs: Runs) -> Table:
     training, timings = values["details"]["training"], values["measured"]["timings"]["finetune"]
 
     def cell(name: str) -> str:
-        shown = " / ".join(_with_interval(values[split][name]) for split in SPLITS)
-        return shown + _unlike(values, runs, name) + marks[name]
+        return _shown(values, name) + _unlike(values, runs, name) + marks[name]
 
     headers, rows, labels = grid(
         runs,
@@ -83,6 +118,8 @@ def headline(values: Metrics, runs: Runs) -> Table:
             ),
         },
     )
+    counted = count_rows(values, runs, labels, lambda name: _shown(values, name))
+    rows += [[*row, *[NOTHING] * (len(headers) - len(row))] for row in counted]
     title = "Bits per byte and training speed"
     intro = (
         "Bits per byte of text, validation / test: lower is better. ± is half of a 95 % interval, "
@@ -98,7 +135,7 @@ def _perplexity_table(values: Metrics, runs: Runs) -> Table:
 
     def cell(name: str) -> str:
         found = (values[split][name].get("perplexity") for split in SPLITS)
-        return " / ".join(number(value) or INFINITE for value in found) + marks[name]
+        return " / ".join(number(value) or INFINITE for value in found) + marks.get(name, NOTHING)
 
     def unigram(corpus: str) -> str:
         names = [name for name, run in runs.items() if run.corpus == corpus and name in scores]
@@ -116,8 +153,11 @@ def _perplexity_table(values: Metrics, runs: Runs) -> Table:
         "own pieces: no model without context scores better, so a run above that line has learned "
         "nothing of use."
     )
+    counted = count_rows(values, runs, labels, cell)
     notes = _marked(marks, [])
-    return Table("perplexity", "Perplexity", headers, [*rows, baseline], notes, labels, intro)
+    return Table(
+        "perplexity", "Perplexity", headers, [*rows, *counted, baseline], notes, labels, intro
+    )
 
 
 def _peeking_table(values: Metrics, runs: Runs) -> Table:

@@ -41,6 +41,7 @@ def _files(root: Path, *folders: str) -> dict[str, bytes]:
 
 def test_it_writes_everything_that_git_keeps(reported: Path) -> None:
     assert list(_files(reported, "metrics")) == [
+        "metrics/details/counts.json",
         "metrics/details/differences.json",
         "metrics/details/memory.json",
         "metrics/details/models.json",

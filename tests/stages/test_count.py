@@ -74,9 +74,12 @@ def test_a_score_has_the_fields_of_a_runs_score(study: SmallStudy) -> None:
         "tokens": len(tokens) - 1,
         "bytes": size,
         "bits_per_byte": pytest.approx(total / math.log(2) / size),
+        "low": scores["test"]["low"],
+        "high": scores["test"]["high"],
         "unknown_rate": 0.0,
         "unigram_perplexity": scores["test"]["unigram_perplexity"],
     }
+    assert scores["test"]["low"] < scores["test"]["bits_per_byte"] < scores["test"]["high"]
     assert scores["validation"]["perplexity"] < scores["test"]["perplexity"]  # it is like train
 
 
