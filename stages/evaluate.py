@@ -20,7 +20,7 @@ from reformer_seqlen.runtime.paths import EVALUATIONS, MODELS, TIMINGS, TOKENS, 
 from reformer_seqlen.scoring.loss import mean_nats
 from reformer_seqlen.scoring.measures import bits_per_byte, describe_targets, perplexity
 from reformer_seqlen.text.splits import Split, load_split
-from reformer_seqlen.text.tokens import load_tokenizer
+from reformer_seqlen.text.tokenizers import load_tokenizer
 from reformer_seqlen.training.determinism import device, make_deterministic
 
 
@@ -42,7 +42,7 @@ def score(
 
 
 def describe(
-    split: Split, losses: list[float], peeking: list[float] | None, unknown_id: int
+    split: Split, losses: list[float], peeking: list[float] | None, unknown_id: int | None
 ) -> dict[str, float | int | None]:
     """What is written of one split.
 
@@ -50,7 +50,7 @@ def describe(
         split: what was scored.
         losses: nats per token for each draw of the hashes.
         peeking: the same under the published lsh rule, None if that is the run's own.
-        unknown_id: the tokenizer's unknown piece.
+        unknown_id: the tokenizer's unknown piece, if it has one.
     """
     target = describe_targets(split, unknown_id)
     loss = fmean(losses)
@@ -91,7 +91,7 @@ def evaluate(name: str, run: Run, settings: Evaluation, options: ModelOptions) -
     """Score a run on validation and test and write what came of it."""
     make_deterministic(settings.threads)
     folder, tokens = MODELS / name, TOKENS / f"{run.corpus}-{run.model}"
-    unknown_id = load_tokenizer(folder).unk_id()
+    unknown_id = load_tokenizer(folder).unknown_id
     load = {"sequence_length": run.sequence_length, **options.model_dump()}
     model, peeking_model = load_reformer(folder, **load).to(device()), None
     if options.implementation == "reformer-seqlen" and options.lsh_causality == "strict":

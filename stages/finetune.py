@@ -5,7 +5,6 @@ data/histories/RUN.json and data/timings/finetune/RUN.json. Goes on from its las
 work/finetune/RUN if it was interrupted.
 """
 
-import shutil
 from pathlib import Path
 
 from reformer_seqlen.parameters.common.reading import known, read_section
@@ -18,6 +17,7 @@ from reformer_seqlen.runtime.checkpoints import fingerprint, work_folder
 from reformer_seqlen.runtime.files import whole_folder, write_json
 from reformer_seqlen.runtime.paths import BASES, HISTORIES, MODELS, TIMINGS, TOKENS, WINDOWS
 from reformer_seqlen.text.splits import load_split
+from reformer_seqlen.text.tokenizers import save_tokenizer
 from reformer_seqlen.training.determinism import make_deterministic, seed
 from reformer_seqlen.training.trainer import train
 
@@ -37,7 +37,7 @@ def finetune(name: str, run: Run, settings: Training, options: ModelOptions) -> 
         trained = train(model, learnt, validation, settings, work)
         with whole_folder(MODELS / name) as folder:
             trained.model.save_pretrained(folder)
-            shutil.copyfile(base / "spiece.model", folder / "spiece.model")
+            save_tokenizer(base, folder)
         record = {
             "run": name,
             "corpus": run.corpus,

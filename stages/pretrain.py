@@ -1,8 +1,8 @@
 """Make or fetch a base model and its tokenizer: `python -m stages.pretrain MODEL`.
 
-Writes data/bases/MODEL: config.json, model.safetensors, spiece.model and card.json. A model with
-`pretraining` gets a SentencePiece tokenizer and weights trained here on its own text, none of it a
-corpus of the study; a model with `checkpoint` is fetched.
+Writes data/bases/MODEL: config.json, model.safetensors, card.json and the tokenizer, which goes to
+data/tokenizers/MODEL alone, too. A model with `pretraining` gets a tokenizer and weights made here
+from its own text, none of it a corpus of the study; a model with `checkpoint` is fetched.
 """
 
 import shutil
@@ -16,25 +16,28 @@ from reformer_seqlen.parameters.common.quantities import LENGTH_MULTIPLE
 from reformer_seqlen.parameters.common.reading import known, read_section
 from reformer_seqlen.parameters.models import Model, Pretraining
 from reformer_seqlen.parameters.sources import CheckpointSource, declared_mirror, licence_line
+from reformer_seqlen.parameters.tokens import TokenizerKind
 from reformer_seqlen.reformer.model import create_reformer, load_reformer
 from reformer_seqlen.runtime import machine
 from reformer_seqlen.runtime.checkpoints import fingerprint, work_folder
 from reformer_seqlen.runtime.files import whole_folder, write_json
-from reformer_seqlen.runtime.paths import BASES, TIMINGS
+from reformer_seqlen.runtime.paths import BASES, TIMINGS, TOKENIZERS
 from reformer_seqlen.text.chunking import contiguous, refuse_empty
 from reformer_seqlen.text.documents import documents
 from reformer_seqlen.text.encoding import write_tokens
 from reformer_seqlen.text.splits import Split
 from reformer_seqlen.text.splitting import cut_points, first
 from reformer_seqlen.text.stored import write_text
-from reformer_seqlen.text.tokenizers import train_tokenizer
-from reformer_seqlen.text.tokens import load_tokenizer, load_tokens
+from reformer_seqlen.text.tokenizers import load_tokenizer, make_tokenizer, save_tokenizer
+from reformer_seqlen.text.tokens import load_tokens
 from reformer_seqlen.training.determinism import make_deterministic, seed
 from reformer_seqlen.training.trainer import train
 
 
-def prepare_text(recipe: Pretraining, folder: Path, mirror: str | None) -> dict[str, Split]:
-    """Fetch the base text, train the tokenizer on it, and cut its windows."""
+def prepare_text(
+    recipe: Pretraining, tokenizer: TokenizerKind, folder: Path, mirror: str | None
+) -> dict[str, Split]:
+    """Fetch the base text, make the tokenizer from it, and cut its windows."""
     print(licence_line(recipe.file))
     raw = folder / "raw"
     fetch(recipe.file, raw, mirror=mirror)
@@ -42,7 +45,7 @@ def prepare_text(recipe: Pretraining, folder: Path, mirror: str | None) -> dict[
     cut, _ = cut_points([len(part) for part in whole], recipe.validation, 0.0)
     write_text(folder, "train", whole[:cut], "pretraining")
     write_text(folder, "validation", whole[cut:], "pretraining")
-    train_tokenizer(folder / "train.txt", recipe.pieces, folder / "spiece.model")
+    make_tokenizer(tokenizer, folder / "train.txt", recipe.pieces, folder)
     return {
         name: _windows(folder, name, recipe.sequence_length) for name in ("train", "validation")
     }
@@ -66,13 +69,13 @@ def pretrain(
         text = work / "text"
         shutil.rmtree(text, ignore_errors=True)
         text.mkdir()
-        splits = prepare_text(recipe, text, mirror)
+        splits = prepare_text(recipe, model.tokenizer, text, mirror)
         seed(recipe.train.seed)
         fresh = create_reformer(architecture(name, model, recipe), model.options.implementation)
         trained = train(fresh, splits["train"], splits["validation"], recipe.train, work)
         with whole_folder(target) as folder:
             trained.model.save_pretrained(folder)
-            shutil.copyfile(text / "spiece.model", folder / "spiece.model")
+            save_tokenizer(text, folder)
             write_json(folder / "history.json", trained.history)
             learnt = {
                 "tokens_seen": trained.history["tokens_seen"],
@@ -91,6 +94,7 @@ def fetch_checkpoint(
     print(licence_line(source))
     with whole_folder(target) as folder:
         fetched = fetch(source, folder / "fetched", mirror=mirror)
+        save_tokenizer(folder / "fetched", folder, model.tokenizer)
         for path in (folder / "fetched").iterdir():
             path.rename(folder / path.name)
         (folder / "fetched").rmdir()
@@ -112,6 +116,8 @@ def main(name: str) -> None:
         pretrain(name, model, model.pretraining, BASES / name, mirror)
     elif model.checkpoint is not None:
         fetch_checkpoint(name, model, model.checkpoint, BASES / name, mirror)
+    with whole_folder(TOKENIZERS / name) as folder:
+        save_tokenizer(BASES / name, folder)
 
 
 if __name__ == "__main__":

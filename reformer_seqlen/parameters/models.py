@@ -9,8 +9,12 @@ from reformer_seqlen.parameters.common.section import Section
 from reformer_seqlen.parameters.corpora import Format
 from reformer_seqlen.parameters.model_options import ModelOptions
 from reformer_seqlen.parameters.sources import CheckpointSource, FileSource
+from reformer_seqlen.parameters.tokens import TokenizerKind
 from reformer_seqlen.parameters.training import Training
 from reformer_seqlen.runtime.messages import parameters as messages
+
+BYTE_PIECES = 258
+"""Of the tokenizer `bytes`: every byte, and two special ids."""
 
 
 class Pretraining(Section):
@@ -31,9 +35,13 @@ class Model(Section):
 
     Attributes:
         options: hold for all runs of the model; a run's own go over them.
+        tokenizer: `sentencepiece` is a SentencePiece model, made here or the checkpoint's
+            (spiece.model). `transformers` is the checkpoint's fast tokenizer (tokenizer.json).
+            `bytes` is a piece for each byte, with two special ids before them.
     """
 
     options: ModelOptions
+    tokenizer: TokenizerKind = "sentencepiece"
     checkpoint: CheckpointSource | None = None
     pretraining: Pretraining | None = None
 
@@ -41,4 +49,13 @@ class Model(Section):
     def _comes_from_one_place(self) -> Self:
         if (self.checkpoint is None) == (self.pretraining is None):
             raise ValueError(messages.ORIGIN_OF_A_MODEL)
+        return self
+
+    @model_validator(mode="after")
+    def _tokenizer_can_be_made(self) -> Self:
+        if self.pretraining is not None:
+            if self.tokenizer == "transformers":
+                raise ValueError(messages.NO_FAST_TOKENIZER_IS_MADE)
+            if self.tokenizer == "bytes" and self.pretraining.pieces != BYTE_PIECES:
+                raise ValueError(messages.pieces_of_bytes(BYTE_PIECES))
         return self

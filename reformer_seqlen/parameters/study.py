@@ -58,6 +58,10 @@ class Study(Section):
         for key, each in named:
             _refer(f"{key}.corpus", each.corpus, self.corpora, "corpora")
             _refer(f"{key}.model", each.model, self.models, "models")
+        for name, item in self.tokens.items():
+            kind = self.models[item.model].tokenizer
+            if item.encoding == "transformers" and kind != "sentencepiece":
+                raise messages.encoding_of_another(f"tokens.{name}", item.model, kind)
         for name, run in self.runs.items():
             self._check_run(name, run)
         return self

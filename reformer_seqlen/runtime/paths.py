@@ -11,6 +11,7 @@ README = Path("README.md")
 DATA = Path("data")
 TEXTS = DATA / "texts"
 BASES = DATA / "bases"
+TOKENIZERS = DATA / "tokenizers"
 TOKENS = DATA / "tokens"
 WINDOWS = DATA / "windows"
 MODELS = DATA / "models"

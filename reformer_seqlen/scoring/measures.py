@@ -26,14 +26,18 @@ class Target:
     """Entropy of the targets' own piece counts, nats per piece: no unigram model scores better."""
 
 
-def describe_targets(split: Split, unknown_id: int) -> Target:
-    """Count the scored targets of a split: tokens, bytes, unknown pieces and unigram entropy."""
+def describe_targets(split: Split, unknown_id: int | None) -> Target:
+    """Count the scored targets of a split: tokens, bytes, unknown pieces and unigram entropy.
+
+    Special tokens before documents are none of them. `unknown_id` is None under a tokenizer that
+    knows every text.
+    """
     scored = split.scored_positions()
     ids = split.tokens.ids[scored]
     return Target(
         tokens=len(scored),
-        bytes=int(split.tokens.piece_bytes[scored].sum(dtype=np.int64)),
-        unknown=int((ids == unknown_id).sum()),
+        bytes=split.tokens.bytes_of(scored),
+        unknown=0 if unknown_id is None else int((ids == unknown_id).sum()),
         unigram_nats=unigram_nats(np.bincount(ids)),
     )
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from reformer_seqlen.parameters.chunking import Policy
 from reformer_seqlen.runtime.files import read_json
 from reformer_seqlen.text.tokens import Tokens, load_tokens
-from reformer_seqlen.text.windows import Windows, batch, load_windows
+from reformer_seqlen.text.windows import NO_TARGET, Windows, batch, load_windows
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Split:
     def batch(self, chosen: slice) -> tuple[torch.Tensor, torch.Tensor]:
         """Inputs and targets of some windows, both (chosen, length) int64; -100 is no target."""
         inputs, targets = batch(self.tokens.ids, self.windows, chosen, self.length, self.policy)
+        positions = self.windows.starts[chosen][:, None] + np.arange(1, self.length + 1)
+        targets[self.tokens.is_context(positions)] = NO_TARGET
         return torch.from_numpy(inputs), torch.from_numpy(targets)
 
     def scored_positions(self) -> NDArray[np.int64]:
@@ -33,7 +35,7 @@ class Split:
         offsets = np.arange(targets)
         positions = self.windows.starts[:, None] + offsets + 1  # (windows, targets)
         scored: NDArray[np.int64] = positions[offsets >= self.windows.context[:, None]]
-        return scored
+        return scored[~self.tokens.is_context(scored)]
 
 
 def load_split(tokens: Path, windows: Path, split: str) -> Split:

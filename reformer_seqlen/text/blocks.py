@@ -1,0 +1,55 @@
+"""A split's text in blocks of rows, so that it never is in memory as a whole."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+BLOCK_BYTES = 1 << 18
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some rows of a text: lines, each with its newline.
+
+    Attributes:
+        within: the first row goes on from the block before, which ends where that row was cut.
+    """
+
+    rows: list[bytes]
+    within: bool
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all rows."""
+        return sum(map(len, self.rows))
+
+
+def read_blocks(
+    path: Path, last_cut: Callable[[bytes], int], size: int = BLOCK_BYTES
+) -> Iterator[Block]:
+    """Read a text.
+
+    Args:
+        path: of the text.
+        last_cut: where a row that is longer than a block may be cut; 0 for nowhere, and then all of
+            it becomes a row of one block.
+        size: about how many bytes a block has.
+    """
+    rest, within = b"", False
+    with path.open("rb") as file:
+        while part := file.read(max(size, len(rest))):
+            rest += part
+            end = rest.rfind(b"\n") + 1
+            cut = end or last_cut(rest)
+            if cut:
+                yield Block(split_lines(rest[:cut]), within)
+                rest, within = rest[cut:], not end
+    if rest:
+        yield Block([rest], within)
+
+
+def split_lines(text: bytes) -> list[bytes]:
+    r"""Lines, each with its newline; a line ends at `\n` alone."""
+    *lines, last = text.split(b"\n")
+    whole = [line + b"\n" for line in lines]
+    return [*whole, last] if last else whole
