@@ -11,6 +11,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from reformer_seqlen.runtime.files import whole_file
+
 PART = 1 << 16
 """Values read at a time."""
 
@@ -53,8 +55,8 @@ class ArrayWriter:
 
 @contextmanager
 def growing_array(path: Path, dtype: DTypeLike) -> Iterator[ArrayWriter]:
-    """Write an array part by part."""
-    with path.open("wb") as file:
+    """Write an array part by part; it is at `path` when all of it is there."""
+    with whole_file(path) as partial, partial.open("wb") as file:
         writer = ArrayWriter(file, dtype)
         yield writer
         writer.finish()

@@ -44,7 +44,7 @@ class SentencePieceTokenizer:
             re.compile("|".join(special).encode()) if encoding != "sentencepiece" else None
         )
         independent = encodes_words_independently(self.processor, self._rules, encoding)
-        self._words = Words(self.encode_rows) if independent else None
+        self._words = Words(self.encode_rows, self._common()) if independent else None
 
     def encode(self, rows: Sequence[bytes], *, within: bool = False) -> Encoded:
         """The pieces of rows; `within`: the first goes on from where another was cut."""
@@ -68,6 +68,12 @@ class SentencePieceTokenizer:
             else self._with_ends(row, ids)
             for row, ids in zip(rows, self.processor.encode(list(rows)), strict=True)
         ]
+
+    def _common(self) -> bytes:
+        """The visible ASCII characters that are pieces, without those that special tokens have."""
+        special = self._special.pattern if self._special else b""
+        visible = [bytes([code]) for code in range(ord("!"), ord("~") + 1)]
+        return b"".join(each for each in visible if each in self._spelt and each not in special)
 
     def _with_ends(self, row: bytes, ids: list[int]) -> RowPieces:
         """The ids of a row's pieces, and where each ends.
