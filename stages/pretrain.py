@@ -26,12 +26,15 @@ from reformer_seqlen.text.chunking import contiguous, refuse_empty
 from reformer_seqlen.text.documents import documents
 from reformer_seqlen.text.encoding import write_tokens
 from reformer_seqlen.text.splits import Split
-from reformer_seqlen.text.splitting import cut_points, first
-from reformer_seqlen.text.stored import write_text
+from reformer_seqlen.text.splitting import WHOLE, byte_shares, document_end, first
+from reformer_seqlen.text.stored import copy_text, text_path, write_text
 from reformer_seqlen.text.tokenizers import load_tokenizer, make_tokenizer, save_tokenizer
 from reformer_seqlen.text.tokens import load_tokens
 from reformer_seqlen.training.determinism import make_deterministic, seed
 from reformer_seqlen.training.trainer import train
+
+KEY = "pretraining"
+"""The base text's place in params.yaml, in a model."""
 
 
 def prepare_text(
@@ -41,10 +44,11 @@ def prepare_text(
     print(licence_line(recipe.file))
     raw = folder / "raw"
     fetch(recipe.file, raw, mirror=mirror)
-    whole = list(first(documents(raw, recipe.format), recipe.first_bytes))
-    cut, _ = cut_points([len(part) for part in whole], recipe.validation, 0.0)
-    write_text(folder, "train", whole[:cut], "pretraining")
-    write_text(folder, "validation", whole[cut:], "pretraining")
+    write_text(folder, WHOLE, first(documents(raw, recipe.format), recipe.first_bytes), KEY)
+    size = text_path(folder, WHOLE).stat().st_size
+    cut = document_end(folder, WHOLE, byte_shares(size, recipe.validation, 0.0)[0])
+    copy_text(folder, WHOLE, 0, cut, folder, "train", KEY)
+    copy_text(folder, WHOLE, cut, size, folder, "validation", KEY)
     make_tokenizer(tokenizer, folder / "train.txt", recipe.pieces, folder)
     return {
         name: _windows(folder, name, recipe.sequence_length) for name in ("train", "validation")
@@ -55,7 +59,7 @@ def _windows(folder: Path, name: str, length: int) -> Split:
     write_tokens(load_tokenizer(folder), folder, name, folder)
     tokens = load_tokens(folder, name)
     windows = contiguous(len(tokens), length, every_token=name == "validation")
-    refuse_empty(windows, "pretraining", name, len(tokens), length)
+    refuse_empty(windows, KEY, name, len(tokens), length)
     return Split(tokens, windows, length, "contiguous")
 
 

@@ -62,25 +62,31 @@ def growing_array(path: Path, dtype: DTypeLike) -> Iterator[ArrayWriter]:
         writer.finish()
 
 
-class SortedReader:
-    """Reads an ascending one-dimensional .npy file as far as it is asked for."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        """Read the header."""
+def array_parts(path: Path) -> Iterator[NDArray[Any]]:
+    """The values of a one-dimensional array, PART at a time."""
+    with path.open("rb") as file:
         np.lib.format.read_magic(file)
-        _, _, self._dtype = np.lib.format.read_array_header_1_0(file)
-        self._file = file
-        self._read = np.empty(0, dtype=self._dtype)
+        _, _, dtype = np.lib.format.read_array_header_1_0(file)
+        while len(part := np.fromfile(file, dtype=dtype, count=PART)):
+            yield part
+
+
+class SortedReader:
+    """Reads an ascending one-dimensional array as far as it is asked for."""
+
+    def __init__(self, path: Path) -> None:
+        """Begin with nothing read."""
+        self._parts = array_parts(path)
+        self._read: NDArray[Any] = np.empty(0, dtype=np.int64)
 
     def up_to(self, largest: float) -> NDArray[np.int64]:
         """The values up to and with `largest` that were not given before."""
-        parts = []
+        given = []
         while True:
             count = int(np.searchsorted(self._read, largest, side="right"))
-            parts.append(self._read[:count])
+            given.append(self._read[:count])
             self._read = self._read[count:]
-            if len(self._read):
-                return np.concatenate(parts)
-            self._read = np.fromfile(self._file, dtype=self._dtype, count=PART)
             if not len(self._read):
-                return np.concatenate(parts)
+                self._read = next(self._parts, self._read)
+            if not len(self._read) or self._read[0] > largest:
+                return np.concatenate(given)

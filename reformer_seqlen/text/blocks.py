@@ -1,4 +1,4 @@
-"""A split's text in blocks of rows, so that it never is in memory as a whole."""
+"""A text in blocks of whole rows, so that it never is in memory as a whole."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,10 +24,23 @@ class Block:
         return sum(map(len, self.rows))
 
 
+def nowhere(_: bytes) -> int:
+    """Where a row may be cut that must stay whole."""
+    return 0
+
+
 def read_blocks(
-    path: Path, last_cut: Callable[[bytes], int], size: int = BLOCK_BYTES
+    path: Path, last_cut: Callable[[bytes], int] = nowhere, size: int = BLOCK_BYTES
 ) -> Iterator[Block]:
-    """Read a text.
+    """Read a text block by block (see `read_parts`)."""
+    for part, within in read_parts(path, last_cut, size):
+        yield Block(split_lines(part), within)
+
+
+def read_parts(
+    path: Path, last_cut: Callable[[bytes], int] = nowhere, size: int = BLOCK_BYTES
+) -> Iterator[tuple[bytes, bool]]:
+    """Read the parts of a text that its blocks are made of, and whether each begins within a row.
 
     Args:
         path: of the text.
@@ -37,15 +50,15 @@ def read_blocks(
     """
     rest, within = b"", False
     with path.open("rb") as file:
-        while part := file.read(max(size, len(rest))):
-            rest += part
+        while read := file.read(max(size, len(rest))):
+            rest += read
             end = rest.rfind(b"\n") + 1
             cut = end or last_cut(rest)
             if cut:
-                yield Block(split_lines(rest[:cut]), within)
+                yield rest[:cut], within
                 rest, within = rest[cut:], not end
     if rest:
-        yield Block([rest], within)
+        yield rest, within
 
 
 def split_lines(text: bytes) -> list[bytes]:

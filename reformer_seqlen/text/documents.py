@@ -1,14 +1,20 @@
-"""From a source's bytes to documents, each of whole lines, as UTF-8 that ends with a newline."""
+"""From a source's bytes to documents, each of whole lines."""
 
 import ast
+import itertools
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
 
 from reformer_seqlen.parameters.corpora import Format
 from reformer_seqlen.runtime.messages import text as messages
+from reformer_seqlen.text.blocks import read_parts, split_lines
 
 MEDIA_LINKS = ("file:", "image:", "category:", "media:")
+
+
+class Rest(bytes):
+    """More lines of a document that is too long to be read at once: it goes on with them."""
 
 
 def documents(raw: Path, text_format: Format) -> Iterator[bytes]:
@@ -17,7 +23,8 @@ def documents(raw: Path, text_format: Format) -> Iterator[bytes]:
     Formats:
         lines: each line that is not blank is a document (news stories, sentences).
         wikipedia_prose: each article's prose, without markup, from a MediaWiki XML dump.
-        bytes: the whole file is one document, byte for byte.
+        bytes: the whole file is one document, byte for byte; what follows its first lines comes
+            as `Rest`.
         python_string: the longest string literal in a Python module, each line a document; the
             module is parsed, never imported.
     """
@@ -27,10 +34,12 @@ def documents(raw: Path, text_format: Format) -> Iterator[bytes]:
     elif text_format == "wikipedia_prose":
         yield from _wikipedia_articles(raw)
     elif text_format == "python_string":
-        lines = _longest_string(raw).encode().splitlines(keepends=True)
+        lines = split_lines(_longest_string(raw).encode())
         yield from (closed(line) for line in lines if line.strip())
     else:
-        yield raw.read_bytes()
+        parts = (part for part, _ in read_parts(raw))
+        yield from itertools.islice(parts, 1)
+        yield from map(Rest, parts)
 
 
 def closed(line: bytes) -> bytes:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from reformer_seqlen.parameters.tokens import RowShape
 from reformer_seqlen.runtime import progress
-from reformer_seqlen.text.blocks import Block, read_blocks
+from reformer_seqlen.text.blocks import Block, nowhere, read_blocks
 from reformer_seqlen.text.token_files import BlockPieces, FileCounts, token_files
 from reformer_seqlen.text.tokenizers import Tokenizer
 from reformer_seqlen.text.workers import cores, in_order
@@ -65,7 +65,7 @@ def write_tokens(
     total = path.stat().st_size
     if workers is None:
         workers = max(1, min(cores(), total // BYTES_A_WORKER))
-    last_cut = tokenizer.last_cut if row_shape in CUT_SHAPES else _never
+    last_cut = tokenizer.last_cut if row_shape in CUT_SHAPES else nowhere
     encode = partial(_encode_block, tokenizer, row_shape)
     unknown, characters = 0, Counter[str]()
     documents = text / f"{split}.documents.npy"
@@ -82,10 +82,6 @@ def write_tokens(
     np.save(folder / f"{split}.long.npy", long)
     named = _unknown_characters(tokenizer, characters)
     return {**counts, "unknown": unknown, "unknown_characters": named}
-
-
-def _never(_: bytes) -> int:
-    return 0
 
 
 def _encode_block(

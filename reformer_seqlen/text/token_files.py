@@ -135,4 +135,4 @@ def token_files(
             name: stack.enter_context(growing_array(folder / f"{split}.{name}.npy", dtype))
             for name, dtype in types.items()
         }
-        yield TokenFiles(writers, SortedReader(stack.enter_context(documents.open("rb"))), prefix)
+        yield TokenFiles(writers, SortedReader(documents), prefix)
