@@ -1,5 +1,6 @@
 """A text in blocks of whole rows, so that it never is in memory as a whole."""
 
+import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,4 @@ def read_parts(
 
 def split_lines(text: bytes) -> list[bytes]:
     r"""Lines, each with its newline; a line ends at `\n` alone."""
-    *lines, last = text.split(b"\n")
-    whole = [line + b"\n" for line in lines]
-    return [*whole, last] if last else whole
+    return io.BytesIO(text).readlines()

@@ -1,13 +1,10 @@
 """From a source's bytes to the text of three splits; lines are shuffled only if asked for.
 
 A corpus is a sequence of documents, each a sequence of whole lines. A split is a contiguous part of
-it, cut between documents or lines, so no text is in two splits. However long it is, little of it is
-in memory: of a corpus whose lines are shuffled, the place of each line.
+it, cut between documents or lines, so no text is in two splits.
 """
 
 import math
-import os
-import random
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -18,7 +15,8 @@ from reformer_seqlen.parameters.common.quantities import SPLITS
 from reformer_seqlen.parameters.corpora import Corpus, Split, SplitFile
 from reformer_seqlen.text.arrays import array_parts
 from reformer_seqlen.text.blocks import read_parts, split_lines
-from reformer_seqlen.text.documents import closed, documents
+from reformer_seqlen.text.documents import documents
+from reformer_seqlen.text.shuffling import shuffle_lines
 from reformer_seqlen.text.stored import copy_text, documents_path, text_path, write_text
 
 LINES_BYTES = 1 << 20
@@ -52,25 +50,6 @@ def first_lines(parts: Iterable[bytes], lines: int | None) -> Iterator[bytes]:
         yield type(part)(b"".join(taken))
         if not left:
             return
-
-
-def shuffle_lines(folder: Path, name: str, seed: int, target: str) -> None:
-    """Write a text's lines in an order drawn from `seed`, as the study read enwik8.
-
-    Each is a document.
-
-    A last line without a newline gets one, or the line that then follows it would be part of it.
-    """
-    ends = np.concatenate([*_line_ends(folder, name)])
-    order = list(range(len(ends)))
-    random.Random(seed).shuffle(order)  # noqa: S311 - no secret
-    begins = np.append(0, ends[:-1])
-    with text_path(folder, name).open("rb") as file:
-        lines = (
-            closed(os.pread(file.fileno(), int(ends[line] - begins[line]), int(begins[line])))
-            for line in order
-        )
-        write_text(folder, target, lines, name)
 
 
 def split_text(
@@ -140,7 +119,7 @@ Ends = Iterable[NDArray[np.int64]]
 
 def _reaching(ends: Ends, wanted: tuple[int, int]) -> tuple[int, int]:
     """The first ends at or after some bytes."""
-    found = []
+    found: list[int] = []
     for part in ends:
         while len(found) < len(wanted) and len(part) and part[-1] >= wanted[len(found)]:
             found.append(int(part[np.searchsorted(part, wanted[len(found)])]))

@@ -1,18 +1,21 @@
 """How texts are stored: a split's lines, and the byte at which each document begins."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
-from reformer_seqlen.runtime.files import whole_file
 from reformer_seqlen.runtime.messages import text as messages
-from reformer_seqlen.text.arrays import PART, array_parts, growing_array
+from reformer_seqlen.text.arrays import array_parts, growing_array
+from reformer_seqlen.text.blocks import BLOCK_BYTES
 from reformer_seqlen.text.documents import Rest
 
 COPIED_BYTES = 1 << 20
 """At a time."""
+TextBlock = tuple[bytes, NDArray[np.int64]]
+"""Some text, and the bytes of it at which documents begin."""
 
 
 def text_path(folder: Path, split: str) -> Path:
@@ -26,7 +29,7 @@ def documents_path(folder: Path, split: str) -> Path:
 
 
 def write_text(folder: Path, split: str, parts: Iterable[bytes], key: str) -> dict[str, int]:
-    """Write `SPLIT.txt` and `SPLIT.documents.npy`, a document or a part of one in memory at a time.
+    """Write `SPLIT.txt` and `SPLIT.documents.npy` from documents, some of them in memory at a time.
 
     Returns:
         How many bytes and documents were written.
@@ -34,23 +37,39 @@ def write_text(folder: Path, split: str, parts: Iterable[bytes], key: str) -> di
     Raises:
         StudyError: the split is empty; the message names `key`, the text's place in params.yaml.
     """
-    size, waiting = 0, []
+    return write_blocks(folder, split, _blocks(parts), key)
+
+
+def _blocks(parts: Iterable[bytes]) -> Iterator[TextBlock]:
+    texts: list[bytes] = []
+    starts: list[int] = []
+    size = 0
+    for part in parts:
+        if not isinstance(part, Rest):
+            starts.append(size)
+        texts.append(part)
+        size += len(part)
+        if size > BLOCK_BYTES:
+            yield b"".join(texts), np.array(starts, dtype=np.int64)
+            texts, starts, size = [], [], 0
+    yield b"".join(texts), np.array(starts, dtype=np.int64)
+
+
+def write_blocks(folder: Path, split: str, blocks: Iterable[TextBlock], key: str) -> dict[str, int]:
+    """Write a text as `write_text` does, from blocks of it."""
+    size = 0
+    path = text_path(folder, split)
     with (
-        whole_file(text_path(folder, split)) as path,
         path.open("wb") as file,
-        growing_array(documents_path(folder, split), np.int64) as starts,
+        growing_array(documents_path(folder, split), np.int64) as documents,
     ):
-        for part in parts:
-            if not isinstance(part, Rest):
-                waiting.append(size)
-            if len(waiting) == PART:
-                starts.append(np.array(waiting))
-                waiting = []
-            size += file.write(part)
-        starts.append(np.array(waiting, dtype=np.int64))
+        for text, starts in blocks:
+            documents.append(size + starts)
+            size += file.write(text)
         if not size:
+            path.unlink()
             raise messages.empty_text(key, split)
-    return {"bytes": size, "documents": len(starts)}
+    return {"bytes": size, "documents": len(documents)}
 
 
 def copy_text(
@@ -73,8 +92,7 @@ def copy_text(
         raise messages.empty_text(key, split)
     with (
         text_path(source, name).open("rb") as text,
-        whole_file(text_path(folder, split)) as path,
-        path.open("wb") as file,
+        text_path(folder, split).open("wb") as file,
     ):
         text.seek(begin)
         _copy(text, file, end - begin)
