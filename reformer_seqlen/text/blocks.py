@@ -3,7 +3,7 @@
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import BinaryIO
 
 BLOCK_BYTES = 1 << 18
 
@@ -31,33 +31,32 @@ def nowhere(_: bytes) -> int:
 
 
 def read_blocks(
-    path: Path, last_cut: Callable[[bytes], int] = nowhere, size: int = BLOCK_BYTES
+    file: BinaryIO, last_cut: Callable[[bytes], int] = nowhere, size: int = BLOCK_BYTES
 ) -> Iterator[Block]:
     """Read a text block by block (see `read_parts`)."""
-    for part, within in read_parts(path, last_cut, size):
+    for part, within in read_parts(file, last_cut, size):
         yield Block(split_lines(part), within)
 
 
 def read_parts(
-    path: Path, last_cut: Callable[[bytes], int] = nowhere, size: int = BLOCK_BYTES
+    file: BinaryIO, last_cut: Callable[[bytes], int] = nowhere, size: int = BLOCK_BYTES
 ) -> Iterator[tuple[bytes, bool]]:
     """Read the parts of a text that its blocks are made of, and whether each begins within a row.
 
     Args:
-        path: of the text.
+        file: the text.
         last_cut: where a row that is longer than a block may be cut; 0 for nowhere, and then all of
             it becomes a row of one block.
         size: about how many bytes a block has.
     """
     rest, within = b"", False
-    with path.open("rb") as file:
-        while read := file.read(max(size, len(rest))):
-            rest += read
-            end = rest.rfind(b"\n") + 1
-            cut = end or last_cut(rest)
-            if cut:
-                yield rest[:cut], within
-                rest, within = rest[cut:], not end
+    while read := file.read(max(size, len(rest))):
+        rest += read
+        end = rest.rfind(b"\n") + 1
+        cut = end or last_cut(rest)
+        if cut:
+            yield rest[:cut], within
+            rest, within = rest[cut:], not end
     if rest:
         yield rest, within
 

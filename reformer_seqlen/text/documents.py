@@ -1,12 +1,13 @@
 """From a source's bytes to documents, each of whole lines."""
 
 import ast
-import itertools
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from reformer_seqlen.parameters.corpora import Format
+from reformer_seqlen.runtime import progress
 from reformer_seqlen.runtime.messages import text as messages
 from reformer_seqlen.text.blocks import read_parts, split_lines
 
@@ -28,18 +29,25 @@ def documents(raw: Path, text_format: Format) -> Iterator[bytes]:
         python_string: the longest string literal in a Python module, each line a document; the
             module is parsed, never imported.
     """
-    if text_format == "lines":
-        with raw.open("rb") as file:
-            yield from (closed(line) for line in file if line.strip())
-    elif text_format == "wikipedia_prose":
-        yield from _wikipedia_articles(raw)
-    elif text_format == "python_string":
-        lines = split_lines(_longest_string(raw).encode())
-        yield from (closed(line) for line in lines if line.strip())
-    else:
-        parts = (part for part, _ in read_parts(raw))
-        yield from itertools.islice(parts, 1)
-        yield from map(Rest, parts)
+    with raw.open("rb") as file, progress.of_bytes(raw.name, raw.stat().st_size) as bar:
+        if text_format == "lines":
+            for line in file:
+                bar.update(len(line))
+                if line.strip():
+                    yield closed(line)
+        elif text_format == "wikipedia_prose":
+            for article in _wikipedia_articles(file):
+                bar.update(file.tell() - bar.n)
+                yield article
+        elif text_format == "python_string":
+            lines = split_lines(_longest_string(raw).encode())
+            yield from (closed(line) for line in lines if line.strip())
+        else:
+            kind: type[bytes] = bytes
+            for part, _ in read_parts(file):
+                bar.update(len(part))
+                yield kind(part)
+                kind = Rest
 
 
 def closed(line: bytes) -> bytes:
@@ -60,7 +68,7 @@ def _longest_string(module: Path) -> str:
     return max(strings, key=len, default="")
 
 
-def _wikipedia_articles(dump: Path) -> Iterator[bytes]:
+def _wikipedia_articles(dump: BinaryIO) -> Iterator[bytes]:
     title = ""
     for _, element in ElementTree.iterparse(dump):  # noqa: S314 - checked by its sha256
         tag = element.tag.rpartition("}")[2]

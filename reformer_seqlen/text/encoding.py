@@ -70,10 +70,11 @@ def write_tokens(
     unknown, characters = 0, Counter[str]()
     documents = text / f"{split}.documents.npy"
     with (
+        path.open("rb") as file,
         progress.of_bytes(split, total) as bar,
         token_files(folder, split, documents, tokenizer.vocabulary, prefix) as files,
     ):
-        for pieces, replaced in in_order(encode, read_blocks(path, last_cut), workers):
+        for pieces, replaced in in_order(encode, read_blocks(file, last_cut), workers):
             files.add(pieces)
             unknown += replaced.total()
             characters.update(_characters(replaced))

@@ -6,6 +6,7 @@ put in order in each. Twelve bytes a line are in memory, and one of those files.
 
 import random
 from array import array
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -14,6 +15,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from reformer_seqlen.runtime import progress
 from reformer_seqlen.text.blocks import read_parts, split_lines
 from reformer_seqlen.text.documents import closed
 from reformer_seqlen.text.stored import TextBlock, text_path, write_blocks
@@ -36,14 +38,17 @@ def shuffle_lines(folder: Path, name: str, seed: int, target: str) -> None:
     """
     path = text_path(folder, name)
     size = path.stat().st_size
-    order = shuffled(_count_lines(path), seed)
-    lines = -(-len(order) // min(MOST_STRETCHES, 1 + size // STRETCH_BYTES))  # of a stretch
     with ExitStack() as stack:
+        text = stack.enter_context(path.open("rb"))
+        order = shuffled(_count_lines(text), seed)
+        lines = -(-len(order) // min(MOST_STRETCHES, 1 + size // STRETCH_BYTES))  # of a stretch
         stretches = [
             (order[begin : begin + lines], stack.enter_context(TemporaryFile(dir=folder)))
             for begin in range(0, len(order), lines)
         ]
-        _distribute(path, _ranks(order) // lines, [file for _, file in stretches])
+        text.seek(0)
+        bar = stack.enter_context(progress.of_bytes("shuffling", size))
+        _distribute(text, _ranks(order) // lines, [file for _, file in stretches], bar.update)
         write_blocks(folder, target, (_in_order(*each) for each in stretches), name)
 
 
@@ -70,14 +75,20 @@ def _ranks(order: NDArray[np.uint32]) -> NDArray[np.uint32]:
     return ranks
 
 
-def _count_lines(path: Path) -> int:
-    return sum(part.count(b"\n") + (not part.endswith(b"\n")) for part, _ in read_parts(path))
+def _count_lines(text: BinaryIO) -> int:
+    return sum(part.count(b"\n") + (not part.endswith(b"\n")) for part, _ in read_parts(text))
 
 
-def _distribute(path: Path, stretch_of: NDArray[np.uint32], files: list[BinaryIO]) -> None:
-    """Write each line of a text to the file of its stretch."""
+def _distribute(
+    text: BinaryIO,
+    stretch_of: NDArray[np.uint32],
+    files: list[BinaryIO],
+    report: Callable[[float], object],
+) -> None:
+    """Write each line of a text to the file of its stretch; `report` is told how many bytes."""
     done = 0
-    for part, _ in read_parts(path, size=STRETCH_BYTES):
+    for part, _ in read_parts(text, size=STRETCH_BYTES):
+        report(len(part))
         lines = split_lines(part)
         lines[-1] = closed(lines[-1])
         own = stretch_of[done : done + len(lines)]

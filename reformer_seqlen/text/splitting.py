@@ -19,8 +19,6 @@ from reformer_seqlen.text.documents import documents
 from reformer_seqlen.text.shuffling import shuffle_lines
 from reformer_seqlen.text.stored import copy_text, documents_path, text_path, write_text
 
-LINES_BYTES = 1 << 20
-"""Of text, in which lines are looked for at once."""
 WHOLE = "whole"
 """What a text is called that is not split yet."""
 
@@ -137,11 +135,12 @@ def _nth(ends: Ends, wanted: tuple[int, int]) -> tuple[int, int]:
 
 def _line_ends(folder: Path, name: str) -> Ends:
     size = 0
-    for part, _ in read_parts(text_path(folder, name), size=LINES_BYTES):
-        newlines = np.flatnonzero(np.frombuffer(part, dtype=np.uint8) == ord("\n"))
-        ends = size + 1 + newlines
-        size += len(part)
-        yield ends if part.endswith(b"\n") else np.append(ends, size)
+    with text_path(folder, name).open("rb") as file:
+        for part, _ in read_parts(file):
+            newlines = np.flatnonzero(np.frombuffer(part, dtype=np.uint8) == ord("\n"))
+            ends = size + 1 + newlines
+            size += len(part)
+            yield ends if part.endswith(b"\n") else np.append(ends, size)
 
 
 def _document_ends(folder: Path, name: str) -> Ends:

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from reformer_seqlen.runtime import progress
 from reformer_seqlen.runtime.messages import text as messages
 from reformer_seqlen.text.arrays import array_parts, growing_array
 from reformer_seqlen.text.blocks import BLOCK_BYTES
@@ -93,16 +93,13 @@ def copy_text(
     with (
         text_path(source, name).open("rb") as text,
         text_path(folder, split).open("wb") as file,
+        progress.of_bytes(split, end - begin) as bar,
     ):
         text.seek(begin)
-        _copy(text, file, end - begin)
+        while left := end - begin - file.tell():
+            bar.update(file.write(text.read(min(COPIED_BYTES, left))))
     with growing_array(documents_path(folder, split), np.int64) as starts:
         starts.append(np.zeros(1, dtype=np.int64))
         for part in array_parts(documents_path(source, name)):
             starts.append(part[(begin < part) & (part < end)] - begin)
     return {"bytes": end - begin, "documents": len(starts)}
-
-
-def _copy(text: BinaryIO, file: BinaryIO, size: int) -> None:
-    while size:
-        size -= file.write(text.read(min(COPIED_BYTES, size)))
