@@ -64,7 +64,7 @@ def write_tokens(
     path = text / f"{split}.txt"
     total = path.stat().st_size
     if workers is None:
-        workers = max(1, min(cores(), total // BYTES_A_WORKER))
+        workers = worker_count(total)
     last_cut = tokenizer.last_cut if row_shape in CUT_SHAPES else nowhere
     encode = partial(_encode_block, tokenizer, row_shape)
     unknown, characters = 0, Counter[str]()
@@ -83,6 +83,11 @@ def write_tokens(
     np.save(folder / f"{split}.long.npy", long)
     named = _unknown_characters(tokenizer, characters)
     return {**counts, "unknown": unknown, "unknown_characters": named}
+
+
+def worker_count(size: int) -> int:
+    """How many processes encode a text of so many bytes."""
+    return max(1, min(cores(), size // BYTES_A_WORKER))
 
 
 def _encode_block(

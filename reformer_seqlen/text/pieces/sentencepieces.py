@@ -1,11 +1,11 @@
 """The tokenizer `sentencepiece`: a SentencePiece model, made here or a checkpoint's."""
 
-import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import sentencepiece
 
 from reformer_seqlen.parameters.tokens import Encoding
@@ -37,14 +37,15 @@ class SentencePieceTokenizer:
         self.unknown_id: int = self.processor.unk_id()
         self._rules = rules_of(self.processor)
         self._spelt = [_spelling(self.processor, number) for number in range(self.vocabulary)]
-        self._lengths = [len(text) for text in self._spelt]
+        self._lengths = np.array([len(text) for text in self._spelt])
         known = [each for each in (self.unknown_id, self.processor.eos_id()) if each >= 0]
         special = [re.escape(self.processor.id_to_piece(each)) for each in known]
         self._special = (
             re.compile("|".join(special).encode()) if encoding != "sentencepiece" else None
         )
         independent = encodes_words_independently(self.processor, self._rules, encoding)
-        self._words = Words(self.encode_rows, self._common()) if independent else None
+        self.common = self._common()
+        self._words = Words(self) if independent else None
 
     def encode(self, rows: Sequence[bytes], *, within: bool = False) -> Encoded:
         """The pieces of rows; `within`: the first goes on from where another was cut."""
@@ -69,11 +70,26 @@ class SentencePieceTokenizer:
             for row, ids in zip(rows, self.processor.encode(list(rows)), strict=True)
         ]
 
+    def encode_common(self, rows: Sequence[bytes]) -> Encoded:
+        """The pieces of rows of common characters and blanks, whose lengths say where they end."""
+        encoded = self.processor.encode(list(rows), return_type="numpy")
+        counts = np.array([len(ids) for ids in encoded], dtype=np.int64)
+        begins = np.cumsum(counts) - counts
+        ids = np.concatenate([np.empty(0, dtype=np.int32), *encoded]).astype(np.uint32)
+        lengths = self._lengths[ids]
+        lengths[begins[counts > 0]] -= self._rules.adds_blank
+        return Encoded(ids, np.cumsum(lengths), begins)
+
     def _common(self) -> bytes:
-        """The visible ASCII characters that are pieces, without those that special tokens have."""
+        """Visible ASCII characters that are pieces, but none that special tokens are spelt with.
+
+        If the model changes no text, blanks and control characters are as common.
+        """
         special = self._special.pattern if self._special else b""
-        visible = [bytes([code]) for code in range(ord("!"), ord("~") + 1)]
-        return b"".join(each for each in visible if each in self._spelt and each not in special)
+        untouched = self._rules.identity and not self._rules.drops_blanks and not self._special
+        first, last = (0, 0x7F) if untouched else (ord("!"), ord("~"))
+        each = (bytes([code]) for code in range(first, last + 1))
+        return b"".join(one for one in each if one in self._spelt and one not in special)
 
     def _with_ends(self, row: bytes, ids: list[int]) -> RowPieces:
         """The ids of a row's pieces, and where each ends.
@@ -86,8 +102,7 @@ class SentencePieceTokenizer:
             added = 0 if row.startswith(spelt) else 1  # a blank before the row
             rest = row[len(spelt) - added :]
             if (b" " * added + row).startswith(spelt) and (not rest or rest.isspace()):
-                lengths = map(self._lengths.__getitem__, ids)
-                return ids, list(itertools.accumulate(lengths, initial=-added))[1:]
+                return ids, (np.cumsum(self._lengths[ids]) - added).tolist()
         return self._by_offsets(row)
 
     def _by_offsets(self, row: bytes) -> RowPieces:

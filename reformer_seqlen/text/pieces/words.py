@@ -6,7 +6,8 @@ pieces several times faster.
 """
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,19 @@ class _Numbers(dict[bytes, int]):
         return number
 
 
+class RowEncoder(Protocol):
+    """A tokenizer that gives a word the same pieces in every row, but at the row's beginning."""
+
+    common: bytes
+    """ASCII characters that are pieces, and take a byte in the text and a byte in its pieces."""
+
+    def encode_rows(self, rows: Sequence[bytes]) -> list[RowPieces]:
+        """The pieces of each row."""
+
+    def encode_common(self, rows: Sequence[bytes]) -> Encoded:
+        """The pieces of rows of blanks and common characters alone."""
+
+
 class Words:
     """A table of words and their pieces.
 
@@ -41,18 +55,11 @@ class Words:
     blank that ended the word before it.
     """
 
-    def __init__(
-        self, encode: Callable[[Sequence[bytes]], Sequence[RowPieces]], common: bytes
-    ) -> None:
-        """Begin with an empty table.
-
-        Args:
-            encode: gives the pieces of rows. It must give a word the same pieces in every row, but
-                at the row's beginning, where it may give it others.
-            common: visible ASCII characters; words of these alone are encoded many at a time.
-        """
-        self._encode = encode
-        self._common = common
+    def __init__(self, encoder: RowEncoder) -> None:
+        """Begin with an empty table."""
+        self._encoder = encoder
+        # A blank in a word is common, too, if it is as any other character is.
+        self._common = encoder.common.replace(b" ", BLANK)
         self._forget()
 
     def _forget(self) -> None:
@@ -76,19 +83,21 @@ class Words:
             self._forget()
         words = _words(text, within=within)
         numbers = np.fromiter(map(self._numbers.__getitem__, words), np.int64, len(words))
-        self._learn(self._numbers.new)
-        self._numbers.new = []
+        if self._numbers.new:
+            self._learn(self._numbers.new)
+            self._numbers.new = []
         return self._looked_up(numbers)
 
     def _one_by_one(self, rows: Sequence[bytes], *, within: bool) -> Encoded:
         goes_on = self._inside(rows[:1]) if within else []
-        pieces = [*goes_on, *self._encode(rows[len(goes_on) :])]
+        pieces = [*goes_on, *self._encoder.encode_rows(rows[len(goes_on) :])]
         whole = joined(rows, pieces)
         return Encoded(whole.ids, whole.ends, whole.rows[len(goes_on) :])
 
     def _inside(self, words: Sequence[bytes]) -> list[RowPieces]:
         """The pieces of words inside a row; each word begins with its blank."""
-        (known, _), *pieces = self._encode([BEFORE, *(BEFORE + word for word in words)])
+        rows = [BEFORE, *(BEFORE + word for word in words)]
+        (known, _), *pieces = self._encoder.encode_rows(rows)
         return [
             (ids[len(known) :], [end - len(BEFORE) for end in ends[len(known) :]])
             for ids, ends in pieces
@@ -99,51 +108,70 @@ class Words:
         number = len(self._first)
         for column in (self._first, self._sizes, self._counts, self._places):
             column.frombytes(bytes(8 * len(words)))
-        kinds: tuple[list[int], list[int], list[int]] = ([], [], [])
+        kinds: tuple[list[int], ...] = ([], [], [], [])
         for place, word in enumerate(words):
-            kind = 1 if word.startswith(ROW) else 2 if word.translate(None, self._common) else 0
-            kinds[kind].append(place)
-        common, first, others = kinds
-        self._add_common(number + np.array(common, dtype=np.int64), [words[i] for i in common])
-        texts = [words[place][1:].replace(BLANK, b" ") for place in first]
-        self._add([number + place for place in first], texts, self._encode(texts), first=True)
-        texts = [b" " + words[place].replace(BLANK, b" ") for place in others]
-        self._add([number + place for place in others], texts, self._inside(texts), first=False)
+            begins_row = word.startswith(ROW)
+            inner = word[begins_row:]
+            is_common = not inner.translate(None, self._common) and not inner.endswith(BLANK)
+            kinds[2 * begins_row + is_common].append(place)
+        others, common, first_others, first_common = (
+            (
+                [number + place for place in places],
+                [words[place].lstrip(ROW).replace(BLANK, b" ") for place in places],
+            )
+            for places in kinds
+        )
+        self._add_common(*common)
+        self._add_first_common(*first_common)
+        self._add(*first_others, self._encoder.encode_rows(first_others[1]))
+        texts = [b" " + text for text in others[1]]
+        self._add(others[0], texts, self._inside(texts))
+        for number in (*first_others[0], *first_common[0]):
+            self._first[number] = True
 
     def _add(
-        self,
-        numbers: Sequence[int],
-        texts: Sequence[bytes],
-        pieces: Sequence[RowPieces],
-        *,
-        first: bool,
+        self, numbers: Sequence[int], texts: Sequence[bytes], pieces: Sequence[RowPieces]
     ) -> None:
         for number, text, (ids, ends) in zip(numbers, texts, pieces, strict=True):
-            self._first[number] = first
             self._sizes[number] = len(text)
             self._counts[number] = len(ids)
             self._places[number] = len(self._ids)
             self._ids.extend(ids)
             self._ends.extend(ends)
 
-    def _add_common(self, numbers: NDArray[np.int64], words: Sequence[bytes]) -> None:
-        """Encode words as one row, and cut its pieces where the words begin."""
-        if not words:
-            return
-        row_ids, row_ends = self._encode([b" ".join([BEFORE, *words])])[0]
-        ids, ends = np.array(row_ids, dtype=np.uint32), np.array(row_ends, dtype=np.int64)
+    def _add_common(self, numbers: Sequence[int], words: Sequence[bytes]) -> None:
+        """Encode words inside a row as one row, and cut its pieces where the words begin."""
+        encoded = self._encoder.encode_common([b" ".join([BEFORE, *words])])
         sizes = np.array([1 + len(word) for word in words], dtype=np.int64)
         stops = len(BEFORE) + np.cumsum(sizes)  # (words,) in bytes of the row
-        known, *places = np.searchsorted(ends, [len(BEFORE), *stops], side="right")
-        counts = np.diff(places, prepend=known)
-        own_ends = ends[known:] - np.repeat(stops - sizes, counts)
-        np.frombuffer(self._sizes, dtype=np.int64)[numbers] = sizes
-        np.frombuffer(self._counts, dtype=np.int64)[numbers] = counts
-        np.frombuffer(self._places, dtype=np.int64)[numbers] = (
-            len(self._ids) + np.cumsum(counts) - counts
-        )
-        self._ids.frombytes(ids[known:].tobytes())
-        self._ends.frombytes(own_ends.astype(np.uint32).tobytes())
+        places = np.searchsorted(encoded.ends, np.append(len(BEFORE), stops), side="right")
+        known, counts = places[0], np.diff(places)
+        ends = encoded.ends[known:] - np.repeat(stops - sizes, counts)
+        self._add_arrays(numbers, sizes, counts, encoded.ids[known:], ends)
+
+    def _add_first_common(self, numbers: Sequence[int], words: Sequence[bytes]) -> None:
+        """Encode words at the beginning of rows."""
+        encoded = self._encoder.encode_common(words)
+        sizes = np.array([len(word) for word in words], dtype=np.int64)
+        counts = np.diff(encoded.rows, append=len(encoded.ids))
+        ends = encoded.ends - np.repeat(np.cumsum(sizes) - sizes, counts)
+        self._add_arrays(numbers, sizes, counts, encoded.ids, ends)
+
+    def _add_arrays(
+        self,
+        numbers: Sequence[int],
+        sizes: NDArray[np.int64],
+        counts: NDArray[np.int64],
+        ids: NDArray[np.unsignedinteger],
+        ends: NDArray[np.int64],
+    ) -> None:
+        where = np.array(numbers, dtype=np.int64)
+        np.frombuffer(self._sizes, dtype=np.int64)[where] = sizes
+        np.frombuffer(self._counts, dtype=np.int64)[where] = counts
+        begins = len(self._ids) + np.cumsum(counts) - counts
+        np.frombuffer(self._places, dtype=np.int64)[where] = begins
+        self._ids.frombytes(ids.astype(np.uint32).tobytes())
+        self._ends.frombytes(ends.astype(np.uint32).tobytes())
 
     def _looked_up(self, numbers: NDArray[np.int64]) -> Encoded:
         first, sizes, counts, places = (
@@ -165,10 +193,11 @@ def _words(text: bytes, *, within: bool) -> list[bytes]:
     """
     marked = np.frombuffer((b"" if within else ROW) + text, dtype=np.uint8).copy()
     blank, graphic = marked == ord(" "), (marked > ord(" ")) & (marked <= ord("~"))
-    stays = blank & ~np.append(within, graphic[:-1])
-    stays[:-1] |= blank[:-1] & ~graphic[1:]
-    stays[:-1] &= marked[1:] != ROW[0]
-    marked[stays] = BLANK[0]
+    ends_word = np.zeros(len(marked), dtype=np.bool_)
+    ends_word[1:-1] = graphic[:-2] & graphic[2:]
+    ends_word[:-1] |= marked[1:] == ROW[0]
+    ends_word[:1] |= within
+    marked[blank & ~ends_word] = BLANK[0]
     words = marked.tobytes().split(b" ")
     return words[1:] if within else words
 
