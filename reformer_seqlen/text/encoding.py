@@ -100,14 +100,16 @@ def _encode_block(
     first = np.append([0] if block.within else [], encoded.rows).astype(np.int64)  # (rows,)
     shifts = line_begins + skipped - _begins(rows)
     ends = encoded.ends + np.repeat(shifts, np.diff(first, append=len(encoded.ids)))
+    sizes = np.diff(ends, prepend=0)
     pieces = BlockPieces(
         block.size_bytes,
         encoded.ids.astype(np.min_scalar_type(tokenizer.vocabulary - 1)),
-        ends.astype(np.min_scalar_type(block.size_bytes)),
+        sizes.astype(np.min_scalar_type(sizes.max(initial=0))),
         encoded.rows,
         line_begins[block.within :],
     )
-    return pieces, _replaced(block, pieces, tokenizer.unknown_id)
+    unknown = np.flatnonzero(encoded.ids == tokenizer.unknown_id)
+    return pieces, _replaced(block, ends[unknown] - sizes[unknown], ends[unknown])
 
 
 def _begins(rows: Sequence[bytes]) -> NDArray[np.int64]:
@@ -135,14 +137,12 @@ def row_bounds(line: bytes, row_shape: RowShape) -> tuple[int, int]:
     return begin, begin + len(text.strip().encode(errors="surrogateescape"))
 
 
-def _replaced(block: Block, pieces: BlockPieces, unknown_id: int | None) -> Counter[bytes]:
-    if unknown_id is None:
-        return Counter()
-    places = np.flatnonzero(pieces.ids == unknown_id)
-    ends = np.append(0, pieces.ends)
-    text = b"".join(block.rows) if len(places) else b""
-    spans = zip(ends[places].tolist(), ends[places + 1].tolist(), strict=True)
-    return Counter(text[begin:end] for begin, end in spans)
+def _replaced(block: Block, begins: NDArray[np.int64], ends: NDArray[np.int64]) -> Counter[bytes]:
+    """How often each text stands between these bytes of a block."""
+    text = b"".join(block.rows)
+    return Counter(
+        text[begin:end] for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)
+    )
 
 
 def _characters(replaced: Counter[bytes]) -> Counter[str]:

@@ -24,13 +24,13 @@ class FileCounts(TypedDict):
 
 @dataclass(frozen=True)
 class BlockPieces:
-    """The pieces of a block of text; all bytes are counted from the block's beginning."""
+    """The pieces of a block of text."""
 
     size_bytes: int
     ids: Integers  # (pieces,)
-    ends: Integers  # (pieces,) the byte at which each ends
+    sizes: Integers  # (pieces,) bytes from the end of the piece before, or the block's beginning
     rows: NDArray[np.int64]  # (rows that begin here,) the piece at which each does
-    row_bytes: NDArray[np.int64]  # (rows that begin here,) the byte at which each does
+    row_bytes: NDArray[np.int64]  # (rows that begin here,) the byte of the block at which each does
 
 
 class TokenFiles:
@@ -53,7 +53,7 @@ class TokenFiles:
         self._documents = documents
         self._prefix = np.array(prefix, dtype=np.int64)
         self._size_bytes = 0
-        self._end = 0  # of the last piece, in bytes of the text
+        self._rest = 0  # bytes after the last piece
         self._last: tuple[int, int] | None = None  # the last piece's place, and its bytes
         self._long: dict[int, int] = {}
 
@@ -62,30 +62,32 @@ class TokenFiles:
         rows = self._size_bytes + block.row_bytes
         documents = self._documents.up_to(rows[-1]) if len(rows) else rows
         in_rows = np.searchsorted(rows, documents)
-        begins, ends = block.rows[in_rows], self._size_bytes + block.ends.astype(np.int64)
-        size = len(self._prefix)
-        new = np.repeat(begins, size)
-        stands_for = np.insert(np.diff(ends, prepend=self._end), new, 0)
-        is_piece = np.insert(np.ones(len(ends), dtype=np.bool_), new, False)
+        begins, size = block.rows[in_rows], len(self._prefix)
+        sizes = block.sizes.astype(np.int64)
+        if len(sizes):
+            sizes[0] += self._rest
+            self._rest = 0
+        self._rest += block.size_bytes - int(block.sizes.sum(dtype=np.int64))
         here = len(self._writers["ids"])
+        new = np.repeat(begins, size)  # where special tokens go
+        is_piece = np.insert(np.ones(len(sizes), dtype=np.bool_), new, False)
         self._writers["ids"].append(np.insert(block.ids, new, np.tile(self._prefix, len(begins))))
-        self._write_bytes(stands_for, is_piece, here)
-        before = np.searchsorted(in_rows, np.arange(len(rows)))  # documents before each row
-        self._writers["rows"].append(here + block.rows + size * before)
+        self._write_sizes(np.insert(sizes, new, 0), is_piece, here)
+        earlier = np.searchsorted(in_rows, np.arange(len(rows)))  # documents before each row
+        self._writers["rows"].append(here + block.rows + size * earlier)
         self._writers["documents"].append(here + begins + size * np.arange(len(begins)))
         self._writers["context"].append(here + np.flatnonzero(~is_piece))
         self._size_bytes += block.size_bytes
-        self._end = int(ends[-1]) if len(ends) else self._end
 
-    def _write_bytes(
-        self, stands_for: NDArray[np.int64], is_piece: NDArray[np.bool_], here: int
+    def _write_sizes(
+        self, sizes: NDArray[np.int64], is_piece: NDArray[np.bool_], here: int
     ) -> None:
-        self._writers["bytes"].append(np.minimum(stands_for, LONGEST))
-        for place in np.flatnonzero(stands_for > LONGEST).tolist():
-            self._long[here + place] = int(stands_for[place]) - LONGEST
+        self._writers["bytes"].append(np.minimum(sizes, LONGEST))
+        for place in np.flatnonzero(sizes > LONGEST).tolist():
+            self._long[here + place] = int(sizes[place]) - LONGEST
         pieces = np.flatnonzero(is_piece)
         if len(pieces):
-            self._last = here + int(pieces[-1]), int(stands_for[pieces[-1]])
+            self._last = here + int(pieces[-1]), int(sizes[pieces[-1]])
 
     def finish(self) -> tuple[FileCounts, NDArray[np.int64]]:
         """Add what follows the last piece to its bytes.
@@ -93,11 +95,11 @@ class TokenFiles:
         Returns:
             How many tokens, bytes, rows and documents were written, and the long pieces.
         """
-        tokens, rest = len(self._writers["ids"]), self._size_bytes - self._end
+        tokens = len(self._writers["ids"])
         ended = len(self._documents.up_to(np.inf))  # documents that begin after the last row does
         self._writers["documents"].append(np.full(ended, tokens))
-        if self._last is not None and rest:
-            place, size = self._last[0], self._last[1] + rest
+        if self._last is not None and self._rest:
+            place, size = self._last[0], self._last[1] + self._rest
             self._writers["bytes"].replace(place, min(size, LONGEST))
             if size > LONGEST:
                 self._long[place] = size - LONGEST

@@ -18,8 +18,10 @@ ROW, BLANK = b"\xfe", b"\xff"
 """Written before a row, and for a blank inside a word: bytes that no UTF-8 text has."""
 BEFORE = b"a"
 """A word inside a row is encoded behind this one."""
-MOST_PIECES = 1 << 20
-"""Of all words in the table, about 30 MiB; it is emptied when it has more."""
+GROUP = 32
+"""Words that are encoded as one row, since a row takes time of its own."""
+MOST_PIECES = 1 << 21
+"""Of all words in the table, about 60 MiB; it is emptied when it has more."""
 
 
 class _Numbers(dict[bytes, int]):
@@ -108,64 +110,74 @@ class Words:
         number = len(self._first)
         for column in (self._first, self._sizes, self._counts, self._places):
             column.frombytes(bytes(8 * len(words)))
-        kinds: tuple[list[int], ...] = ([], [], [], [])
+        common: list[int] = []
+        first_common: list[int] = []
+        others: list[int] = []
+        kinds = {b"": common, ROW: first_common}
         for place, word in enumerate(words):
-            begins_row = word.startswith(ROW)
-            inner = word[begins_row:]
-            is_common = not inner.translate(None, self._common) and not inner.endswith(BLANK)
-            kinds[2 * begins_row + is_common].append(place)
-        others, common, first_others, first_common = (
-            (
-                [number + place for place in places],
-                [words[place].lstrip(ROW).replace(BLANK, b" ") for place in places],
-            )
-            for places in kinds
-        )
-        self._add_common(*common)
-        self._add_first_common(*first_common)
-        self._add(*first_others, self._encoder.encode_rows(first_others[1]))
-        texts = [b" " + text for text in others[1]]
-        self._add(others[0], texts, self._inside(texts))
-        for number in (*first_others[0], *first_common[0]):
-            self._first[number] = True
+            left = word.translate(None, self._common) if word[-1:] != BLANK else word
+            kinds.get(left, others).append(place)
+        first = [place for place in others if words[place].startswith(ROW)]
+        inside = [place for place in others if not words[place].startswith(ROW)]
+        self._add_common(number, common, [words[place] for place in common])
+        self._add_first_common(number, first_common, [words[place][1:] for place in first_common])
+        texts = [words[place][1:].replace(BLANK, b" ") for place in first]
+        self._add(number, first, texts, self._encoder.encode_rows(texts))
+        texts = [b" " + words[place].replace(BLANK, b" ") for place in inside]
+        self._add(number, inside, texts, self._inside(texts))
+        for place in (*first, *first_common):
+            self._first[number + place] = True
 
     def _add(
-        self, numbers: Sequence[int], texts: Sequence[bytes], pieces: Sequence[RowPieces]
+        self,
+        number: int,
+        places: Sequence[int],
+        texts: Sequence[bytes],
+        pieces: Sequence[RowPieces],
     ) -> None:
-        for number, text, (ids, ends) in zip(numbers, texts, pieces, strict=True):
-            self._sizes[number] = len(text)
-            self._counts[number] = len(ids)
-            self._places[number] = len(self._ids)
+        for place, text, (ids, ends) in zip(places, texts, pieces, strict=True):
+            self._sizes[number + place] = len(text)
+            self._counts[number + place] = len(ids)
+            self._places[number + place] = len(self._ids)
             self._ids.extend(ids)
             self._ends.extend(ends)
 
-    def _add_common(self, numbers: Sequence[int], words: Sequence[bytes]) -> None:
-        """Encode words inside a row as one row, and cut its pieces where the words begin."""
-        encoded = self._encoder.encode_common([b" ".join([BEFORE, *words])])
-        sizes = np.array([1 + len(word) for word in words], dtype=np.int64)
-        stops = len(BEFORE) + np.cumsum(sizes)  # (words,) in bytes of the row
-        places = np.searchsorted(encoded.ends, np.append(len(BEFORE), stops), side="right")
-        known, counts = places[0], np.diff(places)
-        ends = encoded.ends[known:] - np.repeat(stops - sizes, counts)
-        self._add_arrays(numbers, sizes, counts, encoded.ids[known:], ends)
+    def _add_common(self, number: int, places: list[int], words: list[bytes]) -> None:
+        """Encode words inside rows as a few rows, and cut their pieces where the words begin."""
+        groups = [[BEFORE, *words[at : at + GROUP]] for at in range(0, len(words), GROUP)]
+        rows = [b" ".join(group).replace(BLANK, b" ") for group in groups]
+        encoded = self._encoder.encode_common(rows)
+        of_rows = np.array([len(group) for group in groups], dtype=np.int64)
+        is_word = np.ones(of_rows.sum(), dtype=np.bool_)
+        is_word[np.cumsum(of_rows) - of_rows] = False
+        sizes = np.full(len(is_word), len(BEFORE), dtype=np.int64)
+        sizes[is_word] = [1 + len(word) for word in words]
+        stops = np.cumsum(sizes)
+        counts = np.diff(np.searchsorted(encoded.ends, stops, side="right"), prepend=0)
+        ends = encoded.ends - np.repeat(stops - sizes, counts)
+        chosen = np.repeat(is_word, counts)
+        self._add_arrays(
+            number, places, sizes[is_word], counts[is_word], encoded.ids[chosen], ends[chosen]
+        )
 
-    def _add_first_common(self, numbers: Sequence[int], words: Sequence[bytes]) -> None:
+    def _add_first_common(self, number: int, places: list[int], words: list[bytes]) -> None:
         """Encode words at the beginning of rows."""
-        encoded = self._encoder.encode_common(words)
+        encoded = self._encoder.encode_common([word.replace(BLANK, b" ") for word in words])
         sizes = np.array([len(word) for word in words], dtype=np.int64)
         counts = np.diff(encoded.rows, append=len(encoded.ids))
         ends = encoded.ends - np.repeat(np.cumsum(sizes) - sizes, counts)
-        self._add_arrays(numbers, sizes, counts, encoded.ids, ends)
+        self._add_arrays(number, places, sizes, counts, encoded.ids, ends)
 
     def _add_arrays(
         self,
-        numbers: Sequence[int],
+        number: int,
+        places: list[int],
         sizes: NDArray[np.int64],
         counts: NDArray[np.int64],
         ids: NDArray[np.unsignedinteger],
         ends: NDArray[np.int64],
     ) -> None:
-        where = np.array(numbers, dtype=np.int64)
+        where = number + np.array(places, dtype=np.int64)
         np.frombuffer(self._sizes, dtype=np.int64)[where] = sizes
         np.frombuffer(self._counts, dtype=np.int64)[where] = counts
         begins = len(self._ids) + np.cumsum(counts) - counts
