@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-BLOCK_BYTES = 1 << 18
+BLOCK_BYTES = 1 << 19
 
 
 @dataclass(frozen=True)

@@ -5,36 +5,25 @@ row independently of each other, which the caller has to know, a table of words 
 pieces several times faster.
 """
 
+import itertools
 from array import array
 from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
+import pyarrow
 from numpy.typing import NDArray
 
 from reformer_seqlen.text.pieces.encoded import Encoded, RowPieces, joined
 
-ROW, BLANK = b"\xfe", b"\xff"
-"""Written before a row, and for a blank inside a word: bytes that no UTF-8 text has."""
+ROW = b"\xff"
+"""Written before a row: a byte that no UTF-8 text has."""
 BEFORE = b"a"
 """A word inside a row is encoded behind this one."""
 GROUP = 32
 """Words that are encoded as one row, since a row takes time of its own."""
 MOST_PIECES = 1 << 21
 """Of all words in the table, about 60 MiB; it is emptied when it has more."""
-
-
-class _Numbers(dict[bytes, int]):
-    """The number of each word. One that is looked up for the first time gets the next number."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.new: list[bytes] = []
-
-    def __missing__(self, word: bytes) -> int:
-        self.new.append(word)
-        self[word] = number = len(self)
-        return number
 
 
 class RowEncoder(Protocol):
@@ -60,12 +49,10 @@ class Words:
     def __init__(self, encoder: RowEncoder) -> None:
         """Begin with an empty table."""
         self._encoder = encoder
-        # A blank in a word is common, too, if it is as any other character is.
-        self._common = encoder.common.replace(b" ", BLANK)
         self._forget()
 
     def _forget(self) -> None:
-        self._numbers = _Numbers()
+        self._numbers: dict[bytes, int] = {}
         # Of each word: does it begin a row, its bytes, its pieces, and where they stand below.
         self._first, self._sizes, self._counts, self._places = (array("q") for _ in range(4))
         # Of all words, one after another: ids, and the byte of its word at which each piece ends.
@@ -78,17 +65,19 @@ class Words:
             rows: text.
             within: the first row goes on from another, and begins with the blank of a word.
         """
-        text = (b" " + ROW).join(rows)
-        if not rows or text.count(ROW) >= len(rows) or BLANK in text:
+        text = ROW.join(rows)
+        if not rows or text.count(ROW) >= len(rows):
             return self._one_by_one(rows, within=within)
         if len(self._ids) > MOST_PIECES:
             self._forget()
-        words = _words(text, within=within)
-        numbers = np.fromiter(map(self._numbers.__getitem__, words), np.int64, len(words))
-        if self._numbers.new:
-            self._learn(self._numbers.new)
-            self._numbers.new = []
-        return self._looked_up(numbers)
+        words, which = _different_words(text if within else ROW + text)
+        found = map(self._numbers.get, words, itertools.repeat(-1))
+        numbers = np.fromiter(found, np.int64, len(words))
+        new = np.flatnonzero(numbers < 0)
+        if len(new):
+            numbers[new] = len(self._numbers) + np.arange(len(new))
+            self._learn([words[place] for place in new.tolist()])
+        return self._looked_up(numbers[which])
 
     def _one_by_one(self, rows: Sequence[bytes], *, within: bool) -> Encoded:
         goes_on = self._inside(rows[:1]) if within else []
@@ -106,24 +95,26 @@ class Words:
         ]
 
     def _learn(self, words: Sequence[bytes]) -> None:
-        """Put new words into the table, at the numbers that they got."""
-        number = len(self._first)
+        """Put new words at the end of the table."""
+        number = len(self._numbers)
+        self._numbers.update(zip(words, range(number, number + len(words)), strict=True))
         for column in (self._first, self._sizes, self._counts, self._places):
             column.frombytes(bytes(8 * len(words)))
         common: list[int] = []
         first_common: list[int] = []
         others: list[int] = []
-        kinds = {b"": common, ROW: first_common}
+        kinds = {b" ": common, ROW: first_common}
         for place, word in enumerate(words):
-            left = word.translate(None, self._common) if word[-1:] != BLANK else word
-            kinds.get(left, others).append(place)
+            left = word[:1] + word[1:].translate(None, self._encoder.common)
+            # The blank at a row's end might become one piece with that of the next word.
+            (others if word.endswith(b" ") else kinds.get(left, others)).append(place)
         first = [place for place in others if words[place].startswith(ROW)]
         inside = [place for place in others if not words[place].startswith(ROW)]
         self._add_common(number, common, [words[place] for place in common])
         self._add_first_common(number, first_common, [words[place][1:] for place in first_common])
-        texts = [words[place][1:].replace(BLANK, b" ") for place in first]
+        texts = [words[place][1:] for place in first]
         self._add(number, first, texts, self._encoder.encode_rows(texts))
-        texts = [b" " + words[place].replace(BLANK, b" ") for place in inside]
+        texts = [words[place] for place in inside]
         self._add(number, inside, texts, self._inside(texts))
         for place in (*first, *first_common):
             self._first[number + place] = True
@@ -145,13 +136,12 @@ class Words:
     def _add_common(self, number: int, places: list[int], words: list[bytes]) -> None:
         """Encode words inside rows as a few rows, and cut their pieces where the words begin."""
         groups = [[BEFORE, *words[at : at + GROUP]] for at in range(0, len(words), GROUP)]
-        rows = [b" ".join(group).replace(BLANK, b" ") for group in groups]
-        encoded = self._encoder.encode_common(rows)
+        encoded = self._encoder.encode_common([b"".join(group) for group in groups])
         of_rows = np.array([len(group) for group in groups], dtype=np.int64)
         is_word = np.ones(of_rows.sum(), dtype=np.bool_)
         is_word[np.cumsum(of_rows) - of_rows] = False
         sizes = np.full(len(is_word), len(BEFORE), dtype=np.int64)
-        sizes[is_word] = [1 + len(word) for word in words]
+        sizes[is_word] = [len(word) for word in words]
         stops = np.cumsum(sizes)
         counts = np.diff(np.searchsorted(encoded.ends, stops, side="right"), prepend=0)
         ends = encoded.ends - np.repeat(stops - sizes, counts)
@@ -162,7 +152,7 @@ class Words:
 
     def _add_first_common(self, number: int, places: list[int], words: list[bytes]) -> None:
         """Encode words at the beginning of rows."""
-        encoded = self._encoder.encode_common([word.replace(BLANK, b" ") for word in words])
+        encoded = self._encoder.encode_common(words)
         sizes = np.array([len(word) for word in words], dtype=np.int64)
         counts = np.diff(encoded.rows, append=len(encoded.ids))
         ends = encoded.ends - np.repeat(np.cumsum(sizes) - sizes, counts)
@@ -198,20 +188,26 @@ class Words:
         return Encoded(ids, ends, begins[first == 1])
 
 
-def _words(text: bytes, *, within: bool) -> list[bytes]:
-    """The words of rows, which ROW separates: those that begin one after ROW, others bare.
+def _different_words(text: bytes) -> tuple[list[bytes], NDArray[np.int32]]:
+    """The different words of rows that have ROW before them, and which of them stand in the text.
 
-    A bare word is one without its blank.
+    A word begins with ROW or with its blank.
     """
-    marked = np.frombuffer((b"" if within else ROW) + text, dtype=np.uint8).copy()
-    blank, graphic = marked == ord(" "), (marked > ord(" ")) & (marked <= ord("~"))
-    ends_word = np.zeros(len(marked), dtype=np.bool_)
-    ends_word[1:-1] = graphic[:-2] & graphic[2:]
-    ends_word[:-1] |= marked[1:] == ROW[0]
-    ends_word[:1] |= within
-    marked[blank & ~ends_word] = BLANK[0]
-    words = marked.tobytes().split(b" ")
-    return words[1:] if within else words
+    characters = np.frombuffer(text, dtype=np.uint8)
+    blank, row = characters == ord(" "), characters == ROW[0]
+    graphic = (characters > ord(" ")) & (characters <= ord("~"))
+    row[1:-1] |= blank[1:-1] & graphic[:-2] & graphic[2:]
+    row[:1] = True
+    places = np.append(np.flatnonzero(row), len(text)).astype(np.int32)
+    buffers = [None, pyarrow.py_buffer(places), pyarrow.py_buffer(text)]
+    words = pyarrow.Array.from_buffers(pyarrow.binary(), len(places) - 1, buffers)
+    encoded = words.dictionary_encode()
+    _, offsets, content = encoded.dictionary.buffers()
+    ends = np.frombuffer(offsets, dtype=np.int32, count=len(encoded.dictionary) + 1).tolist()
+    joined_words = content.to_pybytes()
+    different = [joined_words[begin:end] for begin, end in itertools.pairwise(ends)]
+    # Not `to_numpy`, which imports pandas.
+    return different, np.frombuffer(encoded.indices.buffers()[1], dtype=np.int32, count=len(words))
 
 
 def last_cut(row: bytes) -> int:
