@@ -15,10 +15,10 @@ from reformer_seqlen.parameters.common.reading import known, read_section
 from reformer_seqlen.parameters.counts import Count
 from reformer_seqlen.runtime.files import read_json, whole_folder, write_json
 from reformer_seqlen.runtime.messages import text as messages
-from reformer_seqlen.runtime.paths import BASE_TOKENS, BASES, COUNTS, TOKENS
+from reformer_seqlen.runtime.paths import BASE_TOKENS, COUNTS, TOKENS
 from reformer_seqlen.scoring.measures import blocks_of, describe_loss, describe_targets
 from reformer_seqlen.text.splits import Split
-from reformer_seqlen.text.tokens import load_tokenizer, load_tokens
+from reformer_seqlen.text.tokens import load_tokens
 from reformer_seqlen.text.windows import Windows
 
 
@@ -49,9 +49,8 @@ def count(name: str, item: Count) -> None:
     """Count the n-grams of a text and write what they score."""
     splits = {split: whole_split(name, item, split) for split in ("validation", "test")}
     text = counted_text(item)
-    vocabulary = read_json(TOKENS / f"{item.corpus}-{item.model}" / "tokens.json")["pieces"]
-    unknown_id = load_tokenizer(BASES / item.model).unk_id()
-    model = train(text, item.order, vocabulary)
+    record = read_json(TOKENS / f"{item.corpus}-{item.model}" / "tokens.json")
+    model = train(text, item.order, record["pieces"])
     result = {"count": name, **item.model_dump(), "tokens_counted": len(text)}
     with whole_folder(COUNTS / name) as folder:
         for split_name, split in splits.items():
@@ -60,7 +59,7 @@ def count(name: str, item: Count) -> None:
             loss = float(losses.mean(dtype=np.float64))
             blocks = blocks_of(split, losses)
             np.save(folder / f"{split_name}.blocks.npy", blocks)
-            target = describe_targets(split, unknown_id)
+            target = describe_targets(split, record["unknown_id"])
             result[split_name] = describe_loss(loss, blocks, target)
         write_json(folder / "scores.json", result)
 

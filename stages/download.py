@@ -13,8 +13,7 @@ from reformer_seqlen.parameters.sources import PathSource, declared_mirror, lice
 from reformer_seqlen.runtime.files import whole_folder, write_json
 from reformer_seqlen.runtime.messages import fetching as messages
 from reformer_seqlen.runtime.paths import TEXTS, WORK
-from reformer_seqlen.text.splitting import read_corpus
-from reformer_seqlen.text.stored import write_text
+from reformer_seqlen.text.splitting import write_splits
 
 
 def download(name: str, corpus: Corpus, target: Path, mirror: str | None) -> None:
@@ -28,10 +27,7 @@ def download(name: str, corpus: Corpus, target: Path, mirror: str | None) -> Non
             if isinstance(source, PathSource) and source.sha256 is None:
                 print(messages.no_sha256(f"corpora.{name}.files.{split}", source.path))
             fetched.append({"file": split, **fetch(source, raw[split], mirror=mirror).model_dump()})
-        splits = {
-            split: write_text(folder, split, parts, f"corpora.{name}")
-            for split, parts in read_corpus(corpus, raw).items()
-        }
+        splits = write_splits(corpus, raw, folder, Path(temporary), f"corpora.{name}")
         licences = dict.fromkeys(source.licence for source in corpus.files.values())
         record = {
             "corpus": name,

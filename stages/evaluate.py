@@ -23,7 +23,7 @@ from reformer_seqlen.parameters.evaluation import Evaluation
 from reformer_seqlen.parameters.model_options import options_of
 from reformer_seqlen.parameters.runs import Run, overridden
 from reformer_seqlen.reformer.model import Reformer
-from reformer_seqlen.runtime.files import whole_folder, write_json
+from reformer_seqlen.runtime.files import read_json, whole_folder, write_json
 from reformer_seqlen.runtime.paths import EVALUATIONS, MODELS, TIMINGS, TOKENS, WINDOWS
 from reformer_seqlen.scoring.loss import Scored, score
 from reformer_seqlen.scoring.measures import (
@@ -34,7 +34,6 @@ from reformer_seqlen.scoring.measures import (
     short,
 )
 from reformer_seqlen.text.splits import Split, load_split
-from reformer_seqlen.text.tokens import load_tokenizer
 from reformer_seqlen.text.windows import sliding
 from reformer_seqlen.training.determinism import device, make_deterministic
 
@@ -100,7 +99,9 @@ def mean_over(draws: Sequence[Scored]) -> NDArray[np.float64]:
     return nats
 
 
-def score_split(scorer: Scorer, split: Split, name: str, folder: Path, unknown_id: int) -> Any:
+def score_split(
+    scorer: Scorer, split: Split, name: str, folder: Path, unknown_id: int | None
+) -> Any:
     """Score a split, write its arrays to `folder`, and return what scores.json says of it."""
     draws = scorer.draws(scorer.model, split, name)
     nats = mean_over(draws)
@@ -130,7 +131,7 @@ def evaluate(name: str, run: Run, settings: Evaluation, options: Mapping[str, An
     """Score a run on validation and test and write what came of it."""
     make_deterministic(settings.threads)
     tokens = TOKENS / f"{run.corpus}-{run.model}"
-    unknown_id = load_tokenizer(MODELS / name).unk_id()
+    unknown_id = read_json(tokens / "tokens.json")["unknown_id"]
     scorer = load_scorer(name, run, settings, options)
     result: dict[str, Any] = {"run": name, "sequence_length": run.sequence_length}
     began = time.monotonic()

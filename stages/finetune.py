@@ -18,7 +18,15 @@ from reformer_seqlen.reformer.model import hash_buckets
 from reformer_seqlen.runtime import machine
 from reformer_seqlen.runtime.checkpoints import fingerprint, work_folder
 from reformer_seqlen.runtime.files import whole_folder, write_json
-from reformer_seqlen.runtime.paths import BASES, HISTORIES, MODELS, TIMINGS, TOKENS, WINDOWS
+from reformer_seqlen.runtime.paths import (
+    BASES,
+    HISTORIES,
+    MODELS,
+    TIMINGS,
+    TOKENIZERS,
+    TOKENS,
+    WINDOWS,
+)
 from reformer_seqlen.text.splits import load_split
 from reformer_seqlen.training.determinism import make_deterministic, seed
 from reformer_seqlen.training.trainer import train
@@ -40,7 +48,7 @@ def finetune(name: str, run: Run, settings: Training, options: dict[str, Any]) -
         trained = train(model, learnt, validation, settings, work)
         with whole_folder(MODELS / name) as folder:
             trained.model.save_pretrained(folder)
-            shutil.copyfile(base / "spiece.model", folder / "spiece.model")
+            shutil.copytree(TOKENIZERS / run.model, folder, dirs_exist_ok=True)
         record = {
             "run": name,
             "corpus": run.corpus,

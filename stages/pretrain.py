@@ -25,32 +25,39 @@ from reformer_seqlen.parameters.sources import (
     describe,
     licence_line,
 )
+from reformer_seqlen.parameters.tokens import TokenizerKind
 from reformer_seqlen.runtime import machine
 from reformer_seqlen.runtime.checkpoints import fingerprint, work_folder
 from reformer_seqlen.runtime.files import whole_folder, write_json
-from reformer_seqlen.runtime.paths import BASE_TOKENS, BASES, TIMINGS
+from reformer_seqlen.runtime.paths import BASE_TOKENS, BASES, TIMINGS, TOKENIZERS
 from reformer_seqlen.text.chunking import contiguous, refuse_empty
 from reformer_seqlen.text.documents import documents
 from reformer_seqlen.text.encoding import write_tokens
 from reformer_seqlen.text.splits import Split
-from reformer_seqlen.text.splitting import cut_points, first
-from reformer_seqlen.text.stored import write_text
-from reformer_seqlen.text.tokenizers import train_tokenizer
-from reformer_seqlen.text.tokens import load_tokenizer, load_tokens
+from reformer_seqlen.text.splitting import WHOLE, byte_shares, document_end, first
+from reformer_seqlen.text.stored import copy_text, text_path, write_text
+from reformer_seqlen.text.tokenizers import load_tokenizer, make_tokenizer, save_tokenizer
+from reformer_seqlen.text.tokens import load_tokens
 from reformer_seqlen.training.determinism import make_deterministic, seed
 from reformer_seqlen.training.trainer import train
 
+KEY = "pretraining"
+"""The base text's place in params.yaml, in a model."""
 
-def prepare_text(recipe: Pretraining, folder: Path, mirror: str | None) -> dict[str, Split]:
-    """Fetch the base text, train the tokenizer on it, encode it in `folder`/tokens, cut windows."""
+
+def prepare_text(
+    recipe: Pretraining, tokenizer: TokenizerKind, folder: Path, mirror: str | None
+) -> dict[str, Split]:
+    """Fetch the base text, make the tokenizer from it, encode it in `folder`/tokens, cut windows."""
     print(licence_line(recipe.file))
     raw = folder / "raw"
     fetch(recipe.file, raw, mirror=mirror)
-    whole = list(first(documents(raw, recipe.format), recipe.first_bytes))
-    cut, _ = cut_points([len(part) for part in whole], recipe.validation, 0.0)
-    write_text(folder, "train", whole[:cut], "pretraining")
-    write_text(folder, "validation", whole[cut:], "pretraining")
-    train_tokenizer(folder / "train.txt", recipe.pieces, folder / "spiece.model")
+    write_text(folder, WHOLE, first(documents(raw, recipe.format), recipe.first_bytes), KEY)
+    size = text_path(folder, WHOLE).stat().st_size
+    cut = document_end(folder, WHOLE, byte_shares(size, recipe.validation, 0.0)[0])
+    copy_text(folder, WHOLE, 0, cut, folder, "train", KEY)
+    copy_text(folder, WHOLE, cut, size, folder, "validation", KEY)
+    make_tokenizer(tokenizer, folder / "train.txt", recipe.pieces, folder)
     return {
         name: _windows(folder, name, recipe.sequence_length) for name in ("train", "validation")
     }
@@ -62,7 +69,7 @@ def _windows(folder: Path, name: str, length: int) -> Split:
     write_tokens(load_tokenizer(folder), folder, name, target)
     tokens = load_tokens(target, name)
     windows = contiguous(len(tokens), length, every_token=name == "validation")
-    refuse_empty(windows, "pretraining", name, len(tokens), length)
+    refuse_empty(windows, KEY, name, len(tokens), length)
     return Split(tokens, windows, length, "contiguous")
 
 
@@ -76,14 +83,14 @@ def pretrain(
         text = work / "text"
         shutil.rmtree(text, ignore_errors=True)
         text.mkdir()
-        splits = prepare_text(recipe, text, mirror)
+        splits = prepare_text(recipe, model.tokenizer, text, mirror)
         seed(recipe.train.seed)
         options = options_for(model.model_type, model.options, f"models.{name}.options")
         fresh = create(architecture(name, model, recipe), options)
         trained = train(fresh, splits["train"], splits["validation"], recipe.train, work)
         with whole_folder(target) as folder:
             trained.model.save_pretrained(folder)
-            shutil.copyfile(text / "spiece.model", folder / "spiece.model")
+            save_tokenizer(text, folder)
             write_json(folder / "history.json", trained.history)
             learnt = {
                 "tokens_seen": trained.history["tokens_seen"],
@@ -107,6 +114,7 @@ def fetch_checkpoint(
     with whole_folder(target) as folder:
         fetched = fetch(source, folder / "fetched", mirror=mirror)
         _unfold(folder / "fetched", folder, describe(source))
+        save_tokenizer(folder, folder, model.tokenizer)
         key = f"models.{name}.options"
         loaded = load(folder, sequence_length=CHUNK_LENGTH, options=model.options, key=key)
         write_json(folder / "card.json", card(name, loaded, {"checkpoint": fetched.model_dump()}))
@@ -138,6 +146,8 @@ def main(name: str) -> None:
         pretrain(name, model, model.pretraining, BASES / name, mirror)
     elif model.checkpoint is not None:
         fetch_checkpoint(name, model, model.checkpoint, BASES / name, mirror)
+    with whole_folder(TOKENIZERS / name) as folder:
+        save_tokenizer(BASES / name, folder)
 
 
 if __name__ == "__main__":

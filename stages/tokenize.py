@@ -1,6 +1,6 @@
 """Encode a corpus with a model's tokenizer, once for all lengths: `python -m stages.tokenize NAME`.
 
-Reads data/texts/CORPUS and data/bases/MODEL, writes data/tokens/NAME (see text/tokens.py).
+Reads data/texts/CORPUS and data/tokenizers/MODEL, writes data/tokens/NAME (see text/tokens.py).
 """
 
 from pathlib import Path
@@ -9,29 +9,39 @@ from reformer_seqlen.parameters.common.quantities import SPLITS
 from reformer_seqlen.parameters.common.reading import known, read_section
 from reformer_seqlen.parameters.tokens import TokenSet
 from reformer_seqlen.runtime.files import whole_folder, write_json
-from reformer_seqlen.runtime.paths import BASES, TEXTS, TOKENS
-from reformer_seqlen.text.encoding import write_tokens
-from reformer_seqlen.text.tokens import load_tokenizer
+from reformer_seqlen.runtime.messages import text as messages
+from reformer_seqlen.runtime.paths import TEXTS, TOKENIZERS, TOKENS
+from reformer_seqlen.text.encoding import Counts, write_tokens
+from reformer_seqlen.text.tokenizers import load_tokenizer
 
 
-def tokenize(item: TokenSet, target: Path) -> None:
+def tokenize(name: str, item: TokenSet, target: Path) -> None:
     """Encode the three splits of a corpus into `target`."""
-    tokenizer = load_tokenizer(BASES / item.model)
+    tokenizer = load_tokenizer(TOKENIZERS / item.model, item.encoding)
+    prefix = tokenizer.document_prefix if item.document_prefix else ()
+    if item.document_prefix and not prefix:
+        raise messages.no_document_prefix(name, item.model)
     with whole_folder(target) as folder:
-        splits = {
-            split: write_tokens(
-                tokenizer, TEXTS / item.corpus, split, folder, item.encoding, item.row_shape
+        splits: dict[str, Counts] = {}
+        for split in SPLITS:
+            splits[split] = counts = write_tokens(
+                tokenizer, TEXTS / item.corpus, split, folder, item.row_shape, prefix=prefix
             )
-            for split in SPLITS
+            if counts["unknown"]:
+                print(messages.unknown_pieces(f"tokens.{name}", split, counts))
+        record = {
+            "corpus": item.corpus,
+            "model": item.model,
+            "pieces": tokenizer.vocabulary,
+            "unknown_id": tokenizer.unknown_id,
         }
-        record = {"corpus": item.corpus, "model": item.model, "pieces": tokenizer.vocab_size()}
         write_json(folder / "tokens.json", {**record, "splits": splits})
 
 
 def main(name: str) -> None:
     """Encode a token set."""
     item = known("tokens", read_section("tokens", dict[str, TokenSet]), name)
-    tokenize(item, TOKENS / name)
+    tokenize(name, item, TOKENS / name)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import torch
 from reformer_seqlen.models.causal import load
 from reformer_seqlen.parameters.study import Study
 from reformer_seqlen.runtime.errors import StudyError
-from reformer_seqlen.text.tokens import load_tokenizer
+from reformer_seqlen.text.tokenizers import load_tokenizer
 from reformer_seqlen.training import determinism
 
 
@@ -28,7 +28,7 @@ def continuation(
         StudyError: the prompt is empty, or leaves no room.
     """
     tokenizer = load_tokenizer(folder)
-    ids = tokenizer.encode(prompt)
+    ids = tokenizer.encode([prompt.encode()]).ids.tolist()
     if not ids:
         raise StudyError('give a prompt that is not empty: make sample RUN=... PROMPT="The "')
     length = params.runs[name].sequence_length
@@ -44,4 +44,4 @@ def continuation(
         drawn = model.generate(
             torch.tensor([ids]), max_new_tokens=min(pieces, room), do_sample=True, top_p=0.9
         )
-    return str(tokenizer.decode(drawn[0].tolist()))
+    return tokenizer.decode(drawn[0].tolist())

@@ -12,7 +12,11 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from reformer_seqlen.parameters.sources import Compression
+from reformer_seqlen.runtime import progress
 from reformer_seqlen.runtime.messages import fetching as messages
+
+COPIED_BYTES = 1 << 20
+"""At a time."""
 
 PACKED = {"gz": gzip.GzipFile, "bz2": bz2.BZ2File, "xz": lzma.LZMAFile}
 
@@ -41,14 +45,14 @@ def unpack(
     try:
         if member is not None:
             with zipfile.ZipFile(stored) as archive, _member(archive, name, member) as packed:
-                _copy(packed, target)
+                _copy(packed, target, name, archive.getinfo(member).file_size)
         elif compression == "auto" and (ending := _archive(name)):
             raise messages.unsupported(name, ending)
         elif (kind := packing(name, compression)) is None:
             shutil.copyfile(stored, target)
         else:
             with PACKED[kind](stored) as packed:
-                _copy(packed, target)
+                _copy(packed, target, name, None)
     except DAMAGED as error:
         raise messages.cannot_unpack(name, error) from error
     except OSError as error:
@@ -83,6 +87,7 @@ def _member(archive: zipfile.ZipFile, name: str, member: str) -> IO[bytes]:
     return archive.open(member)
 
 
-def _copy(packed: IO[bytes] | io.BufferedIOBase, target: Path) -> None:
-    with target.open("wb") as file:
-        shutil.copyfileobj(packed, file, 1 << 20)
+def _copy(packed: IO[bytes] | io.BufferedIOBase, target: Path, name: str, size: int | None) -> None:
+    with target.open("wb") as file, progress.of_bytes(f"unpacking {name}", size) as bar:
+        while part := packed.read(COPIED_BYTES):
+            bar.update(file.write(part))

@@ -10,8 +10,12 @@ from reformer_seqlen.parameters.common.section import Section
 from reformer_seqlen.parameters.corpora import Format
 from reformer_seqlen.parameters.model_options import REFORMER
 from reformer_seqlen.parameters.sources import CheckpointSource, FileSource
+from reformer_seqlen.parameters.tokens import TokenizerKind
 from reformer_seqlen.parameters.training import Training
 from reformer_seqlen.runtime.messages import parameters as messages
+
+BYTE_PIECES = 258
+"""Of the tokenizer `bytes`: every byte, and two special ids."""
 
 
 class Pretraining(Section):
@@ -39,9 +43,13 @@ class Model(Section):
     Attributes:
         options: hold for all runs of the model, whose own go over them. Which there are depends on
             the kind of model (see `model_options`).
+        tokenizer: `sentencepiece` is a SentencePiece model, made here or the checkpoint's
+            (spiece.model). `transformers` is the checkpoint's fast tokenizer (tokenizer.json).
+            `bytes` is a piece for each byte, with two special ids before them.
     """
 
     options: dict[str, Any]
+    tokenizer: TokenizerKind = "sentencepiece"
     checkpoint: CheckpointSource | None = None
     pretraining: Pretraining | None = None
 
@@ -49,6 +57,15 @@ class Model(Section):
     def _comes_from_one_place(self) -> Self:
         if (self.checkpoint is None) == (self.pretraining is None):
             raise ValueError(messages.ORIGIN_OF_A_MODEL)
+        return self
+
+    @model_validator(mode="after")
+    def _tokenizer_can_be_made(self) -> Self:
+        if self.pretraining is not None:
+            if self.tokenizer == "transformers":
+                raise ValueError(messages.NO_FAST_TOKENIZER_IS_MADE)
+            if self.tokenizer == "bytes" and self.pretraining.pieces != BYTE_PIECES:
+                raise ValueError(messages.pieces_of_bytes(BYTE_PIECES))
         return self
 
     @property

@@ -68,6 +68,10 @@ class Study(Section):
                 _check_chunks(f"models.{name}.pretraining", length, model)
         for name, count in self.counts.items():
             self._check_count(name, count)
+        for name, item in self.tokens.items():
+            kind = self.models[item.model].tokenizer
+            if item.encoding == "transformers" and kind != "sentencepiece":
+                raise messages.encoding_of_another(f"tokens.{name}", item.model, kind)
         for name, run in self.runs.items():
             self._check_run(name, run)
         return self

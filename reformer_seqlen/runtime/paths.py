@@ -12,6 +12,7 @@ DATA = Path("data")
 TEXTS = DATA / "texts"
 BASES = DATA / "bases"
 BASE_TOKENS = DATA / "base_tokens"
+TOKENIZERS = DATA / "tokenizers"
 TOKENS = DATA / "tokens"
 COUNTS = DATA / "counts"
 WINDOWS = DATA / "windows"

@@ -33,14 +33,18 @@ class Target:
     """Entropy of the targets' own piece counts, nats per piece: no unigram model scores better."""
 
 
-def describe_targets(split: Split, unknown_id: int) -> Target:
-    """Count the scored targets of a split: tokens, bytes, unknown pieces and unigram entropy."""
+def describe_targets(split: Split, unknown_id: int | None) -> Target:
+    """Count the scored targets of a split: tokens, bytes, unknown pieces and unigram entropy.
+
+    Special tokens before documents are none of them. `unknown_id` is None under a tokenizer that
+    knows every text.
+    """
     scored = split.scored_positions()
     ids = split.tokens.ids[scored]
     return Target(
         tokens=len(scored),
-        bytes=int(split.tokens.piece_bytes[scored].sum(dtype=np.int64)),
-        unknown=int((ids == unknown_id).sum()),
+        bytes=split.tokens.bytes_of(scored),
+        unknown=0 if unknown_id is None else int((ids == unknown_id).sum()),
         unigram_nats=unigram_nats(np.bincount(ids)),
     )
 
@@ -81,12 +85,12 @@ def blocks_of(split: Split, nats: NDArray[np.floating]) -> Sums:
         split: what was scored.
         nats: (targets,) the loss of each, in the order of the windows.
     """
-    tokens = split.tokens
-    ends = np.cumsum(tokens.piece_bytes, dtype=np.int64)  # (tokens,)
-    starts = np.append(0, ends)[tokens.documents]
+    sizes = split.tokens.sizes()  # (tokens,)
+    ends = np.cumsum(sizes)
+    starts = np.append(0, ends)[split.tokens.documents]
     positions = split.scored_positions()
     bounds = boundaries(starts, int(ends[-1]))
-    return block_sums(nats, tokens.piece_bytes[positions], ends[positions], bounds)
+    return block_sums(nats, sizes[positions], ends[positions], bounds)
 
 
 def short(blocks: Sums) -> dict[str, float | None]:
@@ -97,7 +101,7 @@ def short(blocks: Sums) -> dict[str, float | None]:
 
 
 def describe(
-    split: Split, losses: list[float], blocks: Sums, unknown_id: int
+    split: Split, losses: list[float], blocks: Sums, unknown_id: int | None
 ) -> dict[str, float | int | None]:
     """What is written of one split.
 

@@ -1,14 +1,21 @@
-"""From a source's bytes to documents, each of whole lines, as UTF-8 that ends with a newline."""
+"""From a source's bytes to documents, each of whole lines."""
 
 import ast
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from reformer_seqlen.parameters.corpora import Format
+from reformer_seqlen.runtime import progress
 from reformer_seqlen.runtime.messages import text as messages
+from reformer_seqlen.text.blocks import read_parts, split_lines
 
 MEDIA_LINKS = ("file:", "image:", "category:", "media:")
+
+
+class Rest(bytes):
+    """More lines of a document that is too long to be read at once: it goes on with them."""
 
 
 def documents(raw: Path, text_format: Format) -> Iterator[bytes]:
@@ -17,20 +24,30 @@ def documents(raw: Path, text_format: Format) -> Iterator[bytes]:
     Formats:
         lines: each line that is not blank is a document (news stories, sentences).
         wikipedia_prose: each article's prose, without markup, from a MediaWiki XML dump.
-        bytes: the whole file is one document, byte for byte.
+        bytes: the whole file is one document, byte for byte; what follows its first lines comes
+            as `Rest`.
         python_string: the longest string literal in a Python module, each line a document; the
             module is parsed, never imported.
     """
-    if text_format == "lines":
-        with raw.open("rb") as file:
-            yield from (closed(line) for line in file if line.strip())
-    elif text_format == "wikipedia_prose":
-        yield from _wikipedia_articles(raw)
-    elif text_format == "python_string":
-        lines = _longest_string(raw).encode().splitlines(keepends=True)
-        yield from (closed(line) for line in lines if line.strip())
-    else:
-        yield raw.read_bytes()
+    with raw.open("rb") as file, progress.of_bytes(raw.name, raw.stat().st_size) as bar:
+        if text_format == "lines":
+            for line in file:
+                bar.update(len(line))
+                if line.strip():
+                    yield closed(line)
+        elif text_format == "wikipedia_prose":
+            for article in _wikipedia_articles(file):
+                bar.update(file.tell() - bar.n)
+                yield article
+        elif text_format == "python_string":
+            lines = split_lines(_longest_string(raw).encode())
+            yield from (closed(line) for line in lines if line.strip())
+        else:
+            kind: type[bytes] = bytes
+            for part, _ in read_parts(file):
+                bar.update(len(part))
+                yield kind(part)
+                kind = Rest
 
 
 def closed(line: bytes) -> bytes:
@@ -51,7 +68,7 @@ def _longest_string(module: Path) -> str:
     return max(strings, key=len, default="")
 
 
-def _wikipedia_articles(dump: Path) -> Iterator[bytes]:
+def _wikipedia_articles(dump: BinaryIO) -> Iterator[bytes]:
     title = ""
     for _, element in ElementTree.iterparse(dump):  # noqa: S314 - checked by its sha256
         tag = element.tag.rpartition("}")[2]

@@ -1,53 +1,133 @@
 """From text to tokens: piece ids, and the bytes of text that each piece stands for."""
 
 import itertools
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import sentencepiece
+from numpy.typing import NDArray
 
-from reformer_seqlen.parameters.tokens import Encoding, RowShape
+from reformer_seqlen.parameters.tokens import RowShape
 from reformer_seqlen.runtime import progress
-from reformer_seqlen.text.stored import document_starts, read_rows
+from reformer_seqlen.text.blocks import Block, nowhere, read_blocks
+from reformer_seqlen.text.token_files import BlockPieces, FileCounts, token_files
+from reformer_seqlen.text.tokenizers import Tokenizer
+from reformer_seqlen.text.workers import cores, in_order
 
-BLANK = "\N{LOWER ONE EIGHTH BLOCK}"
-"""How SentencePiece writes a blank in a piece."""
+BYTES_A_WORKER = 4 << 20
+"""Of text, at least: a worker takes time to start."""
+NAMED = 20
+"""Of the characters that are unknown, the most frequent."""
+CUT_SHAPES: tuple[RowShape, ...] = ("whole", "unended")
+"""Shapes under which a part of a long row is what it is of the whole row."""
 
 
-def encode(
-    tokenizer: sentencepiece.SentencePieceProcessor,
-    rows: Iterable[bytes],
-    encoding: Encoding = "sentencepiece",
+class Counts(FileCounts):
+    """What is said of a split in tokens.json.
+
+    Attributes:
+        unknown: how many tokens are unknown pieces.
+        unknown_characters: the most frequent characters that they stand for.
+    """
+
+    unknown: int
+    unknown_characters: dict[str, int]
+
+
+def write_tokens(
+    tokenizer: Tokenizer,
+    text: Path,
+    split: str,
+    folder: Path,
     row_shape: RowShape = "whole",
-) -> Iterator[tuple[list[int], list[int]]]:
-    """Encode rows one by one into piece ids and the bytes of text that each piece stands for.
-
-    A piece stands for all bytes from the end of the piece before it to its own end, across rows
-    too. An unknown piece stands for the characters that it replaces. Bytes that the tokenizer drops
-    (a newline, repeated blanks) count for the piece after them. Bytes after the last piece count
-    for none here: `write_tokens` adds them to the last one, so that the bytes add up to the text.
+    *,
+    prefix: tuple[int, ...] = (),
+    workers: int | None = None,
+) -> Counts:
+    """Encode a split's text into `folder`, some blocks of rows in memory at a time.
 
     Args:
-        tokenizer: the SentencePiece model.
-        rows: lines of text, each with its newline.
-        encoding: whose rules split a row into pieces (see `TokenSet` in parameters).
-        row_shape: which part of a line is encoded.
+        tokenizer: of the model.
+        text: the folder of a corpus.
+        split: which of its texts.
+        folder: where the arrays go (see `tokens`).
+        row_shape: which part of a line is encoded (see `TokenSet` in parameters).
+        prefix: ids to put before each document; they stand for no bytes.
+        workers: processes; None for one a core where the text is long enough. They change nothing.
+
+    Returns:
+        How many tokens, bytes, unknown tokens, rows and documents the split has, and the unknown
+        characters that are most frequent, with their numbers.
     """
-    pieces = _transformers_pieces if encoding == "transformers" else _sentencepiece_pieces
-    waiting = 0
-    for row in rows:
-        begin, end = _bounds(row, row_shape)
-        ids, ends = pieces(tokenizer, row[begin:end])
-        yield ids, [b - a for a, b in itertools.pairwise([-waiting - begin, *ends])]
-        waiting = len(row) - begin - ends[-1] if ends else waiting + len(row)
+    path = text / f"{split}.txt"
+    total = path.stat().st_size
+    if workers is None:
+        workers = worker_count(total)
+    last_cut = tokenizer.last_cut if row_shape in CUT_SHAPES else nowhere
+    encode = partial(_encode_block, tokenizer, row_shape)
+    unknown, characters = 0, Counter[str]()
+    documents = text / f"{split}.documents.npy"
+    with (
+        path.open("rb") as file,
+        progress.of_bytes(split, total) as bar,
+        token_files(folder, split, documents, tokenizer.vocabulary, prefix) as files,
+    ):
+        for pieces, replaced in in_order(encode, read_blocks(file, last_cut), workers):
+            files.add(pieces)
+            unknown += replaced.total()
+            characters.update(_characters(replaced))
+            bar.update(pieces.size_bytes)
+        counts, long = files.finish()
+    np.save(folder / f"{split}.long.npy", long)
+    named = _unknown_characters(tokenizer, characters)
+    return {**counts, "unknown": unknown, "unknown_characters": named}
 
 
-def _bounds(line: bytes, row_shape: RowShape) -> tuple[int, int]:
-    """Where a row begins and ends in its line."""
+def worker_count(size: int) -> int:
+    """How many processes encode a text of so many bytes."""
+    return max(1, min(cores(), size // BYTES_A_WORKER))
+
+
+def _encode_block(
+    tokenizer: Tokenizer, row_shape: RowShape, block: Block
+) -> tuple[BlockPieces, Counter[bytes]]:
+    """A block's pieces, and how often unknown pieces stand for which bytes."""
+    line_begins = _begins(block.rows)
+    rows, skipped = _rows(block.rows, row_shape)
+    encoded = tokenizer.encode(rows, within=block.within)
+    first = np.append([0] if block.within else [], encoded.rows).astype(np.int64)  # (rows,)
+    shifts = line_begins + skipped - _begins(rows)
+    ends = encoded.ends + np.repeat(shifts, np.diff(first, append=len(encoded.ids)))
+    sizes = np.diff(ends, prepend=0)
+    pieces = BlockPieces(
+        block.size_bytes,
+        encoded.ids.astype(np.min_scalar_type(tokenizer.vocabulary - 1)),
+        sizes.astype(np.min_scalar_type(sizes.max(initial=0))),
+        encoded.rows,
+        line_begins[block.within :],
+    )
+    unknown = np.flatnonzero(encoded.ids == tokenizer.unknown_id)
+    return pieces, _replaced(block, ends[unknown] - sizes[unknown], ends[unknown])
+
+
+def _begins(rows: Sequence[bytes]) -> NDArray[np.int64]:
+    sizes = np.array([len(row) for row in rows], dtype=np.int64)
+    return np.cumsum(sizes) - sizes
+
+
+def _rows(lines: list[bytes], row_shape: RowShape) -> tuple[list[bytes], NDArray[np.int64]]:
+    """The rows of lines, and how many bytes of each line come before its row."""
     if row_shape == "whole":
-        return 0, len(line)
+        return lines, np.zeros(len(lines), dtype=np.int64)
+    bounds = [row_bounds(line, row_shape) for line in lines]
+    rows = [line[begin:end] for line, (begin, end) in zip(lines, bounds, strict=True)]
+    return rows, np.array([begin for begin, _ in bounds], dtype=np.int64)
+
+
+def row_bounds(line: bytes, row_shape: RowShape) -> tuple[int, int]:
+    """Where a row begins and ends in its line, unless it is all of it."""
     if row_shape == "unended":
         return 0, len(line.removesuffix(b"\n"))
     text = line.decode(errors="surrogateescape")  # blanks are what Unicode calls so
@@ -57,110 +137,29 @@ def _bounds(line: bytes, row_shape: RowShape) -> tuple[int, int]:
     return begin, begin + len(text.strip().encode(errors="surrogateescape"))
 
 
-def _sentencepiece_pieces(
-    tokenizer: sentencepiece.SentencePieceProcessor, row: bytes
-) -> tuple[list[int], list[int]]:
-    """A row's pieces and the byte of the row at which each ends."""
-    encoded = tokenizer.encode(row, return_type="offset_mapping")
-    return encoded["ids"], [end for _, end in encoded["offsets"]]
+def _replaced(block: Block, begins: NDArray[np.int64], ends: NDArray[np.int64]) -> Counter[bytes]:
+    """How often each text stands between these bytes of a block."""
+    text = b"".join(block.rows)
+    return Counter(
+        text[begin:end] for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)
+    )
 
 
-def _transformers_pieces(
-    tokenizer: sentencepiece.SentencePieceProcessor, row: bytes
-) -> tuple[list[int], list[int]]:
-    """A row's pieces as transformers' tokenizer makes them, and where each ends."""
-    known = [each for each in (tokenizer.unk_id(), tokenizer.eos_id()) if each >= 0]
-    spelt = re.compile("|".join(re.escape(tokenizer.id_to_piece(each)) for each in known).encode())
-    ids: list[int] = []
-    ends: list[int] = []
-    begin = 0
-    for match in [*spelt.finditer(row), None]:
-        part = row[begin : match.start() if match else len(row)]
-        inside, inside_ends = _sentencepiece_pieces(tokenizer, part)
-        ids += inside
-        ends += [begin + end for end in inside_ends]
-        if _ends_blank(tokenizer, part):
-            ids.append(tokenizer.piece_to_id(BLANK))
-            ends.append(begin + len(part))
-        if match:
-            ids.append(tokenizer.piece_to_id(match.group().decode()))
-            ends.append(begin := match.end())
-    return ids, ends
+def _characters(replaced: Counter[bytes]) -> Counter[str]:
+    characters: Counter[str] = Counter()
+    for text, count in replaced.items():
+        for character in text.decode(errors="replace"):
+            characters[character] += count
+    return characters
 
 
-def _ends_blank(tokenizer: sentencepiece.SentencePieceProcessor, part: bytes) -> bool:
-    """Whether a text ends with a blank after normalisation, such as a no-break space."""
-    if part[-1:].isascii():
-        return part[-1:].isspace()
-    # SentencePiece drops a blank at the end, so normalise with a letter behind it.
-    return bool(tokenizer.normalize(part.decode(errors="replace") + "x").endswith(f"{BLANK}x"))
+def _unknown_characters(tokenizer: Tokenizer, characters: Counter[str]) -> dict[str, int]:
+    """Those characters that the tokenizer does not know, the most frequent ones first.
 
-
-def write_tokens(
-    tokenizer: sentencepiece.SentencePieceProcessor,
-    text: Path,
-    split: str,
-    folder: Path,
-    encoding: Encoding = "sentencepiece",
-    row_shape: RowShape = "whole",
-) -> dict[str, int]:
-    """Encode a split's text into `folder`, a batch of rows in memory at a time.
-
-    Returns:
-        How many tokens, bytes, unknown tokens, rows and documents the split has.
+    An unknown piece stands for blanks before it, too, where the tokenizer drops them.
     """
-    total_bytes = (text / f"{split}.txt").stat().st_size
-    unknown_id = tokenizer.unk_id()
-    row_starts, row_bytes, tokens, unknown, longest, covered = [0], [0], 0, 0, 0, 0
-    ids_raw, bytes_raw = folder / f"{split}.ids.raw", folder / f"{split}.bytes.raw"
-    with (
-        ids_raw.open("wb") as ids_file,
-        bytes_raw.open("wb") as bytes_file,
-        progress.of_bytes(split, total_bytes) as bar,
-    ):
-        rows = _measured(read_rows(text, split), row_bytes, bar.update)
-        for ids, stands_for in encode(tokenizer, rows, encoding, row_shape):
-            np.array(ids, dtype=np.uint32).tofile(ids_file)
-            np.array(stands_for, dtype=np.uint32).tofile(bytes_file)
-            tokens += len(ids)
-            unknown += ids.count(unknown_id)
-            longest = max(longest, *stands_for, 0)
-            covered += sum(stands_for)
-            row_starts.append(tokens)
-    rest = total_bytes - covered
-    _compact(ids_raw, folder / f"{split}.ids.npy", tokenizer.vocab_size() - 1)
-    _compact(bytes_raw, folder / f"{split}.bytes.npy", longest + rest, add_to_last=rest)
-    np.save(folder / f"{split}.rows.npy", np.array(row_starts[:-1], dtype=np.int64))
-    rows_of_documents = np.searchsorted(row_bytes, document_starts(text, split))
-    starts = np.array(row_starts, dtype=np.int64)[rows_of_documents]
-    np.save(folder / f"{split}.documents.npy", starts)
-    return {
-        "tokens": tokens,
-        "bytes": total_bytes,
-        "unknown": unknown,
-        "rows": len(row_starts) - 1,
-        "documents": len(starts),
-    }
-
-
-def _measured(
-    rows: Iterable[bytes], offsets: list[int], done: Callable[[float], object]
-) -> Iterator[bytes]:
-    for row in rows:
-        offsets.append(offsets[-1] + len(row))
-        done(len(row))
-        yield row
-
-
-def _compact(raw: Path, target: Path, largest: int, add_to_last: int = 0) -> None:
-    """Rewrite a raw uint32 file as .npy of the smallest type, without reading it whole."""
-    count = raw.stat().st_size // 4
-    wide = np.memmap(raw, dtype=np.uint32, mode="r", shape=(count,)) if count else np.empty(0)
-    smallest = np.min_scalar_type(largest)
-    array = np.lib.format.open_memmap(target, mode="w+", dtype=smallest, shape=(count,))
-    for begin in range(0, count, 1 << 20):
-        array[begin : begin + (1 << 20)] = wide[begin : begin + (1 << 20)]
-    if count and add_to_last:
-        array[-1] += array.dtype.type(add_to_last)
-    array.flush()
-    raw.unlink()
+    first = sorted(characters.items(), key=lambda item: (-item[1], item[0]))
+    unknown = (
+        item for item in first if tokenizer.unknown_id in tokenizer.encode([item[0].encode()]).ids
+    )
+    return dict(itertools.islice(unknown, NAMED))

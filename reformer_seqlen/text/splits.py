@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from reformer_seqlen.parameters.chunking import Policy
 from reformer_seqlen.runtime.files import read_json
 from reformer_seqlen.text.tokens import Tokens, load_tokens
-from reformer_seqlen.text.windows import Windows, batch, load_windows
+from reformer_seqlen.text.windows import NO_TARGET, Windows, batch, load_windows
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +30,8 @@ class Split:
         import torch  # takes a second, and who only counts needs none of it
 
         inputs, targets = batch(self.tokens.ids, self.windows, chosen, self.length, self.policy)
+        positions = self.windows.starts[chosen][:, None] + np.arange(1, self.length + 1)
+        targets[self.tokens.is_context(positions)] = NO_TARGET
         return torch.from_numpy(inputs), torch.from_numpy(targets)
 
     def scored_positions(self) -> NDArray[np.int64]:
@@ -48,7 +50,9 @@ class Split:
         """The targets' places in a window, (targets,), and which are scored, (windows, targets)."""
         targets = self.length - 1 if self.policy == "published" else self.length
         offsets = np.arange(targets)
-        return offsets, offsets >= self.windows.context[:, None]
+        scored = offsets >= self.windows.context[:, None]
+        scored &= ~self.tokens.is_context(self.windows.starts[:, None] + offsets + 1)
+        return offsets, scored
 
 
 def load_split(tokens: Path, windows: Path, split: str) -> Split:

@@ -4,72 +4,100 @@ A corpus is a sequence of documents, each a sequence of whole lines. A split is 
 it, cut between documents or lines, so no text is in two splits.
 """
 
-import io
-import itertools
 import math
-import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from reformer_seqlen.parameters.common.quantities import SPLITS
 from reformer_seqlen.parameters.corpora import Corpus, Split, SplitFile
-from reformer_seqlen.text.documents import closed, documents
+from reformer_seqlen.text.arrays import array_parts
+from reformer_seqlen.text.blocks import read_parts, split_lines
+from reformer_seqlen.text.documents import documents
+from reformer_seqlen.text.shuffling import shuffle_lines
+from reformer_seqlen.text.stored import copy_text, documents_path, text_path, write_text
+
+WHOLE = "whole"
+"""What a text is called that is not split yet."""
 
 
 def first(parts: Iterable[bytes], first_bytes: int | None) -> Iterator[bytes]:
     """The documents that fit into `first_bytes`; the first one too long is cut at a line."""
-    left = first_bytes
+    left = math.inf if first_bytes is None else first_bytes
     for part in parts:
-        if left is None:
-            yield part
-        elif len(part) <= left:
-            left -= len(part)
-            yield part
-        else:
-            cut = part[: part.rfind(b"\n", 0, left) + 1]
+        if len(part) > left:
+            cut = part[: part.rfind(b"\n", 0, int(left)) + 1]
             if cut:
-                yield cut
+                yield type(part)(cut)
             return
+        left -= len(part)
+        yield part
 
 
 def first_lines(parts: Iterable[bytes], lines: int | None) -> Iterator[bytes]:
     """The documents up to a number of lines; the last one is cut after the last of them."""
+    if lines is None:
+        yield from parts
+        return
     left = lines
     for part in parts:
-        if left is None:
-            yield part
-            continue
-        taken = list(itertools.islice(io.BytesIO(part), left))
+        taken = split_lines(part)[:left]
         left -= len(taken)
-        yield b"".join(taken)
+        yield type(part)(b"".join(taken))
         if not left:
             return
 
 
-def shuffled_lines(parts: Iterable[bytes], seed: int) -> list[bytes]:
-    """All lines in an order drawn from `seed`, each a document: how the study read enwik8.
+def split_text(
+    folder: Path, name: str, split: Split, target: Path, key: str
+) -> dict[str, dict[str, int]]:
+    """Cut a text into contiguous train, validation and test.
 
-    A last line without a newline gets one, or the line that then follows it would be part of it.
+    With `between: lines` the cut may fall inside a document; the rest of the document is the first
+    one of the next split.
+
+    Args:
+        folder: of the text.
+        name: of the text there.
+        split: where to cut.
+        target: the folder of the three texts.
+        key: the text's place in params.yaml, for messages.
     """
-    lines = [closed(line) for part in parts for line in part.splitlines(keepends=True)]
-    random.Random(seed).shuffle(lines)  # noqa: S311 - no secret
-    return lines
+    cuts = cut_places(folder, name, split)
+    size = text_path(folder, name).stat().st_size
+    return {
+        part: copy_text(folder, name, begin, end, target, part, key)
+        for part, begin, end in zip(SPLITS, (0, *cuts), (*cuts, size), strict=True)
+    }
 
 
-def cut_points(sizes: Sequence[int], validation: float, test: float) -> tuple[int, int]:
-    """Where validation and test begin among parts of these sizes, taken in order.
+def cut_places(folder: Path, name: str, split: Split) -> tuple[int, int]:
+    """The bytes of a text at which validation and test begin, between lines or documents."""
+    ends = _line_ends if split.between == "lines" else _document_ends
+    if split.shares_of == "number":
+        number = sum(map(len, ends(folder, name)))
+        first_of = counted_cut_points(number, split.validation, split.test)
+        return _nth(ends(folder, name), first_of)
+    size = text_path(folder, name).stat().st_size
+    return _reaching(ends(folder, name), byte_shares(size, split.validation, split.test))
 
-    Each split takes parts until it holds its share of the bytes; the cut falls before the part in
-    which the share is reached.
 
-    Example: `cut_points([10] * 10, 0.2, 0.1)` is `(7, 9)`.
+def document_end(folder: Path, name: str, least: int) -> int:
+    """The end of a text's first document that ends at or after a byte."""
+    return _reaching(_document_ends(folder, name), (least, least))[0]
+
+
+def byte_shares(size: int, validation: float, test: float) -> tuple[int, int]:
+    """How many bytes train, and train and validation together, have at least.
+
+    A split takes lines or documents until it holds its share of the bytes.
+
+    Example: `byte_shares(100, 0.2, 0.1)` is `(70, 90)`.
     """
-    ends = np.cumsum(sizes)
-    total = int(ends[-1]) if len(ends) else 0
-    shares = np.array([1 - validation - test, 1 - test]) * total
-    begin_validation, begin_test = np.searchsorted(ends, np.round(shares), side="left") + 1
-    return int(begin_validation), int(begin_test)
+    train, both = np.round(np.array([1 - validation - test, 1 - test]) * size)
+    return int(train), int(both)
 
 
 def counted_cut_points(parts: int, validation: float, test: float) -> tuple[int, int]:
@@ -83,49 +111,70 @@ def counted_cut_points(parts: int, validation: float, test: float) -> tuple[int,
     return begin_validation, begin_validation + length
 
 
-def split_parts(parts: Iterable[bytes], split: Split) -> dict[str, list[bytes]]:
-    """Cut documents into contiguous train, validation and test.
+Ends = Iterable[NDArray[np.int64]]
+"""The byte after each line or document of a text, many at a time."""
 
-    With `between: lines` the cut may fall inside a document; the rest of the document is the first
-    one of the next split.
+
+def _reaching(ends: Ends, wanted: tuple[int, int]) -> tuple[int, int]:
+    """The first ends at or after some bytes."""
+    found: list[int] = []
+    for part in ends:
+        while len(found) < len(wanted) and len(part) and part[-1] >= wanted[len(found)]:
+            found.append(int(part[np.searchsorted(part, wanted[len(found)])]))
+    return found[0], found[1]
+
+
+def _nth(ends: Ends, wanted: tuple[int, int]) -> tuple[int, int]:
+    """The ends of the first so many lines or documents; 0 is before the first."""
+    found, seen = {0: 0}, 0
+    for part in ends:
+        found |= {n: int(part[n - seen - 1]) for n in wanted if seen < n <= seen + len(part)}
+        seen += len(part)
+    return found[wanted[0]], found[wanted[1]]
+
+
+def _line_ends(folder: Path, name: str) -> Ends:
+    size = 0
+    with text_path(folder, name).open("rb") as file:
+        for part, _ in read_parts(file):
+            newlines = np.flatnonzero(np.frombuffer(part, dtype=np.uint8) == ord("\n"))
+            ends = size + 1 + newlines
+            size += len(part)
+            yield ends if part.endswith(b"\n") else np.append(ends, size)
+
+
+def _document_ends(folder: Path, name: str) -> Ends:
+    begun = 0
+    for starts in array_parts(documents_path(folder, name)):
+        yield starts if begun else starts[1:]
+        begun += len(starts)
+    yield np.array([text_path(folder, name).stat().st_size])
+
+
+def write_splits(
+    corpus: Corpus, raw: Mapping[SplitFile, Path], target: Path, work: Path, key: str
+) -> dict[str, dict[str, int]]:
+    """Write the text of each split of a corpus.
+
+    Args:
+        corpus: how its files are read and split.
+        raw: the files.
+        target: the folder of the texts.
+        work: a folder for what is written on the way.
+        key: the corpus's place in params.yaml, for messages.
+
+    Returns:
+        How many bytes and documents each split has.
     """
-    whole = list(parts)
-    if split.between == "documents":
-        ranges = _ranges(whole, split)
-        return {name: whole[begin:end] for name, (begin, end) in ranges.items()}
-    lines = [part.splitlines(keepends=True) for part in whole]
-    ranges = _ranges(list(itertools.chain.from_iterable(lines)), split)
-    return {name: _lines_between(lines, begin, end) for name, (begin, end) in ranges.items()}
-
-
-def _ranges(parts: Sequence[bytes], split: Split) -> dict[str, tuple[int, int]]:
-    if split.shares_of == "bytes":
-        cuts = cut_points([len(part) for part in parts], split.validation, split.test)
-    else:
-        cuts = counted_cut_points(len(parts), split.validation, split.test)
-    return {"train": (0, cuts[0]), "validation": cuts, "test": (cuts[1], len(parts))}
-
-
-def _lines_between(lines: Sequence[Sequence[bytes]], begin: int, end: int) -> list[bytes]:
-    offsets = itertools.accumulate((len(part) for part in lines), initial=0)
-    inside = (
-        b"".join(part[max(begin - offset, 0) : max(end - offset, 0)])
-        for part, offset in zip(lines, offsets, strict=False)
-    )
-    return [part for part in inside if part]
-
-
-def read_corpus(corpus: Corpus, raw: Mapping[SplitFile, Path]) -> dict[str, Iterable[bytes]]:
-    """The documents of each split of a corpus whose raw files are at hand."""
-    parts: dict[str, Iterable[bytes]] = {
-        name: first_lines(
-            first(documents(path, corpus.format), corpus.first_bytes), corpus.first_rows
-        )
-        for name, path in raw.items()
-    }
+    texts = {name: _documents(path, corpus) for name, path in raw.items()}
     if corpus.split is None:
-        return parts
-    whole = parts["all"]
+        return {name: write_text(target, name, parts, key) for name, parts in texts.items()}
+    write_text(work, WHOLE, texts["all"], key)
+    name = WHOLE
     if corpus.shuffle_lines_seed is not None:
-        whole = shuffled_lines(whole, corpus.shuffle_lines_seed)
-    return {**split_parts(whole, corpus.split)}
+        shuffle_lines(work, WHOLE, corpus.shuffle_lines_seed, name := "shuffled")
+    return split_text(work, name, corpus.split, target, key)
+
+
+def _documents(raw: Path, corpus: Corpus) -> Iterator[bytes]:
+    return first_lines(first(documents(raw, corpus.format), corpus.first_bytes), corpus.first_rows)

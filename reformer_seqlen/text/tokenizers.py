@@ -1,12 +1,140 @@
-"""Training of SentencePiece tokenizers."""
+"""Tokenizers: a folder's own, made or copied; what all kinds have in common."""
 
 import io
+import shutil
 import string
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import sentencepiece
 
+from reformer_seqlen.parameters.tokens import Encoding, TokenizerKind
+from reformer_seqlen.runtime.files import read_json, write_json
 from reformer_seqlen.runtime.messages import text as messages
+from reformer_seqlen.text.pieces.encoded import Encoded
+
+KIND = "kind.json"
+"""Says which kind of tokenizer a folder holds; a byte tokenizer has no other file."""
+MODEL = "spiece.model"
+FAST = "tokenizer.json"
+NEEDED: dict[TokenizerKind, str | None] = {
+    "sentencepiece": MODEL,
+    "transformers": FAST,
+    "bytes": None,
+}
+"""The file that a folder must hold of each kind."""
+COPIED = (
+    MODEL,
+    FAST,
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+)
+"""What transformers reads, too, of a tokenizer."""
+
+
+class Tokenizer(Protocol):
+    """Text to pieces and back."""
+
+    @property
+    def vocabulary(self) -> int:
+        """How many ids there are, from 0."""
+
+    @property
+    def unknown_id(self) -> int | None:
+        """The piece that stands for text without a piece of its own, if there is one."""
+
+    @property
+    def document_prefix(self) -> tuple[int, ...]:
+        """The ids of the special tokens that it puts before a document."""
+
+    def encode(self, rows: Sequence[bytes], *, within: bool = False) -> Encoded:
+        """The pieces of rows, and the byte at which each ends.
+
+        Args:
+            rows: text, most often a line each.
+            within: the first row goes on from where another was cut.
+        """
+
+    def last_cut(self, row: bytes) -> int:
+        """Where a row is best cut so that both parts have the pieces of the whole; 0 for nowhere.
+
+        It is as far back in the row as can be.
+        """
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of pieces."""
+
+
+def load_tokenizer(folder: Path, encoding: Encoding = "sentencepiece") -> Tokenizer:
+    """The tokenizer in a folder.
+
+    Args:
+        folder: holds kind.json and the tokenizer's own files.
+        encoding: whose rules make pieces under a SentencePiece model (see `TokenSet`).
+
+    Raises:
+        StudyError: a file is missing or is no such tokenizer.
+    """
+    kind = read_json(folder / KIND)["kind"]
+    _check_files(folder, kind)
+    # Each kind has a library of its own, which the others need not import.
+    if kind == "bytes":
+        from reformer_seqlen.text.pieces.single_bytes import ByteTokenizer
+
+        return ByteTokenizer()
+    try:
+        if kind == "transformers":
+            from reformer_seqlen.text.pieces.fast_tokenizers import TransformersTokenizer
+
+            return TransformersTokenizer(folder / FAST)
+        from reformer_seqlen.text.pieces.sentencepieces import SentencePieceTokenizer
+
+        return SentencePieceTokenizer(folder / MODEL, encoding)
+    except Exception as error:  # tokenizers raises no other class for a file that it cannot read
+        raise messages.unreadable_tokenizer(folder, kind, error) from error
+
+
+def _check_files(folder: Path, kind: TokenizerKind) -> None:
+    name = NEEDED[kind]
+    if name is not None and not (folder / name).is_file():
+        raise messages.no_tokenizer_file(folder, kind, name)
+
+
+def save_tokenizer(source: Path, target: Path, kind: TokenizerKind | None = None) -> None:
+    """Copy a tokenizer's files from one folder to another.
+
+    Args:
+        source: holds them, perhaps among others.
+        target: an existing folder.
+        kind: which tokenizer of `source` is meant; None where kind.json there says it.
+
+    Raises:
+        StudyError: a file that the kind needs is missing.
+    """
+    kind = kind or read_json(source / KIND)["kind"]
+    _check_files(source, kind)
+    for name in COPIED:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
+    write_json(target / KIND, {"kind": kind})
+
+
+def make_tokenizer(kind: TokenizerKind, text: Path, pieces: int, target: Path) -> None:
+    """Make a tokenizer for a model that is made here, from its own text.
+
+    Args:
+        kind: `sentencepiece` or `bytes`.
+        text: a file of lines.
+        pieces: of the SentencePiece model.
+        target: an existing folder.
+    """
+    if kind == "sentencepiece":
+        train_tokenizer(text, pieces, target / MODEL)
+    write_json(target / KIND, {"kind": kind})
 
 
 def train_tokenizer(text: Path, pieces: int, target: Path) -> None:

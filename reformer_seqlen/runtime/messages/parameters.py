@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 
 CONTEXT_FILLS_GPU = "context_mib must be less than memory_mib"
 MEMBER_AND_COMPRESSION = "`member` is taken from a .zip, which leaves no other `compression`"
+NO_FAST_TOKENIZER_IS_MADE = (
+    "`pretraining` makes a SentencePiece model or takes bytes: give `tokenizer: sentencepiece` or "
+    "`tokenizer: bytes`; `tokenizer: transformers` is read from a `checkpoint`"
+)
 NOTHING_LEFT_TO_TRAIN_ON = "validation + test must be less than 1, something is left for train"
 ORIGIN_OF_A_MODEL = "give either `checkpoint` or `pretraining`"
 SPLIT_CUTS_ONE_FILE = "`split` cuts one file: give `files: {all: ...}` or leave `split` out"
@@ -40,6 +44,19 @@ def no_whole_sequences(tokens: int, length: int) -> StudyError:
 def of_a_run(run: str, error: Exception) -> StudyError:
     """What is wrong with how a run is trained."""
     return StudyError(f"runs.{run}.train.{error}")
+
+
+def pieces_of_bytes(pieces: int) -> str:
+    """A byte tokenizer of another number of pieces."""
+    return f"`tokenizer: bytes` has {pieces} pieces: give `pretraining.pieces: {pieces}`"
+
+
+def encoding_of_another(key: str, model: str, tokenizer: str) -> StudyError:
+    """SentencePiece's encoding under another tokenizer."""
+    return StudyError(
+        f"{key}.encoding: `transformers` is a way to use a SentencePiece model, but the tokenizer "
+        f"of models.{model} is `{tokenizer}`; leave `encoding` out"
+    )
 
 
 def token_set_is_misnamed(name: str, corpus: str, model: str) -> str:

@@ -1,8 +1,15 @@
 """Of texts, tokens and windows."""
 
+import itertools
+import unicodedata
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from reformer_seqlen.runtime.errors import StudyError
+
+SHOWN = 5
+"""Of the characters that are unknown; tokens.json has more."""
 
 
 def no_python_module(module: Path, error: Exception) -> StudyError:
@@ -40,4 +47,44 @@ def no_tokenizer(pieces: int, error: Exception) -> StudyError:
     reason = str(error).rpartition("] ")[2]
     return StudyError(
         f"pretraining.pieces: SentencePiece makes no {pieces} pieces of this text: {reason}"
+    )
+
+
+def no_tokenizer_file(folder: Path, kind: str, name: str) -> StudyError:
+    """A folder that lacks what a kind of tokenizer is read from."""
+    return StudyError(
+        f"{folder} holds no {name}, which `tokenizer: {kind}` needs; choose another `tokenizer` "
+        "for the model, or a checkpoint that has this file"
+    )
+
+
+def unreadable_tokenizer(folder: Path, kind: str, error: Exception) -> StudyError:
+    """A tokenizer's file that its library can't read."""
+    return StudyError(f"the tokenizer in {folder} is not of the kind {kind}: {error}")
+
+
+def no_document_prefix(name: str, model: str) -> StudyError:
+    """Special tokens asked of a tokenizer that has none."""
+    return StudyError(
+        f"tokens.{name}.document_prefix: the tokenizer of models.{model} puts no special tokens "
+        "before a text; leave `document_prefix` out"
+    )
+
+
+def unknown_pieces(key: str, split: str, counts: Mapping[str, Any]) -> str:
+    """How many pieces are unknown, and which characters they stand for."""
+    share = counts["unknown"] / counts["tokens"]
+    named = [
+        f"{character!r} ({unicodedata.name(character, f'U+{ord(character):04X}')}) {count:,} times"
+        for character, count in itertools.islice(counts["unknown_characters"].items(), SHOWN)
+    ]
+    stands_for = f": {', '.join(named)}" if named else ""
+    return f"{key}: {share:.2%} of the pieces of {split} are unknown to the tokenizer{stands_for}"
+
+
+def worker_ended() -> StudyError:
+    """A process that encodes text is gone."""
+    return StudyError(
+        "a process that encodes text was ended from outside; the system does that when the"
+        " machine's memory runs out"
     )

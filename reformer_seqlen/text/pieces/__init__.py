@@ -1,0 +1,1 @@
+"""From rows of text to pieces: one module a kind of tokenizer."""
