@@ -26,8 +26,7 @@ from reformer_seqlen.parameters.study import parse_study
 from reformer_seqlen.runtime import console
 from reformer_seqlen.runtime.paths import CONF
 from reformer_seqlen.text.documents import documents
-from reformer_seqlen.text.tokenizers import train_tokenizer
-from reformer_seqlen.text.tokens import load_tokenizer
+from reformer_seqlen.text.tokenizers import load_tokenizer, make_tokenizer
 
 if TYPE_CHECKING:
     from reformer_seqlen.counting.ngrams import Pieces
@@ -58,11 +57,12 @@ def pieces(most: int) -> "Pieces":
     beginning = list(itertools.islice(text, TOKENIZER_LINES))
     with TemporaryDirectory() as folder:
         (Path(folder) / "sample.txt").write_bytes(b"".join(beginning))
-        train_tokenizer(Path(folder) / "sample.txt", VOCABULARY, Path(folder) / "spiece.model")
+        sample = Path(folder) / "sample.txt"
+        make_tokenizer("sentencepiece", sample, VOCABULARY, Path(folder))
         tokenizer = load_tokenizer(Path(folder))
     encoded, count = [], 0
     for line in itertools.chain(beginning, text):
-        encoded.append(np.array(tokenizer.encode(line), dtype=np.uint16))
+        encoded.append(tokenizer.encode([line]).ids.astype(np.uint16))
         count += len(encoded[-1])
         if count >= most:
             break

@@ -10,6 +10,8 @@ import shutil
 import time
 from pathlib import Path
 
+from transformers import PreTrainedModel
+
 from reformer_seqlen.bases.architecture import architecture
 from reformer_seqlen.bases.card import card
 from reformer_seqlen.bases.gguf import from_gguf
@@ -34,12 +36,17 @@ from reformer_seqlen.text.chunking import contiguous, refuse_empty
 from reformer_seqlen.text.documents import documents
 from reformer_seqlen.text.encoding import write_tokens
 from reformer_seqlen.text.splits import Split
-from reformer_seqlen.text.splitting import WHOLE, byte_shares, document_end, first
+from reformer_seqlen.text.splitting import WHOLE, after, byte_shares, document_end, first
 from reformer_seqlen.text.stored import copy_text, text_path, write_text
-from reformer_seqlen.text.tokenizers import load_tokenizer, make_tokenizer, save_tokenizer
-from reformer_seqlen.text.tokens import load_tokens
+from reformer_seqlen.text.tokenizers import (
+    declare_tokenizer,
+    load_tokenizer,
+    make_tokenizer,
+    save_tokenizer,
+)
+from reformer_seqlen.text.tokens import Tokens, load_tokens
 from reformer_seqlen.training.determinism import make_deterministic, seed
-from reformer_seqlen.training.trainer import train
+from reformer_seqlen.training.trainer import Trained, train
 
 KEY = "pretraining"
 """The base text's place in params.yaml, in a model."""
@@ -48,29 +55,48 @@ KEY = "pretraining"
 def prepare_text(
     recipe: Pretraining, tokenizer: TokenizerKind, folder: Path, mirror: str | None
 ) -> dict[str, Split]:
-    """Fetch the base text, make the tokenizer from it, encode it in `folder`/tokens, cut windows."""
+    """Fetch the base text, make the tokenizer from it, and encode it in `folder`/tokens.
+
+    Returns:
+        The splits, in windows of the first phase.
+    """
     print(licence_line(recipe.file))
     raw = folder / "raw"
     fetch(recipe.file, raw, mirror=mirror)
-    write_text(folder, WHOLE, first(documents(raw, recipe.format), recipe.first_bytes), KEY)
+    rest = after(documents(raw, recipe.format), recipe.skip_bytes)
+    write_text(folder, WHOLE, first(rest, recipe.first_bytes), KEY)
     size = text_path(folder, WHOLE).stat().st_size
     cut = document_end(folder, WHOLE, byte_shares(size, recipe.validation, 0.0)[0])
     copy_text(folder, WHOLE, 0, cut, folder, "train", KEY)
     copy_text(folder, WHOLE, cut, size, folder, "validation", KEY)
     make_tokenizer(tokenizer, folder / "train.txt", recipe.pieces, folder)
-    return {
-        name: _windows(folder, name, recipe.sequence_length) for name in ("train", "validation")
-    }
-
-
-def _windows(folder: Path, name: str, length: int) -> Split:
     target = folder / "tokens"
     target.mkdir(exist_ok=True)
-    write_tokens(load_tokenizer(folder), folder, name, target)
-    tokens = load_tokens(target, name)
+    made = load_tokenizer(folder)
+    splits = {}
+    for name in ("train", "validation"):
+        write_tokens(made, folder, name, target)
+        splits[name] = _windows(load_tokens(target, name), name, recipe.sequence_length)
+    return splits
+
+
+def _windows(tokens: Tokens, name: str, length: int) -> Split:
     windows = contiguous(len(tokens), length, every_token=name == "validation")
     refuse_empty(windows, KEY, name, len(tokens), length)
     return Split(tokens, windows, length, "contiguous")
+
+
+def train_phases(
+    model: PreTrainedModel, splits: dict[str, Split], recipe: Pretraining, work: Path
+) -> list[Trained]:
+    """Train on one length after another; a phase that was finished before is not trained again."""
+    done = []
+    for number, (length, settings) in enumerate(recipe.trainings()):
+        learnt, validation = (
+            _windows(splits[name].tokens, name, length) for name in ("train", "validation")
+        )
+        done.append(train(model, learnt, validation, settings, work / f"phase-{number}"))
+    return done
 
 
 def pretrain(
@@ -87,13 +113,14 @@ def pretrain(
         seed(recipe.train.seed)
         options = options_for(model.model_type, model.options, f"models.{name}.options")
         fresh = create(architecture(name, model, recipe), options)
-        trained = train(fresh, splits["train"], splits["validation"], recipe.train, work)
+        phases = train_phases(fresh, splits, recipe, work)
+        trained = phases[-1]
         with whole_folder(target) as folder:
             trained.model.save_pretrained(folder)
             save_tokenizer(text, folder)
-            write_json(folder / "history.json", trained.history)
+            write_json(folder / "history.json", {"phases": [each.history for each in phases]})
             learnt = {
-                "tokens_seen": trained.history["tokens_seen"],
+                "tokens_seen": sum(each.history["tokens_seen"] for each in phases),
                 "final_training_loss": trained.history["final_training_loss"],
                 "validation_loss": trained.history["evaluations"][-1]["validation_loss"],
             }
@@ -102,7 +129,15 @@ def pretrain(
             shutil.copytree(text / "tokens", folder, dirs_exist_ok=True)
             counts = {split: {"tokens": len(part.tokens)} for split, part in splits.items()}
             write_json(folder / "tokens.json", {"model": name, "splits": counts})
-        _write_timings(name, trained.timings)
+        _write_timings(name, together([each.timings for each in phases]))
+
+
+def together(timings: list[dict[str, float]]) -> dict[str, float]:
+    """The seconds of several trainings, and the rates over all of them."""
+    seconds = sum(each["runtime_seconds"] for each in timings)
+    rates = [name for name in timings[0] if name != "runtime_seconds"]
+    done = {name: sum(each[name] * each["runtime_seconds"] for each in timings) for name in rates}
+    return {"runtime_seconds": seconds, **{name: amount / seconds for name, amount in done.items()}}
 
 
 def fetch_checkpoint(
@@ -114,7 +149,7 @@ def fetch_checkpoint(
     with whole_folder(target) as folder:
         fetched = fetch(source, folder / "fetched", mirror=mirror)
         _unfold(folder / "fetched", folder, describe(source))
-        save_tokenizer(folder, folder, model.tokenizer)
+        declare_tokenizer(folder, model.tokenizer)
         key = f"models.{name}.options"
         loaded = load(folder, sequence_length=CHUNK_LENGTH, options=model.options, key=key)
         write_json(folder / "card.json", card(name, loaded, {"checkpoint": fetched.model_dump()}))

@@ -38,7 +38,8 @@ def architecture(name: str, model: Model, recipe: Pretraining) -> Config:
         else _another(key, options, recipe)
     )
     try:
-        check_length(config, recipe.sequence_length)
+        for length, _ in recipe.trainings():
+            check_length(config, length)
     except StudyError as error:
         raise messages.pretraining_too_long(name, error) from error
     return config

@@ -9,6 +9,7 @@ from reformer_seqlen.parameters.common.quantities import CHUNK_LENGTH, Fraction,
 from reformer_seqlen.parameters.common.section import Section
 from reformer_seqlen.parameters.corpora import Format
 from reformer_seqlen.parameters.model_options import REFORMER
+from reformer_seqlen.parameters.runs import overridden
 from reformer_seqlen.parameters.sources import CheckpointSource, FileSource
 from reformer_seqlen.parameters.tokens import TokenizerKind
 from reformer_seqlen.parameters.training import Training
@@ -18,10 +19,26 @@ BYTE_PIECES = 258
 """Of the tokenizer `bytes`: every byte, and two special ids."""
 
 
+class Phase(Section):
+    """A part of a base model's training, on texts of another length.
+
+    Attributes:
+        train: over the recipe's `train`.
+    """
+
+    sequence_length: SequenceLength
+    train: dict[str, Any] = Field(default_factory=dict)
+
+
 class Pretraining(Section):
     """A base model made here: its text, its tokenizer and its training.
 
     Attributes:
+        skip_bytes: documents at the beginning that are left out, as they are a corpus's.
+        first_bytes: of what follows them.
+        sequence_length: of the texts that it is trained on first.
+        phases: more training, in this order, each with an optimizer of its own: a base for runs of
+            several lengths should have seen them all, and short texts first train faster.
         architecture: values of the model's configuration. `model_type` is any causal language
             model of transformers; without one it is a Reformer, the published one where nothing
             else is said.
@@ -29,12 +46,26 @@ class Pretraining(Section):
 
     file: FileSource
     format: Format
+    skip_bytes: Annotated[int, Field(ge=0)] = 0
     first_bytes: Annotated[int, Field(gt=0)] | None = None
     validation: Fraction = 0.02
     pieces: Annotated[int, Field(gt=0)] = 320
     sequence_length: SequenceLength
     train: Training
+    phases: list[Phase] = Field(default_factory=list)
     architecture: dict[str, Any] = Field(default_factory=dict)
+
+    def trainings(self) -> list[tuple[int, Training]]:
+        """The sequence length and the settings of every phase, the first included.
+
+        Raises:
+            StudyError: a phase's own value is wrong.
+        """
+        own = [(self.sequence_length, {}), *((p.sequence_length, p.train) for p in self.phases)]
+        return [
+            (length, overridden(self.train, values, f"pretraining.phases.{number}.train"))
+            for number, (length, values) in enumerate(own)
+        ]
 
 
 class Model(Section):
@@ -66,6 +97,12 @@ class Model(Section):
                 raise ValueError(messages.NO_FAST_TOKENIZER_IS_MADE)
             if self.tokenizer == "bytes" and self.pretraining.pieces != BYTE_PIECES:
                 raise ValueError(messages.pieces_of_bytes(BYTE_PIECES))
+        return self
+
+    @model_validator(mode="after")
+    def _phases_are_trainings(self) -> Self:
+        if self.pretraining is not None:
+            self.pretraining.trainings()
         return self
 
     @property

@@ -64,8 +64,8 @@ class Study(Section):
         for name, model in self.models.items():
             self.base_options(name)
             if model.pretraining is not None:
-                length = model.pretraining.sequence_length
-                _check_chunks(f"models.{name}.pretraining", length, model)
+                for length, _ in model.pretraining.trainings():
+                    _check_chunks(f"models.{name}.pretraining", length, model)
         for name, count in self.counts.items():
             self._check_count(name, count)
         for name, item in self.tokens.items():

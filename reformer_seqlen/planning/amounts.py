@@ -159,18 +159,19 @@ def jobs(params: Study, known: Study | None) -> list[Job]:
     """
     made_here = [
         Job(
-            name=f"pretrain {name}",
+            name=f"pretrain {name}" + (f", {length} tokens" if recipe.phases else ""),
             model=name,
             corpus=None,
-            sequence_length=recipe.sequence_length,
-            training=recipe.train,
+            sequence_length=length,
+            training=training,
             options=params.base_options(name),
             policy="contiguous",
             amount=_amount_of_pretraining(recipe),
-            passes={"validation": recipe.train.epochs or recipe.train.evaluations},
+            passes={"validation": training.epochs or training.evaluations},
         )
         for name, model in params.models.items()
         if (recipe := model.pretraining) is not None
+        for length, training in recipe.trainings()
     ]
     return made_here + [_run_job(name, params, known) for name in params.runs]
 

@@ -36,6 +36,18 @@ def first(parts: Iterable[bytes], first_bytes: int | None) -> Iterator[bytes]:
         yield part
 
 
+def after(parts: Iterable[bytes], skip_bytes: int) -> Iterator[bytes]:
+    """The documents after the first ones that together have at least `skip_bytes`.
+
+    Whole documents are left out, so that none of them is in a corpus of the first `skip_bytes`.
+    """
+    left = skip_bytes
+    for part in parts:
+        if left <= 0:
+            yield part
+        left -= len(part)
+
+
 def first_lines(parts: Iterable[bytes], lines: int | None) -> Iterator[bytes]:
     """The documents up to a number of lines; the last one is cut after the last of them."""
     if lines is None:

@@ -104,23 +104,32 @@ def _check_files(folder: Path, kind: TokenizerKind) -> None:
         raise messages.no_tokenizer_file(folder, kind, name)
 
 
-def save_tokenizer(source: Path, target: Path, kind: TokenizerKind | None = None) -> None:
-    """Copy a tokenizer's files from one folder to another.
-
-    Args:
-        source: holds them, perhaps among others.
-        target: an existing folder.
-        kind: which tokenizer of `source` is meant; None where kind.json there says it.
+def declare_tokenizer(folder: Path, kind: TokenizerKind) -> None:
+    """Say in kind.json which tokenizer of a folder is meant.
 
     Raises:
         StudyError: a file that the kind needs is missing.
     """
-    kind = kind or read_json(source / KIND)["kind"]
+    _check_files(folder, kind)
+    write_json(folder / KIND, {"kind": kind})
+
+
+def save_tokenizer(source: Path, target: Path) -> None:
+    """Copy a tokenizer's files, and what says its kind, from one folder to another.
+
+    Args:
+        source: holds them, perhaps among others.
+        target: an existing folder.
+
+    Raises:
+        StudyError: a file that the kind needs is missing.
+    """
+    kind: TokenizerKind = read_json(source / KIND)["kind"]
     _check_files(source, kind)
     for name in COPIED:
         if (source / name).is_file():
             shutil.copyfile(source / name, target / name)
-    write_json(target / KIND, {"kind": kind})
+    declare_tokenizer(target, kind)
 
 
 def make_tokenizer(kind: TokenizerKind, text: Path, pieces: int, target: Path) -> None:

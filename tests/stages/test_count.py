@@ -14,8 +14,8 @@ from reformer_seqlen.text.chunking import contiguous
 from reformer_seqlen.text.encoding import write_tokens
 from reformer_seqlen.text.splits import Split
 from reformer_seqlen.text.stored import write_text
-from reformer_seqlen.text.tokenizers import train_tokenizer
-from reformer_seqlen.text.tokens import load_tokenizer, load_tokens
+from reformer_seqlen.text.tokenizers import load_tokenizer, make_tokenizer
+from reformer_seqlen.text.tokens import load_tokens
 from stages.count import main
 from tests.small_study import LINES, SmallStudy
 
@@ -32,14 +32,16 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallStudy:
         folder.mkdir(parents=True)
     (BASE_TOKENS / "tiny").mkdir(parents=True)
     Path("long.txt").write_bytes(b"".join(LINES) * 20)
-    train_tokenizer(Path("long.txt"), PIECES, BASES / "tiny/spiece.model")
+    make_tokenizer("sentencepiece", Path("long.txt"), PIECES, BASES / "tiny")
     tokenizer = load_tokenizer(BASES / "tiny")
     for split, lines in SPLITS.items():
         write_text(TEXTS / "news", split, lines, "corpora.news")
         write_tokens(tokenizer, TEXTS / "news", split, TOKENS_OF_NEWS)
     write_text(TEXTS / "base", "train", LINES[8:] * 3, "pretraining")
     write_tokens(tokenizer, TEXTS / "base", "train", BASE_TOKENS / "tiny")
-    write_json(TOKENS_OF_NEWS / "tokens.json", {"pieces": PIECES})
+    write_json(
+        TOKENS_OF_NEWS / "tokens.json", {"pieces": PIECES, "unknown_id": tokenizer.unknown_id}
+    )
     return SmallStudy()
 
 

@@ -25,7 +25,8 @@ from reformer_seqlen.runtime.paths import (
     WINDOWS,
 )
 from reformer_seqlen.text.splits import load_split
-from reformer_seqlen.text.tokens import load_tokenizer, load_tokens
+from reformer_seqlen.text.tokenizers import load_tokenizer
+from reformer_seqlen.text.tokens import load_tokens
 from reformer_seqlen.training.trainer import Pacemaker
 from stages import chunk, download, evaluate, finetune, pretrain, tokenize
 from tests.conftest import CONF
