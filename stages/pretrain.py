@@ -69,7 +69,8 @@ def prepare_text(
     cut = document_end(folder, WHOLE, byte_shares(size, recipe.validation, 0.0)[0])
     copy_text(folder, WHOLE, 0, cut, folder, "train", KEY)
     copy_text(folder, WHOLE, cut, size, folder, "validation", KEY)
-    make_tokenizer(tokenizer, folder / "train.txt", recipe.pieces, folder)
+    text, coverage = folder / "train.txt", recipe.character_coverage
+    make_tokenizer(tokenizer, text, recipe.pieces, folder, coverage)
     target = folder / "tokens"
     target.mkdir(exist_ok=True)
     made = load_tokenizer(folder)

@@ -36,6 +36,8 @@ class Pretraining(Section):
     Attributes:
         skip_bytes: documents at the beginning that are left out, as they are a corpus's.
         first_bytes: of what follows them.
+        character_coverage: the share of the text's characters that the tokenizer knows; all
+            printable ASCII it knows anyway.
         sequence_length: of the texts that it is trained on first.
         phases: more training, in this order, each with an optimizer of its own: a base for runs of
             several lengths should have seen them all, and short texts first train faster.
@@ -50,6 +52,7 @@ class Pretraining(Section):
     first_bytes: Annotated[int, Field(gt=0)] | None = None
     validation: Fraction = 0.02
     pieces: Annotated[int, Field(gt=0)] = 320
+    character_coverage: Annotated[float, Field(gt=0, le=1)] = 1.0
     sequence_length: SequenceLength
     train: Training
     phases: list[Phase] = Field(default_factory=list)

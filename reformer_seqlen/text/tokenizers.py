@@ -132,7 +132,9 @@ def save_tokenizer(source: Path, target: Path) -> None:
     declare_tokenizer(target, kind)
 
 
-def make_tokenizer(kind: TokenizerKind, text: Path, pieces: int, target: Path) -> None:
+def make_tokenizer(
+    kind: TokenizerKind, text: Path, pieces: int, target: Path, coverage: float = 1.0
+) -> None:
     """Make a tokenizer for a model that is made here, from its own text.
 
     Args:
@@ -140,18 +142,25 @@ def make_tokenizer(kind: TokenizerKind, text: Path, pieces: int, target: Path) -
         text: a file of lines.
         pieces: of the SentencePiece model.
         target: an existing folder.
+        coverage: see `train_tokenizer`.
     """
     if kind == "sentencepiece":
-        train_tokenizer(text, pieces, target / MODEL)
+        train_tokenizer(text, pieces, target / MODEL, coverage)
     write_json(target / KIND, {"kind": kind})
 
 
-def train_tokenizer(text: Path, pieces: int, target: Path) -> None:
+def train_tokenizer(text: Path, pieces: int, target: Path, coverage: float = 1.0) -> None:
     """Train a lossless SentencePiece BPE model on a text file.
 
     Nothing is normalised, and every printable ASCII character and the newline are pieces, so that
     only other scripts and signs become unknown: a text with many unknown pieces is easier to
     predict than the text itself.
+
+    Args:
+        text: a file of lines.
+        pieces: how many to make.
+        target: the model's file.
+        coverage: the share of the text's characters that are pieces; the rarest become unknown.
 
     Raises:
         StudyError: the text has too few different pieces, or more characters than pieces.
@@ -165,7 +174,7 @@ def train_tokenizer(text: Path, pieces: int, target: Path) -> None:
                 model_writer=model,
                 model_type="bpe",
                 vocab_size=pieces,
-                character_coverage=1.0,
+                character_coverage=coverage,
                 required_chars=printable,
                 user_defined_symbols=["\n"],
                 normalization_rule_name="identity",
