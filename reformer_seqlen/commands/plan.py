@@ -87,7 +87,7 @@ def estimate(job: Job, base: Config | None, trial: Trial) -> Estimate:
         return Estimate()
     try:
         config = job_config(base, job)
-        parameters = counted_parameters(config, job.options)
+        parameters = counted_parameters(config, job)
     except StudyError as error:
         return Estimate(problem=str(error))
     try:

@@ -21,7 +21,12 @@ from reformer_seqlen.memory.prediction import (
 from reformer_seqlen.models.causal import create, parameter_counts
 from reformer_seqlen.models.configurations import Config, check_length
 from reformer_seqlen.parameters.common.quantities import CHUNK_LENGTH
-from reformer_seqlen.parameters.model_options import ModelOptions, ReformerOptions
+from reformer_seqlen.parameters.model_options import (
+    REFORMER,
+    AttentionOptions,
+    ModelOptions,
+    ReformerOptions,
+)
 from reformer_seqlen.parameters.models import Model
 from reformer_seqlen.parameters.sources import HubCheckpoint, PathSource
 from reformer_seqlen.planning.amounts import Job
@@ -83,21 +88,29 @@ def job_config(base: Config, job: Job) -> Config:
     return base
 
 
-def counted_parameters(config: Config, options: ModelOptions) -> dict[str, int]:
-    """How many parameters of each kind a model has, counted without making them."""
+def options_of(config: Config, job: Job) -> ModelOptions:
+    """A job's options; a checkpoint's kind is known from its configuration alone."""
+    if config.model_type != REFORMER and isinstance(job.options, ReformerOptions):
+        return AttentionOptions()
+    return job.options
+
+
+def counted_parameters(config: Config, job: Job) -> dict[str, int]:
+    """How many parameters of each kind a job's model has, counted without making them."""
     with torch.device("meta"):
-        return parameter_counts(create(config, options))
+        return parameter_counts(create(config, options_of(config, job)))
 
 
 def predicted_memory(config: Config, job: Job) -> Prediction:
     """The memory that a job's updates need in float32; bfloat16 needs less."""
     batch_size, length = job.batch_size, job.sequence_length
-    if not isinstance(job.options, ReformerOptions):
-        build = partial(create, config, job.options)
+    options = options_of(config, job)
+    if not isinstance(options, ReformerOptions):
+        build = partial(create, config, options)
         return predict(trace_training(build, batch_size, length, job.training.optimizer))
-    ours = job.options.implementation == "reformer-seqlen"
+    ours = options.implementation == "reformer-seqlen"
     tokens = batch_size * length
-    recomputed = recomputes(job.options.reversible, config, tokens, determinism.device())
+    recomputed = recomputes(options.reversible, config, tokens, determinism.device())
     return reformer_training_memory(
         config,
         batch_size,
@@ -172,7 +185,7 @@ class Trial:
         if self._made is None or self._made[0] != key:
             self._made = None  # the last model goes before the next one comes
             torch.manual_seed(0)
-            model = create(config, job.options)
+            model = create(config, options_of(config, job))
             model.to(determinism.device()).train()
             self._made = (key, model, make_optimizer(job.training.optimizer, model))
         return self._made[1:]

@@ -37,7 +37,7 @@ def test_the_papers_model_is_the_published_one(paper: Study) -> None:
     assert base is not None
     asked = jobs(paper, None)[0]
     config = job_config(base, asked)
-    parameters = trial.counted_parameters(config, asked.options)["total"]
+    parameters = trial.counted_parameters(config, asked)["total"]
     assert parameters == pytest.approx(136.7e6, rel=1e-3)
     assert predicted_memory(config, asked).weights == pytest.approx(4 * parameters, rel=0.01)
 

@@ -1,0 +1,108 @@
+"""The default study: its texts do not overlap, its lengths are treated alike, it beats counting."""
+
+import itertools
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reformer_seqlen.fetching.fetch import fetch
+from reformer_seqlen.parameters.profiles import compose
+from reformer_seqlen.parameters.study import Study, parse_study
+from reformer_seqlen.reporting.grid import lengths_of
+from reformer_seqlen.reporting.metrics import Metrics, read_metrics
+from reformer_seqlen.text.documents import documents
+from reformer_seqlen.text.splitting import after, first
+from tests.conftest import CONF, ROOT
+
+SPLITS = ("validation", "test")
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    return parse_study(compose("quick", CONF), "quick")
+
+
+@pytest.fixture(scope="module")
+def metrics() -> Metrics:
+    """What is committed."""
+    return read_metrics(ROOT / "metrics")
+
+
+def test_every_length_is_trained_alike(study: Study) -> None:
+    """The same tokens in every update, the same updates, rates, positions and rules."""
+    alike = {
+        (
+            settings.tokens_per_update,
+            settings.updates,
+            settings.learning_rate,
+            settings.matrix_learning_rate,
+            str(study.options(name)),
+            str(study.evaluation(name)),
+        )
+        for name in study.runs
+        for settings in [study.training(name)]
+    }
+    assert len(alike) == 1
+    assert {study.chunking(name).policy for name in study.runs} == {"contiguous"}
+
+
+def test_the_base_has_seen_every_length_that_is_compared(study: Study) -> None:
+    [recipe] = [model.pretraining for model in study.models.values()]
+    assert recipe is not None
+    assert [length for length, _ in recipe.trainings()] == lengths_of(study.runs)
+
+
+def test_no_text_of_a_corpus_is_in_the_base_text(study: Study, tmp_path: Path) -> None:
+    """Articles are known by their titles, which are the first line of each document."""
+    [recipe] = [model.pretraining for model in study.models.values()]
+    assert recipe is not None
+    assert study.corpora["wikipedia"].files["all"] == recipe.file
+    assert study.corpora["markup"].files["all"] == recipe.file
+    assert study.corpora["news"].files["all"] != recipe.file
+    raw = tmp_path / "raw"
+    fetch(recipe.file, raw)
+
+    def titles(parts: Any) -> list[bytes]:
+        return [part.split(b"\n", 1)[0] for part in parts]
+
+    of_corpus = titles(
+        first(documents(raw, "wikipedia_prose"), study.corpora["wikipedia"].first_bytes)
+    )
+    beginning = itertools.islice(documents(raw, "wikipedia_prose"), len(of_corpus) + 3)
+    of_base = titles(after(beginning, recipe.skip_bytes))
+    assert of_base
+    assert not set(of_base) & set(of_corpus)
+    markup = b"".join(first(documents(raw, "bytes"), study.corpora["markup"].first_bytes))
+    of_markup = re.findall(rb"<title>(.*?)</title>", markup)
+    assert of_markup
+    assert not set(of_markup) & set(of_base)
+    with raw.open("rb") as dump:
+        later = dump.read().find(b"<title>" + of_base[0] + b"</title>")
+    assert later > len(markup)  # and those after it come later still
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_every_run_beats_the_trigram_of_its_own_text(
+    study: Study, metrics: Metrics, split: str
+) -> None:
+    scores = metrics[split]
+    for name, run in study.runs.items():
+        assert scores[name]["perplexity"] < scores[f"{run.corpus}-3gram"]["perplexity"], name
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_the_best_length_of_every_corpus_beats_the_5_gram_of_its_own_text(
+    study: Study, metrics: Metrics, split: str
+) -> None:
+    scores = metrics[split]
+    for corpus in study.corpora:
+        found = [scores[name]["perplexity"] for name, r in study.runs.items() if r.corpus == corpus]
+        assert min(found) < scores[f"{corpus}-5gram"]["perplexity"], corpus
+
+
+def test_splits_are_large_enough_to_tell_lengths_apart(metrics: Metrics) -> None:
+    for corpus, text in metrics["details"]["texts"]["corpora"].items():
+        for split in SPLITS:
+            assert text["splits"][split]["bytes"] >= 55_000, (corpus, split)
