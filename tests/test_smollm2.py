@@ -113,7 +113,7 @@ def test_its_memory_is_predicted_and_it_goes_on_with_a_text() -> None:
     [job] = jobs(params, None)
     config = base_config("smollm2", params.models["smollm2"])
     predicted = predicted_memory(job_config(config, job), job)
-    assert predicted.weights == pytest.approx(4 * 134_515_008, rel=0.01)
+    assert predicted.weights == pytest.approx(4 * 134_515_008, rel=0.02)
     assert predicted.allocated > 2 * predicted.weights
     text = continuation("news", MODELS / "news", params, "The government said", 8, 1)
     assert text.startswith("The government said")
