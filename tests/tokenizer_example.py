@@ -114,6 +114,11 @@ def nothing(_: Path) -> None:
 MAKERS: dict[str, tuple[TokenizerKind, Callable[[Path], object]]] = {
     "lossless": ("sentencepiece", lossless),
     "normalising": ("sentencepiece", sentencepiece_model),
+    "few-pieces": ("sentencepiece", lambda folder: sentencepiece_model(folder, vocab_size=28)),
+    "no-a": (
+        "sentencepiece",
+        lambda folder: sentencepiece_model(folder, TEXT.replace("a", "o")),
+    ),
     "blanks-in-pieces": ("sentencepiece", blanks_in_pieces),
     "unigram": (
         "sentencepiece",

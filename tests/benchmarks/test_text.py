@@ -24,7 +24,8 @@ def test_it_gives_the_figures_that_have_bars(
         "tokenize_over_sentencepiece", "peak_mib_10mb", "peak_mib_1gb", "bytes_a_token",
     ]  # fmt: skip
     assert results["tokenize_over_sentencepiece"] > 0.1
-    assert 30 < results["peak_mib_10mb"] < results["peak_mib_1gb"] < 300
+    assert 30 < results["peak_mib_10mb"] < 300
+    assert 30 < results["peak_mib_1gb"] < 300
     assert results["bytes_a_token"] == bytes_a_token(tmp_path, "small") == 2  # 130 pieces
     printed = capsys.readouterr().out
     ratio = results["tokenize_over_sentencepiece"]

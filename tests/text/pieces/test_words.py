@@ -26,7 +26,7 @@ WORDS = [
     "▁",
     "\t",
 ]
-CUT = ("lossless", "normalising", "blanks-in-pieces", "byte-fallback")
+CUT = ("lossless", "normalising", "few-pieces", "no-a", "blanks-in-pieces", "byte-fallback")
 """Tokenizers that encode words independently."""
 ENCODINGS: tuple[Encoding, ...] = ("sentencepiece", "transformers")
 
@@ -34,8 +34,9 @@ ENCODINGS: tuple[Encoding, ...] = ("sentencepiece", "transformers")
 def random_rows(seed: int, count: int) -> list[bytes]:
     """Rows of words between one blank or more; some end with a blank, some without a newline."""
     draw = random.Random(seed)
+    words = WORDS + ["".join(draw.choices("thergows", k=draw.randint(1, 9))) for _ in range(200)]
     rows = [
-        " ".join(draw.choices(WORDS, k=draw.randint(0, 12))) + draw.choice(["\n", " \n", "", " "])
+        " ".join(draw.choices(words, k=draw.randint(0, 12))) + draw.choice(["\n", " \n", "", " "])
         for _ in range(count)
     ]
     return [row.encode() for row in rows]
