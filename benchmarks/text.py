@@ -104,12 +104,20 @@ def peak_mib(folder: Path, name: str) -> float:
 def _tokenize_and_measure(folder: Path, name: str) -> float:
     write_tokens(load_tokenizer(folder), folder, name, folder / "tokens")
     workers = worker_count((folder / f"{name}.txt").stat().st_size)
-    own, worker = (
-        resource.getrusage(who).ru_maxrss
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    kibibytes = own + (workers * worker if workers > 1 else 0)
-    return kibibytes / (2**20 if sys.platform == "darwin" else 2**10)
+    of_a_worker = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss if workers > 1 else 0
+    return (own_peak() + workers * of_a_worker) / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def own_peak() -> int:
+    """The most resident memory of this process, in KiB, or bytes on macOS.
+
+    Linux's getrusage also counts the process that started this one.
+    """
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    lines = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines())
+    return int(lines["VmHWM"].split()[0])
 
 
 def bytes_a_token(folder: Path, name: str) -> float:
