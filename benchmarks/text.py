@@ -61,6 +61,12 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
+def best(one: Callable[[], object], other: Callable[[], object]) -> tuple[float, float]:
+    """The fewest seconds of two pieces of work, which are repeated in turn."""
+    pairs = [(seconds(one), seconds(other)) for _ in range(REPEATS)]
+    return min(first for first, _ in pairs), min(second for _, second in pairs)
+
+
 def repeated(text: bytes, size: int, folder: Path, name: str) -> None:
     """Write a text of `size` bytes as one document."""
     with (folder / f"{name}.txt").open("wb") as file:
@@ -82,8 +88,7 @@ def tokenize_ratio(folder: Path, name: str) -> float:
     def tokenize() -> None:
         write_tokens(load_tokenizer(folder), folder, name, folder / "tokens")
 
-    pairs = [(seconds(encode), seconds(tokenize)) for _ in range(REPEATS)]
-    one_thread, ours = (min(column) for column in zip(*pairs, strict=True))
+    one_thread, ours = best(encode, tokenize)
     rate = path.stat().st_size / MEGABYTE
     print(f"SentencePiece: {rate / one_thread:.1f} MB/s; tokenizing: {rate / ours:.1f} MB/s")
     return one_thread / ours
@@ -99,18 +104,26 @@ def peak_mib(folder: Path, name: str) -> float:
 def _tokenize_and_measure(folder: Path, name: str) -> float:
     write_tokens(load_tokenizer(folder), folder, name, folder / "tokens")
     workers = worker_count((folder / f"{name}.txt").stat().st_size)
-    own, worker = (
-        resource.getrusage(who).ru_maxrss
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    kibibytes = own + (workers * worker if workers > 1 else 0)
-    return kibibytes / (2**20 if sys.platform == "darwin" else 2**10)
+    of_a_worker = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss if workers > 1 else 0
+    return (own_peak() + workers * of_a_worker) / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def own_peak() -> int:
+    """The most resident memory of this process, in KiB, or bytes on macOS.
+
+    Linux's getrusage also counts the process that started this one.
+    """
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    lines = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines())
+    return int(lines["VmHWM"].split()[0])
 
 
 def bytes_a_token(folder: Path, name: str) -> float:
     """What ids and byte counts take on disk."""
     ids, counts = (np.load(folder / f"tokens/{name}.{kind}.npy", "r") for kind in ("ids", "bytes"))
-    return (ids.itemsize * ids.size + counts.itemsize * counts.size) / ids.size
+    return float((ids.nbytes + counts.nbytes) / len(ids))
 
 
 def download_ratio(folder: Path, name: str) -> float | None:
@@ -125,14 +138,9 @@ def download_ratio(folder: Path, name: str) -> float | None:
         files={"all": PathSource(kind="path", path="text.zip", member=name, licence="a benchmark")},
     )
     with chdir(folder), redirect_stdout(StringIO()):
-        pairs = [
-            (
-                seconds(unzip_and_count),
-                seconds(lambda: download("benchmark", corpus, Path("split"), None)),
-            )
-            for _ in range(REPEATS)
-        ]
-    unzipped, ours = (min(column) for column in zip(*pairs, strict=True))
+        unzipped, ours = best(
+            unzip_and_count, lambda: download("benchmark", corpus, Path("split"), None)
+        )
     return ours / unzipped
 
 

@@ -32,13 +32,16 @@ from reformer_seqlen.parameters.tokens import TokenSet
 from reformer_seqlen.parameters.training import Training
 from reformer_seqlen.reformer.hashing import rotation_seed
 from reformer_seqlen.reformer.model import Reformer, create_reformer, load_reformer
+from reformer_seqlen.runtime.files import write_json
 from reformer_seqlen.scoring.measures import blocks_of, describe
 from reformer_seqlen.text.chunking import cut
 from reformer_seqlen.text.encoding import write_tokens
+from reformer_seqlen.text.shuffling import shuffle_lines
 from reformer_seqlen.text.splits import Split
-from reformer_seqlen.text.splitting import shuffled_lines, split_parts
+from reformer_seqlen.text.splitting import split_text
 from reformer_seqlen.text.stored import write_text
-from reformer_seqlen.text.tokens import load_tokenizer, load_tokens
+from reformer_seqlen.text.tokenizers import load_tokenizer
+from reformer_seqlen.text.tokens import load_tokens
 from reformer_seqlen.text.windows import Windows
 from reformer_seqlen.training.trainer import Trained, train
 from stages.evaluate import Scorer
@@ -85,12 +88,12 @@ def study(corpus: str, folder: Path) -> Study:
     assert declared.split is not None
     assert declared.shuffle_lines_seed is not None
     whole = enwik8_bytes(6009, 5) + b"\n"
-    parts = split_parts(
-        shuffled_lines([whole], declared.shuffle_lines_seed),
-        declared.split,
-    )
+    write_text(folder, "whole", [whole], "corpora.x")
+    shuffle_lines(folder, "whole", declared.shuffle_lines_seed, "shuffled")
+    split_text(folder, "shuffled", declared.split, folder, "corpora.x")
     rows = enwik8_by_the_notebook(whole.decode(), declared.shuffle_lines_seed, folder)
-    return Study(rows, {split: b"".join(part) for split, part in parts.items()})
+    names = ("train", "validation")
+    return Study(rows, {name: (folder / f"{name}.txt").read_bytes() for name in names})
 
 
 def enwik8_by_the_notebook(text: str, seed: int, folder: Path) -> dict[str, list[str]]:
@@ -179,7 +182,7 @@ def our_split(corpus: str, text: bytes, folder: Path, name: str, length: int) ->
     """Our stages' way from a text to the windows of the published policy."""
     item = TokenSet.model_validate(PROFILE["tokens"][f"{corpus}-{MODEL}"])
     write_text(folder, name, [text], "corpora.x")
-    write_tokens(load_tokenizer(folder), folder, name, folder, item.encoding, item.row_shape)
+    write_tokens(load_tokenizer(folder, item.encoding), folder, name, folder, item.row_shape)
     tokens = load_tokens(folder, name)
     windows = cut("published", tokens.rows, len(tokens), length, every_token=name != "train")
     return Split(tokens, windows, length, "published")
@@ -210,6 +213,7 @@ def _first(split: Split, size: int) -> Split:
 def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Both:
     folder = tmp_path_factory.mktemp(request.param)
     pieces = transformers_tokenizer(tokenizer(folder))
+    write_json(folder / "kind.json", {"kind": "sentencepiece"})
     made, length = study(request.param, folder), CORPORA[request.param]
     names = ("train", "validation")
     datasets.disable_progress_bars()

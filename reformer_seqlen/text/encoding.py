@@ -95,7 +95,7 @@ def _encode_block(
 ) -> tuple[BlockPieces, Counter[bytes]]:
     """A block's pieces, and how often unknown pieces stand for which bytes."""
     line_begins = _begins(block.rows)
-    rows, skipped = _rows(block.rows, row_shape)
+    rows, skipped = rows_of(block.rows, row_shape)
     encoded = tokenizer.encode(rows, within=block.within)
     first = np.append([0] if block.within else [], encoded.rows).astype(np.int64)  # (rows,)
     shifts = line_begins + skipped - _begins(rows)
@@ -117,16 +117,16 @@ def _begins(rows: Sequence[bytes]) -> NDArray[np.int64]:
     return np.cumsum(sizes) - sizes
 
 
-def _rows(lines: list[bytes], row_shape: RowShape) -> tuple[list[bytes], NDArray[np.int64]]:
+def rows_of(lines: list[bytes], row_shape: RowShape) -> tuple[list[bytes], NDArray[np.int64]]:
     """The rows of lines, and how many bytes of each line come before its row."""
     if row_shape == "whole":
         return lines, np.zeros(len(lines), dtype=np.int64)
-    bounds = [row_bounds(line, row_shape) for line in lines]
+    bounds = [_row_bounds(line, row_shape) for line in lines]
     rows = [line[begin:end] for line, (begin, end) in zip(lines, bounds, strict=True)]
     return rows, np.array([begin for begin, _ in bounds], dtype=np.int64)
 
 
-def row_bounds(line: bytes, row_shape: RowShape) -> tuple[int, int]:
+def _row_bounds(line: bytes, row_shape: RowShape) -> tuple[int, int]:
     """Where a row begins and ends in its line, unless it is all of it."""
     if row_shape == "unended":
         return 0, len(line.removesuffix(b"\n"))

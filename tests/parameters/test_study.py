@@ -210,3 +210,26 @@ def test_an_unknown_name_on_the_command_line_is_named(values: Any) -> None:
     params = parse_study(values, "params.yaml")
     with pytest.raises(StudyError, match=r"runs\.x: not in params\.yaml, which has news-64"):
         known("runs", params.runs, "x")
+
+
+def test_a_byte_tokenizer_has_258_pieces(values: Any) -> None:
+    values["models"]["tiny"]["tokenizer"] = "bytes"
+    with pytest.raises(StudyError, match=r"models\.tiny: `tokenizer: bytes` has 258 pieces: give"):
+        parse_study(values, "params.yaml")
+    values["models"]["tiny"]["pretraining"]["pieces"] = 258
+    assert parse_study(values, "params.yaml").models["tiny"].tokenizer == "bytes"
+
+
+def test_a_fast_tokenizer_is_a_checkpoints(values: Any) -> None:
+    values["models"]["tiny"]["tokenizer"] = "transformers"
+    with pytest.raises(StudyError, match="`tokenizer: transformers` is read from a `checkpoint`"):
+        parse_study(values, "params.yaml")
+
+
+def test_an_encoding_of_sentencepiece_is_refused_for_another_tokenizer(values: Any) -> None:
+    values["models"]["tiny"]["tokenizer"] = "bytes"
+    values["models"]["tiny"]["pretraining"]["pieces"] = 258
+    values["tokens"]["news-tiny"]["encoding"] = "transformers"
+    complaint = r"tokens\.news-tiny\.encoding: .* the tokenizer of models\.tiny is `bytes`"
+    with pytest.raises(StudyError, match=complaint):
+        parse_study(values, "params.yaml")

@@ -23,6 +23,8 @@ def write_split(split: str, tokens: int, row: int = 50) -> None:
     np.save(folder / f"{split}.bytes.npy", np.ones(tokens, dtype=np.uint8))
     np.save(folder / f"{split}.rows.npy", np.arange(0, tokens, row, dtype=np.int64))
     np.save(folder / f"{split}.documents.npy", np.zeros(1, dtype=np.int64))
+    np.save(folder / f"{split}.context.npy", np.empty(0, dtype=np.int64))
+    np.save(folder / f"{split}.long.npy", np.empty((0, 2), dtype=np.int64))
 
 
 @pytest.fixture

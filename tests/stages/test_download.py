@@ -1,6 +1,7 @@
 """The stage `download`: a declared text becomes three splits and a record of where it is from."""
 
 import hashlib
+import random
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,16 @@ def test_the_first_lines_are_enough_where_asked_for(study: SmallStudy) -> None:
     study.run(main, "news")
     assert (NEWS / "train.txt").read_bytes() == b"".join(LINES[:3])
     assert (NEWS / "test.txt").read_bytes() == LINES[4]
+
+
+def test_lines_are_shuffled_where_a_seed_is_given(study: SmallStudy) -> None:
+    study.corpus["shuffle_lines_seed"] = 7
+    study.run(main, "news")
+    order = [*LINES]
+    random.Random(7).shuffle(order)
+    assert (NEWS / "train.txt").read_bytes() == b"".join(order[:6])
+    assert (NEWS / "test.txt").read_bytes() == b"".join(order[8:])
+    assert np.load(NEWS / "test.documents.npy").tolist() == [0, 28]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import torch
 
 from reformer_seqlen.parameters.study import load_study
 from reformer_seqlen.reformer.model import Reformer, StockReformer, create_reformer
-from reformer_seqlen.runtime.files import read_json
+from reformer_seqlen.runtime.files import read_json, write_json
 from reformer_seqlen.runtime.paths import BASES, EVALUATIONS, TOKENS, WINDOWS
 from reformer_seqlen.scoring.loss import score
 from reformer_seqlen.text.chunking import contiguous
@@ -26,9 +26,8 @@ STOCK = {"implementation": "transformers", "positions": "learned", "lsh_causalit
 class Pieces:
     """Stands in for a tokenizer."""
 
-    def unk_id(self) -> int:
-        """The piece that no text here has."""
-        return 0
+    unknown_id = 0
+    """The piece that no text here has."""
 
 
 def short_split(*_: Any) -> Split:
@@ -64,8 +63,7 @@ def test_stages_train_and_score_the_chosen_implementation(
     torch.manual_seed(0)
     config = small_config(axial_pos_embds=True, axial_pos_shape=(4, 64))
     create_reformer(config).save_pretrained(base)
-    (base / "spiece.model").touch()
-
+    write_json(base / "kind.json", {"kind": "bytes"})
     for folder in (TOKENS / f"{run.corpus}-{run.model}", WINDOWS / RUN):
         folder.mkdir(parents=True)
     finetune.finetune(RUN, run, study.training(RUN), chosen)

@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 
 from reformer_seqlen.runtime.errors import StudyError
-from reformer_seqlen.runtime.files import read_json
-from reformer_seqlen.runtime.paths import BASES, TEXTS, TOKENS
+from reformer_seqlen.runtime.files import read_json, write_json
+from reformer_seqlen.runtime.paths import TEXTS, TOKENIZERS, TOKENS
 from reformer_seqlen.text.stored import write_text
-from reformer_seqlen.text.tokenizers import train_tokenizer
-from reformer_seqlen.text.tokens import load_tokenizer, load_tokens
+from reformer_seqlen.text.tokenizers import load_tokenizer, make_tokenizer
+from reformer_seqlen.text.tokens import load_tokens
 from stages.tokenize import main
 from tests.small_study import LINES, SmallStudy
+from tests.tokenizer_example import metaspace
 
 SPLITS = {"train": LINES[:7], "validation": LINES[7:9], "test": LINES[9:]}
 NEWS = TOKENS / "news-tiny"
@@ -21,18 +22,18 @@ NEWS = TOKENS / "news-tiny"
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallStudy:
     """A study with its text and its tokenizer there."""
     monkeypatch.chdir(tmp_path)
-    for folder in (TEXTS / "news", BASES / "tiny"):
+    for folder in (TEXTS / "news", TOKENIZERS / "tiny"):
         folder.mkdir(parents=True)
     for split, lines in SPLITS.items():
         write_text(TEXTS / "news", split, lines, "corpora.news")
     Path("long.txt").write_bytes(b"".join(LINES) * 20)
-    train_tokenizer(Path("long.txt"), 120, BASES / "tiny/spiece.model")
+    make_tokenizer("sentencepiece", Path("long.txt"), 120, TOKENIZERS / "tiny")
     return SmallStudy()
 
 
 def test_the_pieces_of_every_split_are_its_text(study: SmallStudy) -> None:
     study.run(main, "news-tiny")
-    tokenizer = load_tokenizer(BASES / "tiny")
+    tokenizer = load_tokenizer(TOKENIZERS / "tiny")
     for split, lines in SPLITS.items():
         tokens = load_tokens(NEWS, split)
         assert tokenizer.decode(tokens.ids.tolist()).encode() == b"".join(lines)
@@ -49,6 +50,7 @@ def test_the_record_counts_them(study: SmallStudy) -> None:
         "tokens": len(load_tokens(NEWS, "test")),
         "bytes": 28,
         "unknown": 0,
+        "unknown_characters": {},
         "rows": 1,
         "documents": 1,
     }
@@ -64,3 +66,35 @@ def test_a_missing_text_leaves_nothing(study: SmallStudy) -> None:
 def test_a_token_set_that_is_not_declared_is_named(study: SmallStudy) -> None:
     with pytest.raises(StudyError, match=r"tokens\.news-big: not in params\.yaml"):
         study.run(main, "news-big")
+
+
+def test_unknown_characters_are_told(study: SmallStudy, capsys: pytest.CaptureFixture[str]) -> None:
+    write_text(TEXTS / "news", "test", ["trées by thé river\n".encode()], "corpora.news")
+    study.run(main, "news-tiny")
+    counts = read_json(NEWS / "tokens.json")["splits"]["test"]
+    assert (counts["unknown"], counts["unknown_characters"]) == (2, {"é": 2})
+    share = 2 / counts["tokens"]
+    assert capsys.readouterr().out == (
+        f"tokens.news-tiny: {share:.2%} of the pieces of test are unknown to the tokenizer: "
+        "'é' (LATIN SMALL LETTER E WITH ACUTE) 2 times\n"
+    )
+
+
+def test_documents_may_begin_with_the_tokenizers_special_tokens(study: SmallStudy) -> None:
+    metaspace(TOKENIZERS / "tiny")
+    write_json(TOKENIZERS / "tiny/kind.json", {"kind": "transformers"})
+    study.values["tokens"]["news-tiny"]["document_prefix"] = True
+    study.run(main, "news-tiny")
+    tokens = load_tokens(NEWS, "train")
+    assert tokens.context.tolist() == tokens.documents.tolist() == tokens.rows.tolist()
+    assert set(tokens.ids[tokens.context].tolist()) == {0}
+    assert tokens.bytes_of(slice(None)) == 28 * 7
+
+
+def test_a_tokenizer_without_special_tokens_has_none_to_put_before_documents(
+    study: SmallStudy,
+) -> None:
+    study.values["tokens"]["news-tiny"]["document_prefix"] = True
+    with pytest.raises(StudyError, match=r"news-tiny\.document_prefix: the tokenizer of models\."):
+        study.run(main, "news-tiny")
+    assert not TOKENS.exists()

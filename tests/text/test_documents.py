@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from reformer_seqlen.runtime.errors import StudyError
-from reformer_seqlen.text.documents import documents, wikipedia_prose
+from reformer_seqlen.text.documents import Rest, documents, wikipedia_prose
 
 DUMP = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.10/">
 <page><title>Old name</title><revision><text>#REDIRECT [[Tree]]</text></revision></page>
@@ -28,7 +28,24 @@ def test_each_line_is_a_document(tmp_path: Path) -> None:
 def test_bytes_are_left_as_they_are(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     raw.write_bytes(b"  a\r\n\n b")
-    assert list(documents(raw, "bytes")) == [b"  a\r\n\n b"]
+    assert b"".join(documents(raw, "bytes")) == b"  a\r\n\n b"
+
+
+def test_a_long_text_comes_in_parts_of_whole_lines(tmp_path: Path) -> None:
+    raw, text = tmp_path / "raw", b"a line of text\r\n" * 100_000
+    raw.write_bytes(text)
+    first, *rest = documents(raw, "bytes")
+    assert first + b"".join(rest) == text
+    assert rest
+    assert all(isinstance(part, Rest) and part.startswith(b"a line") for part in rest)
+
+
+def test_a_carriage_return_ends_no_line(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.write_bytes(b"one\rtwo\r\n\r\n")
+    assert list(documents(raw, "lines")) == [b"one\rtwo\r\n"]
+    raw.write_text("book = 'one\\rtwo\\nthree'\n")
+    assert list(documents(raw, "python_string")) == [b"one\rtwo\n", b"three\n"]
 
 
 def test_wikipedia_prose_has_no_markup_redirects_notes_or_pictures(tmp_path: Path) -> None:

@@ -1,146 +1,246 @@
-"""Tokens: every byte of text is counted once, whatever the tokenizer drops or does not know."""
+"""Tokens on disk: every byte of text is counted once, whatever the tokenizer drops or ignores."""
 
+import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import sentencepiece
 
-from reformer_seqlen.parameters.tokens import RowShape
-from reformer_seqlen.text.encoding import BLANK, encode, write_tokens
+from reformer_seqlen.parameters.tokens import Encoding, RowShape
+from reformer_seqlen.text import blocks, encoding
+from reformer_seqlen.text.encoding import write_tokens
+from reformer_seqlen.text.pieces.sentencepieces import BLANK, SentencePieceTokenizer
 from reformer_seqlen.text.stored import write_text
-from reformer_seqlen.text.tokenizers import train_tokenizer
-from reformer_seqlen.text.tokens import load_tokens
+from reformer_seqlen.text.tokenizers import Tokenizer, load_tokenizer
+from reformer_seqlen.text.tokens import Tokens, load_tokens
+from tests.tokenizer_example import MAKERS, ROWS, make, sentencepiece_model
 
-ROWS = [b"The tree grows.\n", "Ein Baum wächst: ἀρχός.\n".encode(), b"\n", b"  12 <trees>\n"]
-
-
-@pytest.fixture(scope="module")
-def lossless(tmp_path_factory: pytest.TempPathFactory) -> sentencepiece.SentencePieceProcessor:
-    folder = tmp_path_factory.mktemp("lossless")
-    (folder / "train.txt").write_text("The tree grows and the trees grow.\n" * 50)
-    train_tokenizer(folder / "train.txt", 120, folder / "spiece.model")
-    return sentencepiece.SentencePieceProcessor(model_file=str(folder / "spiece.model"))
+SHAPES: list[RowShape] = ["whole", "blank_empty", "unended", "stripped"]
+DOCUMENTS = [ROWS[0] + ROWS[1], ROWS[2], b"".join(ROWS[3:])]
 
 
 @pytest.fixture(scope="module")
-def normalising(tmp_path_factory: pytest.TempPathFactory) -> sentencepiece.SentencePieceProcessor:
-    """A tokenizer as the published one: blanks and newlines are normalised away."""
-    path = tmp_path_factory.mktemp("normalising") / "spiece"
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(["The tree grows and the trees grow."] * 50),
-        model_prefix=str(path),
-        model_type="bpe",
-        vocab_size=40,
-        minloglevel=2,
-    )
-    return sentencepiece.SentencePieceProcessor(model_file=f"{path}.model")
+def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tokenizer]:
+    root = tmp_path_factory.mktemp("tokenizers")
+    return {name: load_tokenizer(make(name, root / name)) for name in MAKERS}
 
 
-def test_the_lossless_tokenizer_gives_ascii_text_back(
-    lossless: sentencepiece.SentencePieceProcessor,
-) -> None:
-    text = 'A  tab?\n"Quoted" <b>{{x|1}}</b> \n'
-    assert lossless.decode(lossless.encode(text)) == text
-    assert lossless.unk_id() not in lossless.encode(text)
+def written(
+    tokenizer: Tokenizer, documents: list[bytes], folder: Path, **settings: Any
+) -> tuple[Tokens, dict[str, Any]]:
+    """A text's tokens, and what is said of them."""
+    write_text(folder, "train", documents, "corpora.x")
+    counts = write_tokens(tokenizer, folder, "train", folder, **settings)
+    return load_tokens(folder, "train"), {**counts}
+
+
+def test_a_lossless_tokenizer_gives_ascii_text_back(tokenizers: dict[str, Tokenizer]) -> None:
+    text = '"Quoted" <b>{{x|1}}</b> \n'
+    ids = tokenizers["lossless"].encode([text.encode()]).ids.tolist()
+    assert tokenizers["lossless"].decode(ids) == text
+    assert tokenizers["lossless"].unknown_id not in ids
 
 
 def test_an_unknown_piece_stands_for_the_bytes_it_replaced(
-    lossless: sentencepiece.SentencePieceProcessor,
+    tokenizers: dict[str, Tokenizer], tmp_path: Path
 ) -> None:
-    [(ids, stands_for)] = encode(lossless, ["a ἀρχός!".encode()])
-    unknown = ids.index(lossless.unk_id())
-    assert stands_for[unknown] == len("ἀρχός".encode())
-    assert sum(stands_for) == len("a ἀρχός!".encode())
+    lossless = tokenizers["lossless"]
+    tokens, counts = written(lossless, ["a ἀρχός!\n".encode()], tmp_path)
+    unknown = tokens.ids.tolist().index(lossless.unknown_id)
+    assert tokens.piece_bytes[unknown] == len("ἀρχός".encode())
+    assert counts["unknown"] == 1
+
+
+def test_unknown_characters_are_named(tokenizers: dict[str, Tokenizer], tmp_path: Path) -> None:
+    text = "é tree éß trees 9 😀\r\n".encode()
+    _, counts = written(tokenizers["lossless"], [text], tmp_path)
+    assert counts["unknown_characters"] == {"é": 2, "\r": 1, "ß": 1, "😀": 1}
+    _, counts = written(tokenizers["normalising"], [text], tmp_path)  # the line's end is a blank
+    assert counts["unknown_characters"] == {"é": 2, "9": 1, "ß": 1, "😀": 1}
+    _, counts = written(tokenizers["metaspace"], [b"the tree 9\n"], tmp_path)
+    assert (counts["unknown"], counts["unknown_characters"]) == (1, {"9": 1})
+    _, counts = written(tokenizers["byte-level"], [text], tmp_path)
+    assert (counts["unknown"], counts["unknown_characters"]) == (0, {})
 
 
 def test_what_normalisation_drops_counts_for_the_next_piece(
-    normalising: sentencepiece.SentencePieceProcessor,
+    tokenizers: dict[str, Tokenizer], tmp_path: Path
 ) -> None:
-    rows = list(encode(normalising, [b"tree\n", b"\n", b"  tree\n"]))
-    assert rows[1] == ([], [])
-    assert sum(rows[0][1]) == len(b"tree")
-    assert sum(rows[2][1]) == len(b"\n\n  tree")
-
-
-@pytest.mark.parametrize("kind", ["lossless", "normalising"])
-def test_bytes_of_all_pieces_add_up_to_the_text(
-    kind: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    tokenizer = request.getfixturevalue(kind)
-    write_text(tmp_path, "train", [ROWS[0] + ROWS[1], ROWS[2], ROWS[3]], "corpora.x")
-    counts = write_tokens(tokenizer, tmp_path, "train", tmp_path)
-    tokens = load_tokens(tmp_path, "train")
-    assert int(tokens.piece_bytes.sum()) == counts["bytes"] == len(b"".join(ROWS))
-    assert len(tokens) == counts["tokens"]
-    assert counts["rows"] == 4
-    assert counts["documents"] == 3
-    assert not list(tmp_path.glob("*.raw"))
+    tokens, _ = written(tokenizers["normalising"], [b"tree\n\n  tree\ntree\n"], tmp_path)
+    pieces = len(tokens) // 3
+    assert tokens.rows.tolist() == [0, pieces, pieces, 2 * pieces]
+    first, second, last = tokens.piece_bytes.reshape(3, pieces).sum(axis=1)
+    assert (first, second) == (len(b"tree"), len(b"\n\n  tree"))
+    assert last == len(b"\ntree\n")  # nothing follows, to which the last newline could belong
 
 
 def test_rows_and_documents_begin_where_the_text_says(
-    lossless: sentencepiece.SentencePieceProcessor, tmp_path: Path
+    tokenizers: dict[str, Tokenizer], tmp_path: Path
 ) -> None:
-    write_text(tmp_path, "train", [ROWS[0] + ROWS[3], ROWS[0]], "corpora.x")
-    write_tokens(lossless, tmp_path, "train", tmp_path)
-    tokens = load_tokens(tmp_path, "train")
-    pieces = [
-        tokens.ids[begin:end].tolist()
-        for begin, end in zip(tokens.rows, [*tokens.rows[1:], len(tokens)], strict=True)
+    lines = [b"The tree grows.\n", b"12 <trees>\n", b"The tree grows.\n"]
+    tokens, counts = written(tokenizers["lossless"], [lines[0] + lines[1], lines[2]], tmp_path)
+    bounds = [*tokens.rows.tolist(), len(tokens)]
+    texts = [
+        tokenizers["lossless"].decode(tokens.ids[begin:end].tolist()).encode()
+        for begin, end in itertools.pairwise(bounds)
     ]
-    assert [lossless.decode(ids).encode() for ids in pieces] == [ROWS[0], ROWS[3], ROWS[0]]
+    assert texts == lines
     assert tokens.documents.tolist() == [0, tokens.rows[2]]
+    assert (counts["rows"], counts["documents"]) == (3, 2)
 
 
-def test_numbers_are_stored_in_the_smallest_type_that_holds_them(
-    normalising: sentencepiece.SentencePieceProcessor, tmp_path: Path
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_neither_blocks_nor_workers_change_a_byte(
+    tokenizers: dict[str, Tokenizer],
+    name: str,
+    shape: RowShape,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    write_text(tmp_path, "train", [b"tree\n"], "corpora.x")
-    write_text(tmp_path, "test", [b" " * 300 + b"tree\n"], "corpora.x")
-    for split in ("train", "test"):
-        write_tokens(normalising, tmp_path, split, tmp_path)
-    short, long = (load_tokens(tmp_path, split) for split in ("train", "test"))
-    assert short.ids.dtype == np.uint8  # 40 pieces
-    assert short.piece_bytes.dtype == np.uint8
-    assert long.piece_bytes.dtype == np.uint16  # the blanks count for the piece after them
+    prefix = tokenizers[name].document_prefix
+    files = []
+    for size, workers in ((1 << 19, 1), (50, 1), (50, 2)):
+        monkeypatch.setattr(blocks.read_blocks, "__defaults__", (blocks.nowhere, size))
+        folder = tmp_path / f"{size}-{workers}"
+        folder.mkdir()
+        settings = {"row_shape": shape, "prefix": prefix, "workers": workers}
+        _, counts = written(tokenizers[name], DOCUMENTS, folder, **settings)
+        assert counts["bytes"] == len(b"".join(DOCUMENTS))
+        files.append({path.name: path.read_bytes() for path in folder.iterdir()})
+    assert files[0] == files[1] == files[2]
 
 
-def pieces_of(
-    tokenizer: sentencepiece.SentencePieceProcessor, line: bytes, row_shape: RowShape = "whole"
-) -> list[str]:
-    [(ids, _)] = encode(tokenizer, [line], "transformers", row_shape)
-    return [tokenizer.id_to_piece(number) for number in ids]
+@pytest.mark.parametrize("name", ["lossless", "normalising", "bytes"])
+def test_a_line_of_20_mb_is_encoded_in_parts(
+    tokenizers: dict[str, Tokenizer], name: str, tmp_path: Path
+) -> None:
+    phrase, times = b"the tree grows by the river, ", 690_000
+    line = (phrase * times)[:-1]
+    seen: list[int] = []
+
+    class Watched:
+        """Notes how many bytes it is given at once."""
+
+        def __getattr__(self, attribute: str) -> Any:
+            return getattr(tokenizers[name], attribute)
+
+        def encode(self, rows: list[bytes], *, within: bool = False) -> Any:
+            seen.append(sum(map(len, rows)))
+            return tokenizers[name].encode(rows, within=within)
+
+    watched: Any = Watched()
+    tokens, counts = written(watched, [line], tmp_path, workers=1)
+    assert max(seen) < 1 << 20
+    assert (counts["rows"], counts["bytes"]) == (1, len(line))
+    assert tokens.bytes_of(slice(None)) == len(line)
+    once, twice = (tokenizers[name].encode([(phrase * n)[:-1]]).ids for n in (1, 2))
+    again = twice[len(once) :]
+    assert np.array_equal(tokens.ids, [*once, *np.tile(again, times - 1)])
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_an_empty_text_has_no_tokens(
+    tokenizers: dict[str, Tokenizer], name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "train.txt").touch()
+    np.save(tmp_path / "train.documents.npy", np.empty(0, dtype=np.int64))
+    counts = write_tokens(tokenizers[name], tmp_path, "train", tmp_path)
+    assert counts == {
+        "tokens": 0, "bytes": 0, "rows": 0, "documents": 0,
+        "unknown": 0, "unknown_characters": {},
+    }  # fmt: skip
+    tokens = load_tokens(tmp_path, "train")
+    assert (len(tokens), tokens.bytes_of(slice(None))) == (0, 0)
+
+
+def test_a_token_takes_three_bytes_and_a_rare_long_piece_no_more(
+    tokenizers: dict[str, Tokenizer], tmp_path: Path
+) -> None:
+    text = b"tree\n" + b" " * 700 + b"tree tree\n" + b" " * 300
+    tokens, _ = written(tokenizers["normalising"], [text], tmp_path)
+    assert tokens.ids.itemsize == tokens.piece_bytes.itemsize == 1  # 60 pieces
+    pieces = len(tokens) // 3  # of "tree"
+    assert tokens.long[:, 0].tolist() == [pieces, len(tokens) - 1]
+    assert tokens.piece_bytes[tokens.long[:, 0]].tolist() == [255, 255]
+    assert tokens.bytes_of(slice(None)) == len(text)
+    assert tokens.bytes_of(np.arange(pieces, 2 * pieces)) == len(b"\n" + b" " * 700 + b"tree")
+    sentencepiece_model(tmp_path, vocab_size=330, byte_fallback=True)
+    tokens, _ = written(SentencePieceTokenizer(tmp_path / "spiece.model"), [text], tmp_path)
+    assert tokens.ids.itemsize + tokens.piece_bytes.itemsize == 3
+
+
+def test_special_tokens_before_documents_are_context(
+    tokenizers: dict[str, Tokenizer], tmp_path: Path
+) -> None:
+    texts = [b"the tree\nthe river\n", b"trees\n", b"the tree\n"]
+    (tmp_path / "without").mkdir()
+    plain, _ = written(tokenizers["metaspace"], texts, tmp_path / "without")
+    tokens, counts = written(tokenizers["metaspace"], texts, tmp_path, prefix=(0, 1))
+    assert tokens.context.tolist() == [
+        place + each for place in tokens.documents.tolist() for each in (0, 1)
+    ]
+    assert tokens.documents.tolist() == [
+        begin + 2 * number for number, begin in enumerate(plain.documents.tolist())
+    ]
+    assert tokens.rows.tolist() == [
+        begin + shift for begin, shift in zip(plain.rows.tolist(), [0, 2, 2, 4], strict=True)
+    ]
+    assert tokens.ids[tokens.context].tolist() == [0, 1] * 3
+    assert tokens.piece_bytes[tokens.context].tolist() == [0] * 6
+    pieces = ~tokens.is_context(np.arange(len(tokens)))
+    assert tokens.ids[pieces].tolist() == plain.ids.tolist()
+    assert tokens.piece_bytes[pieces].tolist() == plain.piece_bytes.tolist()
+    assert counts["tokens"] == len(plain) + 6
+
+
+@pytest.fixture(scope="module")
+def normalising(tmp_path_factory: pytest.TempPathFactory) -> dict[Encoding, SentencePieceTokenizer]:
+    """A tokenizer as the published one, used as SentencePiece and as transformers does."""
+    folder = make("normalising", tmp_path_factory.mktemp("models") / "normalising")
+    kinds: tuple[Encoding, ...] = ("sentencepiece", "transformers")
+    return {kind: SentencePieceTokenizer(folder / "spiece.model", kind) for kind in kinds}
+
+
+def pieces_of(tokenizer: SentencePieceTokenizer, row: bytes) -> list[str]:
+    ids = tokenizer.encode([row]).ids.tolist()
+    return [tokenizer.processor.id_to_piece(number) for number in ids]
 
 
 def test_transformers_encoding_takes_a_spelt_special_token_for_that_token(
-    normalising: sentencepiece.SentencePieceProcessor,
+    normalising: dict[Encoding, SentencePieceTokenizer],
 ) -> None:
-    assert pieces_of(normalising, b"<unk>") == ["<unk>"]
-    assert pieces_of(normalising, b"<unk> <unk></s>") == ["<unk>", BLANK, "<unk>", "</s>"]
-    tree = [normalising.id_to_piece(number) for number in normalising.encode("tree")]
-    assert pieces_of(normalising, b"tree <unk>tree") == [*tree, BLANK, "<unk>", *tree]
-    [(spelt_out, _)] = encode(normalising, [b"<unk>"])
-    assert len(spelt_out) > 2
+    ours = normalising["transformers"]
+    assert pieces_of(ours, b"<unk>") == ["<unk>"]
+    assert pieces_of(ours, b"<unk> <unk></s>") == ["<unk>", BLANK, "<unk>", "</s>"]
+    tree = pieces_of(normalising["sentencepiece"], b"tree")
+    assert pieces_of(ours, b"tree <unk>tree") == [*tree, BLANK, "<unk>", *tree]
+    assert len(pieces_of(normalising["sentencepiece"], b"<unk>")) > 2
 
 
 @pytest.mark.parametrize("blank", [" ", "\n", "  \t\n", "\N{NO-BREAK SPACE}", "\N{EM SPACE}\n"])
 def test_transformers_encoding_makes_a_piece_of_the_blank_that_ends_a_row(
-    normalising: sentencepiece.SentencePieceProcessor, blank: str
+    normalising: dict[Encoding, SentencePieceTokenizer], blank: str
 ) -> None:
-    tree = pieces_of(normalising, b"tree")
-    assert pieces_of(normalising, f"tree{blank}".encode()) == [*tree, BLANK]
-    assert pieces_of(normalising, blank.encode()) == [BLANK]
-    assert list(encode(normalising, [blank.encode()])) == [([], [])]
+    tree = pieces_of(normalising["transformers"], b"tree")
+    assert pieces_of(normalising["transformers"], f"tree{blank}".encode()) == [*tree, BLANK]
+    assert pieces_of(normalising["transformers"], blank.encode()) == [BLANK]
+    assert pieces_of(normalising["sentencepiece"], blank.encode()) == []
 
 
 def test_a_row_is_as_much_of_its_line_as_its_shape_says(
-    normalising: sentencepiece.SentencePieceProcessor,
+    normalising: dict[Encoding, SentencePieceTokenizer],
 ) -> None:
-    shapes: list[RowShape] = ["whole", "blank_empty", "unended", "stripped"]
-    tree = pieces_of(normalising, b"tree")
+    ours = normalising["transformers"]
+    tree = pieces_of(ours, b"tree")
 
     def rows(line: str) -> list[list[str]]:
-        return [pieces_of(normalising, line.encode(), shape) for shape in shapes]
+        found = []
+        for shape in SHAPES:
+            [row], _ = encoding.rows_of([line.encode()], shape)
+            found.append(pieces_of(ours, row))
+        return found
 
     assert rows(" tree\n") == [[*tree, BLANK], [*tree, BLANK], tree, tree]
     assert rows(" tree \n") == [[*tree, BLANK], [*tree, BLANK], [*tree, BLANK], tree]
@@ -149,11 +249,10 @@ def test_a_row_is_as_much_of_its_line_as_its_shape_says(
     assert rows("\N{NO-BREAK SPACE}tree\N{NO-BREAK SPACE}\n")[-1] == tree
 
 
-@pytest.mark.parametrize("shape", ["whole", "blank_empty", "unended", "stripped"])
+@pytest.mark.parametrize("shape", SHAPES)
 def test_bytes_add_up_under_every_row_shape(
-    normalising: sentencepiece.SentencePieceProcessor, tmp_path: Path, shape: RowShape
+    normalising: dict[Encoding, SentencePieceTokenizer], tmp_path: Path, shape: RowShape
 ) -> None:
-    text = b"".join([*ROWS, b" a <unk> tree \n", b" \n"])
-    write_text(tmp_path, "train", [text], "corpora.x")
-    counts = write_tokens(normalising, tmp_path, "train", tmp_path, "transformers", shape)
-    assert int(load_tokens(tmp_path, "train").piece_bytes.sum()) == counts["bytes"] == len(text)
+    text = b"".join([*ROWS, b"\n a <unk> tree \n", b" \n"])
+    tokens, counts = written(normalising["transformers"], [text], tmp_path, row_shape=shape)
+    assert tokens.bytes_of(slice(None)) == counts["bytes"] == len(text)

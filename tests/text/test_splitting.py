@@ -1,48 +1,46 @@
 """From documents to train, validation and test."""
 
+from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pytest
 
 from reformer_seqlen.parameters.corpora import Split
+from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.text.documents import Rest
 from reformer_seqlen.text.splitting import (
+    byte_shares,
     counted_cut_points,
-    cut_points,
+    document_end,
     first,
     first_lines,
-    shuffled_lines,
-    split_parts,
+    split_text,
 )
+from reformer_seqlen.text.stored import write_text
 
 TENTHS = Split(validation=0.1, test=0.1, between="lines")
+
+
+def split_parts(parts: list[bytes], split: Split, folder: Path) -> dict[str, list[bytes]]:
+    """The documents of each split."""
+    write_text(folder, "whole", parts, "corpora.x")
+    counts = split_text(folder, "whole", split, folder, "corpora.x")
+    found = {}
+    for name, count in counts.items():
+        text = (folder / f"{name}.txt").read_bytes()
+        starts = np.load(folder / f"{name}.documents.npy").tolist()
+        assert count == {"bytes": len(text), "documents": len(starts)}
+        found[name] = [
+            text[begin:end] for begin, end in zip(starts, [*starts[1:], None], strict=True)
+        ]
+    return found
 
 
 def test_the_first_bytes_end_with_a_whole_line() -> None:
     assert list(first([b"aa\n", b"bb\ncc\n", b"dd\n"], 8)) == [b"aa\n", b"bb\n"]
     assert list(first([b"aa\n", b"bbbbbb\n"], 8)) == [b"aa\n"]
     assert list(first([b"aa\n", b"bb\n"], None)) == [b"aa\n", b"bb\n"]
-
-
-def test_cut_points_by_hand() -> None:
-    assert cut_points([10] * 10, 0.2, 0.1) == (7, 9)
-    assert cut_points([70, 20, 10], 0.2, 0.1) == (1, 2)
-
-
-def test_splits_are_contiguous_share_nothing_and_lose_nothing() -> None:
-    whole = [b"".join(b"%d.%d\n" % (doc, line) for line in range(9)) for doc in range(20)]
-    for between in ("lines", "documents"):
-        rule = Split(validation=0.15, test=0.1, between=between)
-        parts = split_parts(whole, rule)
-        assert b"".join(b"".join(parts[name]) for name in parts) == b"".join(whole)
-        lines = [line for name in parts for part in parts[name] for line in part.split()]
-        assert len(lines) == len(set(lines))
-
-
-def test_a_cut_between_lines_may_fall_inside_a_document() -> None:
-    parts = split_parts([b"".join(b"%d\n" % line for line in range(10))], TENTHS)
-    assert parts["train"] == [b"0\n1\n2\n3\n4\n5\n6\n7\n"]
-    assert parts["validation"] == [b"8\n"]
-    assert parts["test"] == [b"9\n"]
 
 
 def test_the_first_lines_end_with_a_whole_line() -> None:
@@ -53,26 +51,62 @@ def test_the_first_lines_end_with_a_whole_line() -> None:
     assert list(first_lines(documents, 9)) == documents
 
 
-def test_shuffled_lines_are_the_same_lines_in_the_same_order_for_a_seed() -> None:
-    lines = [b"%d\n" % line for line in range(100)]
-    once, again, other = (shuffled_lines(lines, seed) for seed in (1, 1, 2))
-    assert once == again != other
-    assert sorted(once) == sorted(lines)
+def test_what_is_left_of_a_part_goes_on_with_its_document() -> None:
+    parts = [b"a\n", Rest(b"b\nc\n")]
+    assert [type(part) for part in first(parts, 5)] == [bytes, Rest]
+    assert [type(part) for part in first_lines(parts, 2)] == [bytes, Rest]
 
 
-def test_a_last_line_without_a_newline_stays_a_line_of_its_own_when_shuffled() -> None:
-    lines = [b"%d\n" % line for line in range(9)]
-    for seed in range(9):
-        assert sorted(shuffled_lines([b"".join(lines)[:-1]], seed)) == lines
+def test_shares_in_bytes() -> None:
+    assert byte_shares(100, 0.2, 0.1) == (70, 90)
+
+
+def test_a_split_takes_documents_until_it_has_its_share(tmp_path: Path) -> None:
+    rule = Split(validation=0.2, test=0.1, between="documents")
+    tens = [b"%d23456789" % number for number in range(10)]
+    found = split_parts(tens, rule, tmp_path)
+    assert [len(part) for part in found.values()] == [7, 2, 1]
+    found = split_parts([b"a" * 70, b"b" * 20, b"c" * 10], rule, tmp_path)
+    assert [len(part) for part in found.values()] == [1, 1, 1]
+    assert document_end(tmp_path, "whole", 70) == 70
+    assert document_end(tmp_path, "whole", 71) == 90
+
+
+def test_splits_are_contiguous_share_nothing_and_lose_nothing(tmp_path: Path) -> None:
+    whole = [b"".join(b"%d.%d\n" % (doc, line) for line in range(9)) for doc in range(20)]
+    for between in ("lines", "documents"):
+        for shares_of in ("bytes", "number"):
+            rule = Split(validation=0.15, test=0.1, between=between, shares_of=shares_of)
+            parts = split_parts(whole, rule, tmp_path)
+            assert b"".join(b"".join(parts[name]) for name in parts) == b"".join(whole)
+            lines = [line for name in parts for part in parts[name] for line in part.split()]
+            assert len(lines) == len(set(lines))
+
+
+def test_a_cut_between_lines_may_fall_inside_a_document(tmp_path: Path) -> None:
+    parts = split_parts([b"".join(b"%d\n" % line for line in range(10))], TENTHS, tmp_path)
+    assert parts["train"] == [b"0\n1\n2\n3\n4\n5\n6\n7\n"]
+    assert parts["validation"] == [b"8\n"]
+    assert parts["test"] == [b"9\n"]
+
+
+def test_the_last_line_may_lack_its_newline(tmp_path: Path) -> None:
+    text = b"\n".join(b"%d" % line for line in range(10))
+    assert split_parts([text], TENTHS, tmp_path)["test"] == [b"9"]
+
+
+def test_a_split_that_would_be_empty_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"corpora\.x: the validation split is empty"):
+        split_parts([b"one line\n"], TENTHS, tmp_path)
 
 
 @pytest.mark.parametrize("between", ["lines", "documents"])
 def test_shares_may_be_of_the_number_of_lines_or_documents(
-    between: Literal["lines", "documents"],
+    between: Literal["lines", "documents"], tmp_path: Path
 ) -> None:
     parts = [b"x" * size + b"\n" for size in (900, 1, 1, 1, 1, 1, 1, 1, 500, 1)]
     rule = Split(validation=0.2, test=0.1, between=between, shares_of="number")
-    split = split_parts(parts, rule)
+    split = split_parts(parts, rule, tmp_path)
     assert [len(split[name]) for name in ("train", "validation", "test")] == [7, 2, 1]
 
 

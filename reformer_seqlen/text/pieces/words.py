@@ -143,7 +143,10 @@ class Words:
         sizes = np.full(len(is_word), len(BEFORE), dtype=np.int64)
         sizes[is_word] = [len(word) for word in words]
         stops = np.cumsum(sizes)
-        counts = np.diff(np.searchsorted(encoded.ends, stops, side="right"), prepend=0)
+        cuts = np.searchsorted(encoded.ends, stops, side="right")
+        # A row may begin with a piece of no bytes, a blank that the tokenizer adds.
+        cuts[np.cumsum(of_rows) - 1] = np.append(encoded.rows, len(encoded.ids))[1:]
+        counts = np.diff(cuts, prepend=0)
         ends = encoded.ends - np.repeat(stops - sizes, counts)
         chosen = np.repeat(is_word, counts)
         self._add_arrays(
