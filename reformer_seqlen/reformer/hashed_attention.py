@@ -19,8 +19,8 @@ from reformer_seqlen.reformer.chunked_attention import (
     score_gradients,
     windows,
 )
-from reformer_seqlen.reformer.dropout import Dropout
-from reformer_seqlen.reformer.hash_order import HashRule, hash_order
+from reformer_seqlen.reformer.dropout import Dropout, RowDropout
+from reformer_seqlen.reformer.hash_order import HashOrder, HashRule, hash_order
 
 
 def unit_keys(queries: Tensor) -> tuple[Tensor, Tensor]:
@@ -61,8 +61,8 @@ class HashedAttention(torch.autograd.Function):
         sorted_output = projected.new_empty(queries.shape)
         rounds = order.ranks.shape[-1]
         attended = attend(
-            order.scores, queries, key_windows, value_windows, sorted_output, dropout,
-            rounds=rounds, itself=order.itself,
+            order.scores, queries, key_windows, value_windows, sorted_output,
+            _dropout_by_query(dropout, order), rounds=rounds, itself=order.itself,
         )  # fmt: skip
         output, weights = combine_rounds(sorted_output.flatten(0, 1), attended.sums, order.ranks)
         output = output.view(-1, geometry.heads * geometry.size)
@@ -104,6 +104,16 @@ def _sorted_views(gathered: Tensor, keys: Tensor, geometry: Geometry) -> tuple[T
     shared, values = gathered.split(geometry.size, dim=1)
     queries = shared[geometry.before * geometry.chunk :].unflatten(0, (-1, geometry.chunk))
     return queries, windows(keys, geometry), windows(values, geometry)
+
+
+def _dropout_by_query(dropout: Dropout, order: HashOrder) -> Dropout:
+    """The same dropout, whose mask has a row for every query and round, in the text's order."""
+    if not dropout.probability:
+        return dropout
+    rounds = order.ranks.shape[-1]
+    place = torch.arange(order.rows.shape[-1], device=order.rows.device) - order.wrap
+    of_round = place // ((len(place) - order.wrap) // rounds) % rounds  # copies are the last's
+    return RowDropout(dropout, order.ranks.numel(), (order.rows * rounds + of_round).flatten())
 
 
 def combine_rounds(rows: Tensor, sums: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
