@@ -29,7 +29,7 @@ def unit_keys(queries: Tensor) -> tuple[Tensor, Tensor]:
     Keys are scaled to a mean square of 1 and, instead of the scores, divided by sqrt(D).
     """
     mean_square = queries.float().square().mean(-1, keepdim=True)
-    factor = (mean_square + 1e-6).rsqrt_().mul_(queries.shape[-1] ** -0.5).to(queries.dtype)
+    factor = (mean_square + 1e-6).rsqrt_().mul(queries.shape[-1] ** -0.5).to(queries.dtype)
     return queries * factor, factor
 
 
