@@ -81,6 +81,7 @@ def _factors(
     return bucket_factors(chosen)
 
 
+@torch.compiler.disable(reason="numbers of buckets depend on the texts' lengths")  # type: ignore[untyped-decorator]
 def _other_factors(
     config: ReformerConfig, texts: Texts, factors: tuple[int, ...]
 ) -> dict[tuple[int, ...], Tensor]:

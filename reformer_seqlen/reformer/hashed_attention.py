@@ -54,8 +54,11 @@ class HashedAttention(torch.autograd.Function):
         projected = projected.view(-1, 2 * geometry.size)  # N*H 2*D
         order = hash_order(buckets, rule, geometry, projected.dtype)
         lead, chosen = geometry.before * geometry.chunk, order.rows.flatten()
-        gathered = projected.new_zeros(lead + len(chosen), 2 * geometry.size)
-        torch.index_select(projected, 0, chosen, out=gathered[lead:])
+        gathered = projected.new_zeros(lead + chosen.shape[0], 2 * geometry.size)
+        if torch.compiler.is_compiling():
+            gathered[lead:] = projected.index_select(0, chosen)
+        else:
+            torch.index_select(projected, 0, chosen, out=gathered[lead:])
         keys, factor = unit_keys(gathered[:, : geometry.size])
         queries, key_windows, value_windows = _sorted_views(gathered, keys, geometry)
         sorted_output = projected.new_empty(queries.shape)
@@ -87,7 +90,7 @@ class HashedAttention(torch.autograd.Function):
         scores = score_gradients(probabilities, kept, value_windows, gradient, inner)
         if ctx.itself is not None:
             scores.masked_fill_(ctx.itself, 0)
-        sorted_gradient = torch.empty_like(gathered[gathered.shape[0] - len(chosen) :])
+        sorted_gradient = torch.empty_like(gathered[gathered.shape[0] - chosen.shape[0] :])
         for_queries, for_values = sorted_gradient.split(geometry.size, dim=1)
         for_keys = torch.empty_like(for_queries)
         multiply_into(for_queries.view(queries.shape), scores, key_windows)
@@ -96,7 +99,7 @@ class HashedAttention(torch.autograd.Function):
         lead = geometry.before * geometry.chunk
         add_key_gradients(for_queries, for_keys, keys[lead:], factor[lead:])
         for_projected = _unsort_gradient(sorted_gradient, ranks, geometry, ctx.wrap)
-        return for_projected.view(len(output), -1), None, None, None, None
+        return for_projected.view(output.shape[0], -1), None, None, None, None
 
 
 def _sorted_views(gathered: Tensor, keys: Tensor, geometry: Geometry) -> tuple[Tensor, ...]:
@@ -112,7 +115,7 @@ def _dropout_by_query(dropout: Dropout, order: HashOrder) -> Dropout:
         return dropout
     rounds = order.ranks.shape[-1]
     place = torch.arange(order.rows.shape[-1], device=order.rows.device) - order.wrap
-    of_round = place // ((len(place) - order.wrap) // rounds) % rounds  # copies are the last's
+    of_round = place // ((place.shape[0] - order.wrap) // rounds) % rounds  # copies are the last's
     return RowDropout(dropout, order.ranks.numel(), (order.rows * rounds + of_round).flatten())
 
 
@@ -143,10 +146,10 @@ def round_weights(sums: Tensor) -> Tensor:
 def _sort_gradient(rows: Tensor, chosen: Tensor, ranks: Tensor, weights: Tensor) -> Tensor:
     """Rows (N*H, D) in sorted order (X*C, D), weighted by round; 0 for fillers and copies."""
     found = rows.index_select(0, chosen)
-    if len(chosen) == ranks.numel() and ranks.shape[-1] == 1:
+    if chosen.shape[0] == ranks.numel() and ranks.shape[-1] == 1:
         return found
     weights = weights if weights.numel() else rows.new_ones(ranks.numel())
-    factor = rows.new_zeros(len(chosen)).index_copy_(0, ranks.flatten(), weights.flatten())
+    factor = rows.new_zeros(chosen.shape[0]).index_copy_(0, ranks.flatten(), weights.flatten())
     return found.mul_(factor.unsqueeze(-1))
 
 

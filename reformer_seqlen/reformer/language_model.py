@@ -228,6 +228,8 @@ class Reformer(stock.ReformerModelWithLMHead):  # type: ignore[misc]
         config, words, real = self.config, texts.words, texts.real
         batch, length, _ = words.shape
         padded = whole_chunks(length, config)
+        if self.training and torch.compiler.is_exporting():
+            raise messages.exported_training()
         if padded != length and self.training:
             raise messages.no_whole_chunks(length, whole_chunks(1, config))
         if self.causality == "published":

@@ -183,13 +183,14 @@ def add_feed_forward(
         return torch.cat(results) if len(results) > 1 else results[0]
 
     rows = [stream.flatten(0, 1), inputs.flatten(0, 1)]
-    parts = parts_of(len(rows[0]), 1, stream.device)
+    parts = parts_of(rows[0].shape[0], 1, stream.device)
     return compute_side_by_side(add, parts, rows, list(module.parameters())).view(stream.shape)
 
 
 def token_parts(*rows: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Parts (TOKENS_AT_A_TIME or fewer, M) of rows (N, M)."""
-    if len(rows[0]) <= TOKENS_AT_A_TIME:  # splitting would copy every gradient
+    # splitting would copy every gradient, and the compiler decides itself
+    if torch.compiler.is_compiling() or rows[0].shape[0] <= TOKENS_AT_A_TIME:
         return iter([tuple(rows)])
     return zip(*(tensor.split(TOKENS_AT_A_TIME) for tensor in rows), strict=True)
 

@@ -186,6 +186,14 @@ def no_whole_chunks(length: int, multiple: int) -> StudyError:
     )
 
 
+def exported_training() -> StudyError:
+    """torch.export of a model in training mode."""
+    return StudyError(
+        "an exported model would drop the same numbers at every call, as its seeds are constants: "
+        "call eval() before torch.export."
+    )
+
+
 def beyond_positions(length: int, limit: int) -> StudyError:
     """A text that is longer than the position table."""
     return StudyError(
