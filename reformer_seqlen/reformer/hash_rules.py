@@ -3,7 +3,6 @@
 Shapes: B batch, L length.
 """
 
-from collections.abc import Sequence
 from math import lcm
 
 import torch
@@ -44,8 +43,10 @@ def hash_rules(
     if "lsh" not in config.attn_layers:
         return {}
     chosen = _chosen_buckets(config, causality)
-    factors = _factors(config, chosen, texts.words.shape[1])
-    shorter = _other_factors(config, texts, factors) if chosen is None else {}
+    factors = _recommended(config, texts.words.shape[1]) if chosen is None else chosen
+    shorter: dict[tuple[int, ...], Tensor] = {}
+    if chosen is None and texts.real is not None and texts.back is not None:
+        shorter = _other_factors(config, texts.real, factors)
 
     def rotations(layer: int, factors: tuple[int, ...]) -> Tensor:
         heads, size = config.num_attention_heads, config.attention_head_size
@@ -65,31 +66,25 @@ def hash_rules(
     }
 
 
-def _chosen_buckets(config: ReformerConfig, causality: Causality) -> int | Sequence[int] | None:
-    """The number of buckets in the configuration; None where a text's length chooses it."""
-    chosen: int | Sequence[int] | None = getattr(config, "lsh_num_buckets", None)
+def _chosen_buckets(config: ReformerConfig, causality: Causality) -> tuple[int, ...] | None:
+    """The factors in the configuration; None where a text's length chooses them."""
+    chosen = getattr(config, "lsh_num_buckets", None)
     if chosen is None and causality == "published":
         chosen = config.num_buckets
-    return chosen
+    return None if chosen is None else bucket_factors(chosen)
 
 
-def _factors(
-    config: ReformerConfig, chosen: int | Sequence[int] | None, length: int
-) -> tuple[int, ...]:
-    if chosen is None:
-        return recommended_buckets(whole_chunks(length, config), config.lsh_attn_chunk_length)
-    return bucket_factors(chosen)
+def _recommended(config: ReformerConfig, length: int) -> tuple[int, ...]:
+    return recommended_buckets(whole_chunks(length, config), config.lsh_attn_chunk_length)
 
 
-@torch.compiler.disable(reason="numbers of buckets depend on the texts' lengths")  # type: ignore[untyped-decorator]
+@torch.compiler.disable(reason="numbers of buckets depend on the mask")  # type: ignore[untyped-decorator]
 def _other_factors(
-    config: ReformerConfig, texts: Texts, factors: tuple[int, ...]
+    config: ReformerConfig, real: Tensor, factors: tuple[int, ...]
 ) -> dict[tuple[int, ...], Tensor]:
-    """Factors that texts would have alone, and which texts (B,); without those of the longest."""
-    if texts.back is None or texts.real is None:
-        return {}
-    alone = [_factors(config, None, length) for length in texts.real.sum(1).tolist()]
+    """Factors that texts would have alone, except `factors`, and which texts (B,) they are."""
+    alone = [_recommended(config, length) for length in real.sum(1).tolist()]
     return {
-        other: torch.tensor([own == other for own in alone], device=texts.real.device)
+        other: torch.tensor([own == other for own in alone], device=real.device)
         for other in sorted(set(alone) - {factors})
     }

@@ -20,13 +20,16 @@ class Texts(NamedTuple):
     back: Tensor | None  # (B, L), where each token is now; None where none was moved
 
 
-def check_texts(input_ids: Tensor | None, inputs_embeds: Tensor | None) -> None:
-    """Refuse anything but texts (B, L) with tokens in them, as ids or as vectors (B, L, M)."""
+def check_texts(input_ids: Tensor | None, inputs_embeds: Tensor | None) -> int:
+    """The length of texts; refuse all but ids (B, L) or vectors (B, L, M), with tokens in them."""
     if (input_ids is None) == (inputs_embeds is None):
         raise messages.no_input()
     for name, given, axes in (("input_ids", input_ids, 2), ("inputs_embeds", inputs_embeds, 3)):
         if given is not None and (given.ndim != axes or not all(given.shape)):
             raise messages.no_texts(name, tuple(given.shape))
+    texts = input_ids if inputs_embeds is None else inputs_embeds
+    assert texts is not None
+    return texts.shape[1]
 
 
 def arranged(words: Tensor, attention_mask: Tensor | None, position_ids: Tensor | None) -> Texts:

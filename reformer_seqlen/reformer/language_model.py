@@ -71,6 +71,20 @@ class Reformer(stock.ReformerModelWithLMHead):  # type: ignore[misc]
       otherwise than in a longer text (`load_reformer` always sets it);
     - reversible: on recomputes activations in the backward pass, off keeps them, auto (the
       default) keeps them if they fit into half of the total memory.
+
+    Adapters (PEFT), hooks, pruning, parametrizations, quantization and offloading of its linear
+    layers, norms and embeddings are heeded, at the cost of speed: see `called`. Of the modules that
+    hold those, they are refused.
+
+    torch.compile makes one graph of a pass. torch.export takes evaluation, with any number of texts
+    if that is marked as dynamic, and with any length of whole chunks if the model has neither axial
+    positions nor strict lsh layers, which choose a table's columns and their chunks by the length.
+    It can't take:
+
+    - training: seeds become constants, and every call would drop the same numbers;
+    - use_cache: a `GenerationCache` is no type that torch.export gives back;
+    - attention_mask and position_ids together, unless lsh_num_buckets is set: the number of buckets
+      then depends on what the mask holds.
     """
 
     def __init__(self, config: ReformerConfig) -> None:
@@ -402,7 +416,8 @@ class Reformer(stock.ReformerModelWithLMHead):  # type: ignore[misc]
             logits = F.linear(normed.to(dtype), head.decoder.weight.to(dtype))
             parts.append(logits.float() + head.bias)
         flat_logits = torch.cat(parts) if len(parts) > 1 else parts[0]
-        return flat_logits.unflatten(0, first.shape[:2])
+        by_text: Tensor = flat_logits.unflatten(0, first.shape[:2])
+        return by_text
 
 
 def _with_branches(index: int, kind: str, layer: Any, pass_: Pass) -> ReversibleLayer:

@@ -58,7 +58,7 @@ class Pass(NamedTuple):
             real=None if self.real is None else self.real[texts],
             back=None if self.back is None else self.back[texts],
             rules={index: rule.part(texts) for index, rule in self.rules.items()},
-            local_bias=bias if bias is None or len(bias) == 1 else bias[texts],
+            local_bias=bias if bias is None or self.real is None else bias[texts],
             dropout_seed=None if seed is None else derived_seed(seed, number),
         )
 

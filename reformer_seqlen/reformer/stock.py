@@ -12,6 +12,7 @@ from transformers.models.reformer import modeling_reformer
 from reformer_seqlen.reformer.configuration import check_settings
 from reformer_seqlen.reformer.draws import mixed_seed
 from reformer_seqlen.reformer.hashing import rotation_seed
+from reformer_seqlen.reformer.inputs import check_texts
 from reformer_seqlen.runtime.messages import reformer as messages
 
 Class = TypeVar("Class", bound=type)
@@ -73,14 +74,14 @@ class StockReformer(modeling_reformer.ReformerModelWithLMHead):  # type: ignore[
             options: stock's other arguments.
 
         Raises:
-            StudyError: axial positions are trained at another length than their whole table.
+            StudyError: there are no tokens, or axial positions are trained at another length than
+                their whole table.
         """
-        config = self.config
-        inputs = input_ids if inputs_embeds is None else inputs_embeds
-        if self.training and config.axial_pos_embds and inputs is not None:
-            whole = prod(config.axial_pos_shape)
-            if inputs.shape[1] != whole:
-                raise messages.stock_length(inputs.shape[1], whole)
+        length = check_texts(input_ids, inputs_embeds)
+        if self.training and self.config.axial_pos_embds:
+            whole = prod(self.config.axial_pos_shape)
+            if length != whole:
+                raise messages.stock_length(length, whole)
         if self.training and self._draw is not None:
             self._forwards += 1
             torch.manual_seed(mixed_seed(*self._draw, self._forwards))
