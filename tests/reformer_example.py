@@ -13,6 +13,12 @@ VOCABULARY = 40
 KINDS = {"local": ["local", "local"], "lsh": ["lsh", "lsh"], "mixed": ["local", "lsh"]}
 NO_DROPOUT: dict[str, Any] = {"hidden_dropout_prob": 0.0, "local_attention_probs_dropout_prob": 0.0}
 
+DROPOUT: dict[str, Any] = {
+    "hidden_dropout_prob": 0.1,
+    "local_attention_probs_dropout_prob": 0.1,
+    "lsh_attention_probs_dropout_prob": 0.1,
+}
+
 
 def small_config(kind: str = "mixed", **changes: Any) -> ReformerConfig:
     """A configuration of two small layers, with short chunks and plain positions."""

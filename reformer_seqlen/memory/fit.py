@@ -184,7 +184,8 @@ def length_unit(config: Config) -> int:
     """
     if config.model_type != "reformer":
         return LENGTH_UNIT
-    unit = math.lcm(LENGTH_UNIT, config.lsh_attn_chunk_length, config.local_attn_chunk_length)
+    chunks = (getattr(config, f"{kind}_attn_chunk_length") for kind in config.attn_layers)
+    unit = math.lcm(LENGTH_UNIT, *chunks)
     if positions_of(config) == "axial":
         unit = math.lcm(unit, config.axial_pos_shape[1])
     return unit

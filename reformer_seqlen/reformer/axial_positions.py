@@ -86,7 +86,7 @@ def drop_positions(embeddings: Positions, vectors: Tensor, batch: int, dropout: 
     """
     if not dropout.probability:
         return vectors.unsqueeze(0)
-    positions = torch.arange(len(vectors), device=vectors.device).expand(batch, -1)
+    positions = torch.arange(vectors.shape[0], device=vectors.device).expand(batch, -1)
     return drop_positions_at(embeddings, vectors.expand(batch, -1, -1), positions, dropout)
 
 
@@ -99,5 +99,5 @@ def drop_positions_at(
     if isinstance(embeddings, PositionEmbeddings):
         return dropped_(vectors.clone(), dropout)
     columns = embeddings.axial_pos_shape[1]
-    mask = dropout.mask(vectors.new_empty(len(positions), columns)).mul_(dropout.scale)
+    mask = dropout.mask(vectors.new_empty(positions.shape[0], columns)).mul_(dropout.scale)
     return vectors * mask.gather(1, positions % columns).unsqueeze(-1)

@@ -130,7 +130,7 @@ def add_over_windows(rows: Tensor, weights: Tensor, vectors: Tensor, geometry: G
         geometry: of the chunks.
     """
     chunk, before, window = geometry.chunk, geometry.before, geometry.window
-    chunks, step = len(weights), chunk * (window + 1)
+    chunks, step = weights.shape[0], chunk * (window + 1)
     skewed = weights.new_empty(chunks * step)
     skewed.as_strided(weights.shape, (step, window, 1)).copy_(weights)
     # the last chunks are in fewer windows, so each is a product of its own
@@ -169,7 +169,7 @@ class LocalAttention(torch.autograd.Function):
     ) -> Tensor:
         """Attend; projected (lead + N, 3*H*D) is zeros, then queries, keys and values."""
         lead = geometry.before * geometry.chunk
-        output = projected.new_empty(len(projected) - lead, geometry.heads * geometry.size)
+        output = projected.new_empty(projected.shape[0] - lead, geometry.heads * geometry.size)
         saved: list[Tensor] = []
         for head in range(geometry.heads):
             queries, keys, values = _local_views(projected, head, geometry)

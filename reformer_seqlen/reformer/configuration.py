@@ -8,11 +8,7 @@ from reformer_seqlen.reformer.hash_order import Causality
 from reformer_seqlen.reformer.hashing import bucket_factors
 from reformer_seqlen.runtime.messages import reformer as messages
 
-DROPOUTS = (
-    "hidden_dropout_prob",
-    "local_attention_probs_dropout_prob",
-    "lsh_attention_probs_dropout_prob",
-)
+KINDS = ("local", "lsh")
 
 
 def option(config: ReformerConfig, name: str, allowed: tuple[str, ...], default: str) -> Any:
@@ -23,23 +19,51 @@ def option(config: ReformerConfig, name: str, allowed: tuple[str, ...], default:
     return value
 
 
+def check_settings(config: ReformerConfig) -> None:
+    """Refuse what no Reformer can be made of.
+
+    Settings of a kind of layer that the model has not may be None, or anything.
+    """
+    kinds = set(config.attn_layers)
+    if not kinds or not kinds <= {*KINDS}:
+        raise messages.unknown_layers(config.attn_layers, KINDS)
+    _check_dropout(config, "hidden_dropout_prob")
+    for kind in sorted(kinds):
+        _check_whole(config, f"{kind}_attn_chunk_length", least=1)
+        _check_whole(config, f"{kind}_num_chunks_before", least=0)
+        _check_dropout(config, f"{kind}_attention_probs_dropout_prob")
+    if "lsh" in kinds:
+        _check_whole(config, "num_hashes", least=1)
+        for name in ("num_buckets", "lsh_num_buckets"):
+            if getattr(config, name, None) is not None:
+                bucket_factors(getattr(config, name))
+
+
 def check_configuration(config: ReformerConfig, causality: Causality) -> None:
     """Refuse what this implementation can't do."""
     if config.hidden_act != "relu":
         raise messages.another_activation(config.hidden_act)
     if not config.is_decoder:
         raise messages.no_decoder()
-    for name in ("local_num_chunks_after", "lsh_num_chunks_after"):
-        if getattr(config, name):
-            raise messages.chunks_after(name, getattr(config, name))
-    for name in DROPOUTS:
-        if not 0 <= getattr(config, name) < 1:
-            raise messages.no_probability(name, getattr(config, name))
+    check_settings(config)
+    for kind in sorted(set(config.attn_layers)):
+        after = getattr(config, f"{kind}_num_chunks_after")
+        if after:
+            raise messages.chunks_after(f"{kind}_num_chunks_after", after)
     if causality == "strict" and "lsh" in config.attn_layers and config.lsh_num_chunks_before < 1:
         raise messages.no_chunk_before()
-    chosen = getattr(config, "lsh_num_buckets", None)
-    if chosen is not None:
-        bucket_factors(chosen)
+
+
+def _check_whole(config: ReformerConfig, name: str, least: int) -> None:
+    value = getattr(config, name)
+    if not isinstance(value, int) or value < least:
+        raise messages.too_small(name, value, least)
+
+
+def _check_dropout(config: ReformerConfig, name: str) -> None:
+    value = getattr(config, name)
+    if not isinstance(value, int | float) or not 0 <= value < 1:
+        raise messages.no_probability(name, value)
 
 
 def refuse_wrapping(config: ReformerConfig, length: int) -> None:

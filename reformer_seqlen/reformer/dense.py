@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from reformer_seqlen.reformer.dropout import Dropout
 
@@ -31,9 +32,11 @@ class NormedDense(torch.autograd.Function):
             tokens, scale.shape, scale, shift, epsilon
         )
         normed = normed.to(weight.dtype)
-        outputs = normed.new_empty(lead + len(tokens), len(weight))
+        outputs = normed.new_empty(lead + tokens.shape[0], weight.shape[0])
         outputs[:lead] = 0
-        if bias is None:
+        if torch.compiler.is_compiling():  # which knows no `out`
+            outputs[lead:] = F.linear(normed, weight, bias)
+        elif bias is None:
             torch.mm(normed, weight.t(), out=outputs[lead:])
         else:
             torch.addmm(bias, normed, weight.t(), out=outputs[lead:])

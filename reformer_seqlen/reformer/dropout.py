@@ -28,6 +28,23 @@ class Dropout:
         return self.bits(like.shape, like.device).to(like.dtype)
 
 
+class RowDropout(Dropout):
+    """Takes rows of a mask that is drawn in the order of the text.
+
+    A mask that is drawn in the order of the hashes depends, at every token, on how later ones hash.
+    """
+
+    def __init__(self, drawn: Dropout, count: int, rows: Tensor) -> None:
+        """Take `rows` (K,) of the `count` rows of a mask of `drawn`."""
+        super().__init__(drawn.probability, drawn.seed)
+        self.drawn, self.count, self.rows = drawn, count, rows
+
+    def bits(self, shape: torch.Size, device: torch.device) -> Tensor:
+        """Bytes of a shape (..., W) of K rows, 1 where kept and 0 where dropped."""
+        bits = self.drawn.bits(torch.Size((self.count, shape[-1])), device)
+        return bits.index_select(0, self.rows).view(shape)
+
+
 class _Dropped(torch.autograd.Function):
     """dropout(values), in place."""
 

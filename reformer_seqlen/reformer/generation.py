@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from reformer_seqlen.reformer.chunked_attention import MASKED, ONLY_ITSELF, Geometry
+from reformer_seqlen.reformer.hash_order import HashRule, find_buckets
 from reformer_seqlen.reformer.hashed_attention import round_weights, unit_keys
-from reformer_seqlen.reformer.hashing import hash_vectors
+from reformer_seqlen.reformer.inputs import Texts, reordered
 
 
 class LocalPast(NamedTuple):
@@ -33,41 +34,86 @@ class LshPast(NamedTuple):
 
 
 class GenerationCache:
-    """Every layer's cache, and the rotations that give its buckets."""
+    """Every layer's cache, and what the next token has to know of its text.
 
-    def __init__(
-        self, length: int, real: Tensor | None, rotations: dict[int, Tensor],
-        factors: tuple[int, ...],
-    ) -> None:  # fmt: skip
-        self.length, self.real = length, real
-        self.rotations, self.factors = rotations, factors
+    Attributes:
+        length: tokens so far, T.
+        rules: of each lsh layer.
+        layers: the caches.
+        real: (B, T), False where a token is padding; None without padding.
+        place: (B, T), of a token in its text alone; None where padding counts, or without.
+        position: (B,) of the newest token; None where that is its place.
+    """
+
+    def __init__(self, texts: Texts, rules: dict[int, HashRule]) -> None:
+        """Make an empty cache for texts, whose lsh layers have these rules."""
+        self.length = texts.words.shape[1]
+        self.rules = {index: rule._replace(real=None) for index, rule in rules.items()}
         self.layers: list[LocalPast | LshPast] = []
+        self._back = texts.back
+        self.real, self.place, self.position = texts.real, None, None
+        if texts.real is not None and texts.back is not None:
+            self.real = reordered(texts.real, texts.back)
+            self.place = self.real.cumsum(1) - 1
+        if texts.positions is not None:
+            self.position = self._placed(texts.positions)[:, -1]
 
     def fill_local(self, projected: Tensor, geometry: Geometry) -> None:
         """Cache a local layer's projections (B * padded length, 3*H*D) of a parallel pass."""
         parts = projected.view(geometry.batch, -1, 3, geometry.heads, geometry.size)
-        _, keys, values = parts[:, : self.length].permute(2, 0, 3, 1, 4)
+        _, keys, values = self._placed(parts).permute(2, 0, 3, 1, 4)
         self.layers.append(LocalPast(keys, values))
 
     def fill_lsh(self, projected: Tensor, buckets: Tensor, geometry: Geometry) -> None:
         """Cache an lsh layer's projections (B * padded length, H*2*D) of a parallel pass."""
         parts = projected.view(geometry.batch, -1, geometry.heads, 2, geometry.size)
-        shared, values = parts[:, : self.length].permute(3, 0, 2, 1, 4)
-        self.layers.append(LshPast(unit_keys(shared)[0], values, buckets[..., : self.length]))
+        shared, values = self._placed(parts).permute(3, 0, 2, 1, 4)
+        by_token = self._placed(buckets.movedim(-1, 1))
+        self.layers.append(LshPast(unit_keys(shared)[0], values, by_token.movedim(1, -1)))
 
-    def advance(self) -> None:
+    def _placed(self, rows: Tensor) -> Tensor:
+        """Rows (B, padded length, ...) of a pass, in the order that the texts were given in."""
+        rows = rows[:, : self.length]
+        return rows if self._back is None else reordered(rows, self._back)
+
+    def begin_token(self) -> None:
         """Count one more token, which is no padding."""
         self.length += 1
         if self.real is not None:
             self.real = F.pad(self.real, (0, 1), value=True)
+        if self.place is not None:
+            self.place = torch.cat([self.place, self.place[:, -1:] + 1], 1)
+        if self.position is not None:
+            self.position = self.position + 1
+
+    def in_reach(self, chunk: int, before: int) -> tuple[int, Tensor | None]:
+        """How many of the last tokens the newest one reaches in a local layer.
+
+        Args:
+            chunk: the layer's chunk length.
+            before: chunks that a window reaches back.
+
+        Returns:
+            How many, and which of these (B, T') it sees; None for all.
+        """
+        if self.place is None or self.real is None:
+            newest = self.length - 1
+            reach = newest + 1 - max(0, (newest // chunk - before) * chunk)
+            return reach, None if self.real is None else self.real[:, -reach:]
+        first = (self.place[:, -1:] // chunk - before) * chunk
+        seen = self.real & (self.place >= first)
+        reach = self.length - int(seen.any(0).int().argmax())
+        return reach, seen[:, -reach:]
 
     def reorder_cache(self, beams: Tensor) -> None:
         """Keep the texts of these beams; transformers' beam search calls it by this name."""
-        self.layers = [
-            type(past)(*(tensor.index_select(0, beams) for tensor in past)) for past in self.layers
-        ]
-        if self.real is not None:
-            self.real = self.real.index_select(0, beams)
+
+        def kept(tensor: Tensor | None) -> Any:
+            return None if tensor is None else tensor.index_select(0, beams)
+
+        self.layers = [type(past)(*map(kept, past)) for past in self.layers]
+        self.real, self.place, self.position = map(kept, (self.real, self.place, self.position))
+        self.rules = {index: rule.part(beams) for index, rule in self.rules.items()}
 
     def get_seq_length(self, _: int | None = 0) -> int:
         """Tokens so far."""
@@ -80,15 +126,12 @@ def local_step(cache: GenerationCache, index: int, projected: Tensor, attention:
     query, key, value = projected.view(-1, 3, heads, 1, size).unbind(1)  # B H 1 D
     past = cache.layers[index]
     keys, values = torch.cat([past.keys, key], 2), torch.cat([past.values, value], 2)
-    position = cache.length
-    chunk = attention.chunk_length
-    visible = position + 1 - max(0, (position // chunk - attention.num_chunks_before) * chunk)
-    keys, values = keys[:, :, -visible:], values[:, :, -visible:]
+    reach, seen = cache.in_reach(attention.chunk_length, attention.num_chunks_before)
+    keys, values = keys[:, :, -reach:], values[:, :, -reach:]
     cache.layers[index] = LocalPast(keys, values)
     scores = query @ keys.transpose(-1, -2)  # B H 1 T'
-    if cache.real is not None:
-        hidden = ~F.pad(cache.real, (0, 1), value=True)[:, -visible:]
-        scores = scores.masked_fill(hidden[:, None, None], MASKED)
+    if seen is not None:
+        scores = scores.masked_fill(~seen[:, None, None], MASKED)
     return (torch.softmax(scores, -1) @ values).flatten(1)
 
 
@@ -96,8 +139,8 @@ def lsh_step(cache: GenerationCache, index: int, projected: Tensor, attention: A
     """Outputs (B, H*D) of the newest token, from its projections (B, H*2*D)."""
     heads, size = attention.num_attention_heads, attention.attention_head_size
     query, value = projected.view(-1, heads, 2, size).unbind(2)  # B H D
-    bucket = hash_vectors(query.transpose(0, 1), cache.rotations[index], cache.factors)
-    bucket = bucket.transpose(0, 1).unsqueeze(-1)  # B H R 1
+    geometry = Geometry(len(projected), 1, heads, size, chunk=1, before=0)
+    bucket = find_buckets(projected, cache.rules[index], geometry)  # B H R 1
     past = cache.layers[index]
     assert isinstance(past, LshPast)
     key = unit_keys(query)[0]

@@ -19,13 +19,29 @@ from reformer_seqlen.reformer.hashing import hash_vectors
 Causality = Literal["strict", "published"]
 
 
+class HashFunction(NamedTuple):
+    """A layer's hash function, for texts that have another one than the longest."""
+
+    texts: Tensor  # (B,), True for these texts
+    rotations: Tensor  # (H, D, R, sum of the factors' halves)
+    factors: tuple[int, ...]  # whose product is the number of buckets
+
+
 class HashRule(NamedTuple):
     """How an lsh layer hashes, and which tokens attend to which."""
 
-    rotations: Tensor  # (H, D, R, sum of the factors' halves)
-    factors: tuple[int, ...]  # whose product is the number of buckets
+    rotations: Tensor  # as in HashFunction
+    factors: tuple[int, ...]
     causality: Causality
     real: Tensor | None  # (B, L), False where a token is padding
+    shorter: tuple[HashFunction, ...] = ()  # with fewer buckets
+
+    def part(self, texts: slice | Tensor) -> "HashRule":
+        """The same for some texts of the batch."""
+        return self._replace(
+            real=None if self.real is None else self.real[texts],
+            shorter=tuple(each._replace(texts=each.texts[texts]) for each in self.shorter),
+        )
 
 
 class HashOrder(NamedTuple):
@@ -214,10 +230,15 @@ def published_scores(
 def find_buckets(projected: Tensor, rule: HashRule, geometry: Geometry) -> Tensor:
     """Buckets (B, H, R, L) of the shared query/keys in projected (N, H*2*D)."""
     vectors = projected.view(-1, geometry.heads, 2 * geometry.size)[..., : geometry.size]
-    buckets = hash_vectors(vectors.transpose(0, 1), rule.rotations, rule.factors)  # H N R
-    rounds = buckets.shape[-1]
-    buckets = buckets.view(geometry.heads, geometry.batch, geometry.length, rounds)
-    buckets = buckets.permute(1, 0, 3, 2)
+
+    def buckets_by(rotations: Tensor, factors: tuple[int, ...]) -> Tensor:
+        found = hash_vectors(vectors.transpose(0, 1), rotations, factors)  # H N R
+        by_text = found.view(geometry.heads, geometry.batch, geometry.length, found.shape[-1])
+        return by_text.permute(1, 0, 3, 2)
+
+    buckets = buckets_by(rule.rotations, rule.factors)
+    for texts, rotations, factors in rule.shorter:
+        buckets = torch.where(texts.view(-1, 1, 1, 1), buckets_by(rotations, factors), buckets)
     if rule.real is not None:  # padding gets a bucket of its own, the last
         buckets = buckets.masked_fill(~rule.real[:, None, None], prod(rule.factors))
     return buckets.contiguous()

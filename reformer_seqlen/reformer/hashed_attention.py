@@ -19,8 +19,8 @@ from reformer_seqlen.reformer.chunked_attention import (
     score_gradients,
     windows,
 )
-from reformer_seqlen.reformer.dropout import Dropout
-from reformer_seqlen.reformer.hash_order import HashRule, hash_order
+from reformer_seqlen.reformer.dropout import Dropout, RowDropout
+from reformer_seqlen.reformer.hash_order import HashOrder, HashRule, hash_order
 
 
 def unit_keys(queries: Tensor) -> tuple[Tensor, Tensor]:
@@ -29,7 +29,7 @@ def unit_keys(queries: Tensor) -> tuple[Tensor, Tensor]:
     Keys are scaled to a mean square of 1 and, instead of the scores, divided by sqrt(D).
     """
     mean_square = queries.float().square().mean(-1, keepdim=True)
-    factor = (mean_square + 1e-6).rsqrt_().mul_(queries.shape[-1] ** -0.5).to(queries.dtype)
+    factor = (mean_square + 1e-6).rsqrt_().mul(queries.shape[-1] ** -0.5).to(queries.dtype)
     return queries * factor, factor
 
 
@@ -54,15 +54,18 @@ class HashedAttention(torch.autograd.Function):
         projected = projected.view(-1, 2 * geometry.size)  # N*H 2*D
         order = hash_order(buckets, rule, geometry, projected.dtype)
         lead, chosen = geometry.before * geometry.chunk, order.rows.flatten()
-        gathered = projected.new_zeros(lead + len(chosen), 2 * geometry.size)
-        torch.index_select(projected, 0, chosen, out=gathered[lead:])
+        gathered = projected.new_zeros(lead + chosen.shape[0], 2 * geometry.size)
+        if torch.compiler.is_compiling():
+            gathered[lead:] = projected.index_select(0, chosen)
+        else:
+            torch.index_select(projected, 0, chosen, out=gathered[lead:])
         keys, factor = unit_keys(gathered[:, : geometry.size])
         queries, key_windows, value_windows = _sorted_views(gathered, keys, geometry)
         sorted_output = projected.new_empty(queries.shape)
         rounds = order.ranks.shape[-1]
         attended = attend(
-            order.scores, queries, key_windows, value_windows, sorted_output, dropout,
-            rounds=rounds, itself=order.itself,
+            order.scores, queries, key_windows, value_windows, sorted_output,
+            _dropout_by_query(dropout, order), rounds=rounds, itself=order.itself,
         )  # fmt: skip
         output, weights = combine_rounds(sorted_output.flatten(0, 1), attended.sums, order.ranks)
         output = output.view(-1, geometry.heads * geometry.size)
@@ -87,7 +90,7 @@ class HashedAttention(torch.autograd.Function):
         scores = score_gradients(probabilities, kept, value_windows, gradient, inner)
         if ctx.itself is not None:
             scores.masked_fill_(ctx.itself, 0)
-        sorted_gradient = torch.empty_like(gathered[gathered.shape[0] - len(chosen) :])
+        sorted_gradient = torch.empty_like(gathered[gathered.shape[0] - chosen.shape[0] :])
         for_queries, for_values = sorted_gradient.split(geometry.size, dim=1)
         for_keys = torch.empty_like(for_queries)
         multiply_into(for_queries.view(queries.shape), scores, key_windows)
@@ -96,7 +99,7 @@ class HashedAttention(torch.autograd.Function):
         lead = geometry.before * geometry.chunk
         add_key_gradients(for_queries, for_keys, keys[lead:], factor[lead:])
         for_projected = _unsort_gradient(sorted_gradient, ranks, geometry, ctx.wrap)
-        return for_projected.view(len(output), -1), None, None, None, None
+        return for_projected.view(output.shape[0], -1), None, None, None, None
 
 
 def _sorted_views(gathered: Tensor, keys: Tensor, geometry: Geometry) -> tuple[Tensor, ...]:
@@ -104,6 +107,16 @@ def _sorted_views(gathered: Tensor, keys: Tensor, geometry: Geometry) -> tuple[T
     shared, values = gathered.split(geometry.size, dim=1)
     queries = shared[geometry.before * geometry.chunk :].unflatten(0, (-1, geometry.chunk))
     return queries, windows(keys, geometry), windows(values, geometry)
+
+
+def _dropout_by_query(dropout: Dropout, order: HashOrder) -> Dropout:
+    """The same dropout, whose mask has a row for every query and round, in the text's order."""
+    if not dropout.probability:
+        return dropout
+    rounds = order.ranks.shape[-1]
+    place = torch.arange(order.rows.shape[-1], device=order.rows.device) - order.wrap
+    of_round = place // ((place.shape[0] - order.wrap) // rounds) % rounds  # copies are the last's
+    return RowDropout(dropout, order.ranks.numel(), (order.rows * rounds + of_round).flatten())
 
 
 def combine_rounds(rows: Tensor, sums: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
@@ -133,10 +146,10 @@ def round_weights(sums: Tensor) -> Tensor:
 def _sort_gradient(rows: Tensor, chosen: Tensor, ranks: Tensor, weights: Tensor) -> Tensor:
     """Rows (N*H, D) in sorted order (X*C, D), weighted by round; 0 for fillers and copies."""
     found = rows.index_select(0, chosen)
-    if len(chosen) == ranks.numel() and ranks.shape[-1] == 1:
+    if chosen.shape[0] == ranks.numel() and ranks.shape[-1] == 1:
         return found
     weights = weights if weights.numel() else rows.new_ones(ranks.numel())
-    factor = rows.new_zeros(len(chosen)).index_copy_(0, ranks.flatten(), weights.flatten())
+    factor = rows.new_zeros(chosen.shape[0]).index_copy_(0, ranks.flatten(), weights.flatten())
     return found.mul_(factor.unsqueeze(-1))
 
 

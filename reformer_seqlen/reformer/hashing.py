@@ -18,8 +18,9 @@ from reformer_seqlen.runtime.messages import reformer as messages
 
 def bucket_factors(num_buckets: int | Sequence[int]) -> tuple[int, ...]:
     """The factors of a number of buckets, checked: each must be even and positive."""
-    factors = (num_buckets,) if isinstance(num_buckets, int) else tuple(num_buckets)
-    if not factors or any(factor < 2 or factor % 2 for factor in factors):
+    factors = tuple(num_buckets) if isinstance(num_buckets, Sequence) else (num_buckets,)
+    whole = all(isinstance(factor, int) for factor in factors)
+    if not factors or not whole or any(factor < 2 or factor % 2 for factor in factors):
         raise messages.odd_buckets(num_buckets)
     return factors
 

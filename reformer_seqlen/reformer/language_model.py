@@ -9,20 +9,17 @@ Shapes: B batch, L length, L' length padded to whole chunks, M hidden size, V vo
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from math import lcm
 from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import ReformerConfig
+from torch.utils.checkpoint import checkpoint
+from transformers import GenerationMixin, ReformerConfig
 from transformers import initialization as init
-from transformers.models.reformer.modeling_reformer import (
-    ReformerModelWithLMHead,
-    ReformerModelWithLMHeadOutput,
-    ReformerOnlyLMHead,
-)
+from transformers.models.reformer import modeling_reformer as stock
 
+from reformer_seqlen.reformer import called
 from reformer_seqlen.reformer.activations import Reversible, recomputes
 from reformer_seqlen.reformer.axial_positions import (
     check_length,
@@ -36,13 +33,10 @@ from reformer_seqlen.reformer.chunked_attention import local_bias
 from reformer_seqlen.reformer.configuration import check_configuration, option, refuse_wrapping
 from reformer_seqlen.reformer.draws import Seed, seed_of
 from reformer_seqlen.reformer.dropout import dropped_
-from reformer_seqlen.reformer.generation import GenerationCache, local_step, lsh_step
+from reformer_seqlen.reformer.generation import GenerationCache
 from reformer_seqlen.reformer.hash_order import Causality
-from reformer_seqlen.reformer.hashing import (
-    bucket_factors,
-    draw_rotations,
-    recommended_buckets,
-)
+from reformer_seqlen.reformer.hash_rules import chunk_lengths, hash_rules, whole_chunks
+from reformer_seqlen.reformer.inputs import Texts, arranged, check_texts
 from reformer_seqlen.reformer.layers import (
     HEAD,
     POSITIONS,
@@ -52,21 +46,21 @@ from reformer_seqlen.reformer.layers import (
     add_local_attention,
     add_lsh_attention,
     geometry_of,
-    local_weight,
-    lsh_weight,
     token_parts,
 )
-from reformer_seqlen.reformer.precision import product_dtype, without_autocast
-from reformer_seqlen.reformer.reversible import ReversibleLayer, run_layers
+from reformer_seqlen.reformer.precision import autocast_to, product_dtype, without_autocast
+from reformer_seqlen.reformer.reversible import AddBranch, ReversibleLayer, run_layers
 from reformer_seqlen.reformer.side_by_side import compute_side_by_side, parts_of
-from reformer_seqlen.reformer.stock import save_as_stock
+from reformer_seqlen.reformer.step import next_streams
+from reformer_seqlen.reformer.stock import named_as_stock
 from reformer_seqlen.runtime.messages import reformer as messages
 
 LOSS_OPTIONS = {"num_items_in_batch", "ignore_index", "shift_labels"}
 OLD_NAMES = {r"^lm_head\.decoder\.bias$": "lm_head.bias"}
 
 
-class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
+@named_as_stock
+class Reformer(stock.ReformerModelWithLMHead):  # type: ignore[misc]
     """transformers' Reformer: reproducible, at any length, strictly causal and much faster.
 
     Its configuration may have, beside stock's settings:
@@ -77,13 +71,30 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
       otherwise than in a longer text (`load_reformer` always sets it);
     - reversible: on recomputes activations in the backward pass, off keeps them, auto (the
       default) keeps them if they fit into half of the total memory.
+
+    Adapters (PEFT), hooks, pruning, parametrizations, quantization and offloading of its linear
+    layers, norms and embeddings are heeded, at the cost of speed: see `called`. Of the modules that
+    hold those, they are refused.
+
+    torch.compile makes one graph of a pass. torch.export takes evaluation, with any number of texts
+    if that is marked as dynamic, and with any length of whole chunks if the model has neither axial
+    positions nor strict lsh layers, which choose a table's columns and their chunks by the length.
+    It can't take:
+
+    - training: seeds become constants, and every call would drop the same numbers;
+    - use_cache: a `GenerationCache` is no type that torch.export gives back;
+    - attention_mask and position_ids together, unless lsh_num_buckets is set: the number of buckets
+      then depends on what the mask holds.
     """
 
     def __init__(self, config: ReformerConfig) -> None:
         self.causality: Causality = option(config, "lsh_causality", get_args(Causality), "strict")
         self.reversible: Reversible = option(config, "reversible", get_args(Reversible), "auto")
         check_configuration(config, self.causality)
-        super().__init__(config)
+        super(stock.ReformerModelWithLMHead, self).__init__(config)
+        self.reformer = stock.ReformerModel(config)
+        self.lm_head = called.OutputLayer(config)
+        self.post_init()
         self.loss_type = "ForCausalLM"  # transformers leaves it out, and a warning follows
         self._draw: Tensor | None = None  # seed, step and training passes since
 
@@ -115,14 +126,15 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
 
         Args:
             input_ids: with a cache (B, 1), the newest token.
-            position_ids: (B, L), if they are not 0, 1, 2, ...
-            attention_mask: (B, L), 0 where a token is padding.
+            position_ids: (B, L), or (1, L) for all texts, if they are not 0, 1, 2, ...
+            attention_mask: likewise, 0 where a token is padding. With position_ids, too, a text
+                gets the logits that it has alone, wherever its padding is (if strictly causal).
             inputs_embeds: (B, L, M) instead of input_ids.
             past_buckets_states: the cache of an earlier pass.
             use_cache: fill a cache; only in evaluation and if strictly causal, since otherwise
                 what a token attends to changes with what comes later.
-            output_hidden_states: refused, as nothing here needs them.
-            output_attentions: likewise.
+            output_hidden_states: give the second stream before and after each layer, too.
+            output_attentions: refused, since hashed attention is never laid out by position.
             return_dict: False for a tuple.
             labels: (B, L) as input_ids, shifted here; -100 where nothing is scored.
             logits_to_keep: how many of the last positions are wanted, or which; 0 for all.
@@ -131,26 +143,36 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
         Raises:
             StudyError: an argument is unknown, or stock's but not supported here.
         """
-        _refuse_outputs(bool(output_hidden_states or output_attentions), loss_options)
+        self._refuse(output_attentions, loss_options)
+        check_texts(input_ids, inputs_embeds)
+        hidden_states: list[Tensor] | None = (
+            [] if self._wants_hidden(output_hidden_states) else None
+        )
         words = self._embed_words(input_ids, inputs_embeds)
         dtype, cache = product_dtype(words), past_buckets_states
         with without_autocast(words.device):
             if cache is None:
-                pass_ = self._plan(words, attention_mask, dtype, use_cache)
-                embedded = self._embed(pass_, words, position_ids)
-                logits = self._logits(pass_, embedded, words.shape[1], logits_to_keep)
+                texts = arranged(words, attention_mask, position_ids)
+                pass_ = self._plan(texts, dtype, use_cache, hidden_states)
+                embedded = self._embed(pass_, texts)
+                logits = self._logits(pass_, embedded, logits_to_keep)
                 cache = pass_.cache
             else:
                 _refuse_beside_cache(position_ids, attention_mask)
-                streams = self._step(cache, words, dtype)
-                logits = self._head(None, dtype, streams, words.shape[1], logits_to_keep)
+                logits = self._step(cache, words, dtype, hidden_states)
         loss = None
         if labels is not None:
             loss = self.loss_function(
                 logits=logits, labels=labels, vocab_size=self.config.vocab_size, **loss_options
             )
-        output = ReformerModelWithLMHeadOutput(loss=loss, logits=logits, past_buckets_states=cache)
-        return output.to_tuple() if return_dict is False else output
+        output = stock.ReformerModelWithLMHeadOutput(
+            loss=loss,
+            logits=logits,
+            past_buckets_states=cache,
+            hidden_states=None if hidden_states is None else tuple(hidden_states),
+        )
+        as_dict = self.config.return_dict if return_dict is None else return_dict
+        return output if as_dict else output.to_tuple()
 
     @classmethod
     def from_pretrained(cls, *folder: Any, **options: Any) -> Any:
@@ -167,73 +189,100 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        if isinstance(module, ReformerOnlyLMHead):  # stock neither adds nor initialises it
+        if isinstance(module, called.OutputLayer):  # stock neither adds nor initialises it
             init.zeros_(module.bias)
 
-    def save_pretrained(self, save_directory: Any, **kwargs: Any) -> None:
-        """Save such that stock transformers loads the folder, too."""
-        save_as_stock(self, super().save_pretrained, save_directory, **kwargs)
-
     def prepare_inputs_for_generation(
-        self, input_ids: Tensor, past_key_values: GenerationCache | None = None, **kwargs: Any
+        self,
+        input_ids: Tensor,
+        past_key_values: GenerationCache | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        **options: Any,
     ) -> dict[str, Any]:
         """What `generate` passes to `forward`: with a cache only the newest token."""
-        passed = ("use_cache", "logits_to_keep")
-        inputs: dict[str, Any] = {name: kwargs[name] for name in passed if name in kwargs}
+        internal = ("next_sequence_length", "is_first_iteration")
+        inputs = {name: value for name, value in options.items() if name not in internal}
         if past_key_values is not None:
-            return {
-                **inputs,
-                "input_ids": input_ids[:, -1:],
-                "past_buckets_states": past_key_values,
-            }
-        return {**inputs, "input_ids": input_ids, "attention_mask": kwargs.get("attention_mask")}
+            newest = input_ids[:, -1:]
+            return {**inputs, "input_ids": newest, "past_buckets_states": past_key_values}
+        return {
+            **inputs,
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "position_ids": position_ids,
+        }
+
+    # Stock's gives no positions, and padding on the left then shifts those of a text.
+    _prepare_position_ids_for_generation = GenerationMixin._prepare_position_ids_for_generation
+
+    def _refuse(self, output_attentions: bool | None, options: Mapping[str, Any]) -> None:
+        if self.config.output_attentions if output_attentions is None else output_attentions:
+            raise messages.no_attentions()
+        unknown = sorted(options.keys() - LOSS_OPTIONS)
+        if unknown:
+            raise messages.unknown_arguments(unknown)
+
+    def _wants_hidden(self, output_hidden_states: bool | None) -> bool:
+        chosen = output_hidden_states
+        return bool(self.config.output_hidden_states if chosen is None else chosen)
 
     def _embed_words(self, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> Tensor:
         """Word embeddings (B, L, M)."""
-        if (input_ids is None) == (inputs_embeds is None):
-            raise messages.no_input()
         if inputs_embeds is not None:
             return inputs_embeds.clone()  # dropout works in place
         words: Tensor = self.reformer.embeddings.word_embeddings(input_ids)
         return words
 
     def _plan(
-        self, words: Tensor, attention_mask: Tensor | None, dtype: torch.dtype,
-        use_cache: bool | None,
+        self, texts: Texts, dtype: torch.dtype, use_cache: bool | None,
+        hidden_states: list[Tensor] | None,
     ) -> Pass:  # fmt: skip
-        """The masks, rotations and seeds of a pass over words (B, L, M), before its layers."""
-        config = self.config
+        """The masks, rotations and seeds of a pass, before its layers."""
+        config, words, real = self.config, texts.words, texts.real
         batch, length, _ = words.shape
-        chunks = _chunk_lengths(config)
-        padded = length + -length % lcm(*chunks)
+        padded = whole_chunks(length, config)
+        if self.training and torch.compiler.is_exporting():
+            raise messages.exported_training()
         if padded != length and self.training:
-            raise messages.no_whole_chunks(length, lcm(*chunks))
+            raise messages.no_whole_chunks(length, whole_chunks(1, config))
         if self.causality == "published":
             refuse_wrapping(config, padded)
-        real = given = None if attention_mask is None else attention_mask.to(torch.bool)
         if padded != length:
             if real is None:
                 real = torch.ones(batch, length, dtype=torch.bool, device=words.device)
             real = F.pad(real, (0, padded - length), value=False)
         like = torch.empty(0, dtype=dtype, device=words.device)
-        factors = self._bucket_factors(padded)
-        rotations = self._draw_rotations(factors, like)
-        caches = (config.use_cache if use_cache is None else use_cache) and not self.training
-        strict = self.causality == "strict"
-        cache = GenerationCache(length, given, rotations, factors) if caches and strict else None
-        # stock pads, too, but not a text of less than the smallest chunk
-        stock_length = length if length <= min(chunks) else padded
+        rules = hash_rules(config, self.causality, self._rotation_draw(), texts, real, like)
+        caches = use_cache and not self.training and self.causality == "strict"
         return Pass(
             dtype=dtype,
+            calls=called.calls_modules(self),
+            length=length,
             real=real,
+            back=texts.back,
             local_bias=self._local_bias(batch, padded, real, like),
-            rotations=rotations,
-            factors=factors,
-            causality=self.causality,
-            unhashed=self.causality == "published" and stock_length <= config.lsh_attn_chunk_length,
+            rules=rules,
+            unhashed=self._is_unhashed(length, padded),
             dropout_seed=self._dropout_seed() if self.training else None,
-            cache=cache,
+            cache=GenerationCache(texts, rules) if caches else None,
+            hidden_states=hidden_states,
         )
+
+    def _is_unhashed(self, length: int, padded: int) -> bool:
+        """Whether stock would hash no text, because it is of one chunk."""
+        config = self.config
+        if self.causality == "strict" or "lsh" not in config.attn_layers:
+            return False
+        # stock pads, too, but not a text of less than the smallest chunk
+        stock_length = length if length <= min(chunk_lengths(config)) else padded
+        return bool(stock_length <= config.lsh_attn_chunk_length)
+
+    def _rotation_draw(self) -> Tensor:
+        """Seed and step of the rotations."""
+        if self._draw is None:
+            return torch.tensor([self.config.hash_seed or 0, 0], device="cpu")
+        return self._draw[:2]
 
     def _dropout_seed(self) -> Seed:
         """The seed of the next training pass's masks."""
@@ -241,32 +290,6 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
             return seed_of(torch.randint(2**62, (1,), device="cpu"))
         self._draw[2] += 1
         return seed_of(self._draw)
-
-    def _bucket_factors(self, length: int) -> tuple[int, ...]:
-        config = self.config
-        chosen = getattr(config, "lsh_num_buckets", None)
-        if chosen is None and self.causality == "published":
-            chosen = config.num_buckets
-        if chosen is None:
-            return recommended_buckets(length, config.lsh_attn_chunk_length)
-        return bucket_factors(chosen)
-
-    def _draw_rotations(self, factors: tuple[int, ...], like: Tensor) -> dict[int, Tensor]:
-        config = self.config
-        draw = self._draw
-        if draw is None:
-            draw = torch.tensor([config.hash_seed or 0, 0], device="cpu")
-        shape = (
-            config.num_attention_heads,
-            config.attention_head_size,
-            config.num_hashes,
-            sum(factors) // 2,
-        )
-        return {
-            index: draw_rotations(seed_of(draw[:2], index), shape, like)
-            for index, kind in enumerate(config.attn_layers)
-            if kind == "lsh"
-        }
 
     def _local_bias(
         self, batch: int, length: int, real: Tensor | None, like: Tensor
@@ -280,14 +303,21 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
     def _layers(self) -> Iterator[tuple[str, Any]]:
         return zip(self.config.attn_layers, self.reformer.encoder.layers, strict=True)
 
-    def _embed(self, pass_: Pass, words: Tensor, position_ids: Tensor | None) -> Tensor:
-        """Words (B, L, M) and positions with dropout, padded to (B, L', M)."""
+    def _embed(self, pass_: Pass, texts: Texts) -> Tensor:
+        """Words and positions with dropout, padded to (B, L', M)."""
         embeddings = self.reformer.embeddings
         tables = embeddings.position_embeddings
+        words, position_ids = texts.words, texts.positions
         batch, length, _ = words.shape
+        if pass_.calls:
+            words = words.clone()  # a hook may have kept them, and dropout works in place
         if position_ids is None:
             check_length(tables, length)
-            positions = prefix_embeddings(tables, length)
+            positions = (
+                embeddings_at(tables, torch.arange(length, device=words.device))
+                if pass_.calls
+                else prefix_embeddings(tables, length)
+            )
             dropout = pass_.dropout(tables.dropout, POSITIONS)
             positions = drop_positions(tables, positions, batch, dropout)
         else:
@@ -300,122 +330,111 @@ class Reformer(ReformerModelWithLMHead):  # type: ignore[misc]
         missing = 0 if pass_.real is None else pass_.real.shape[1] - length
         return F.pad(embedded, (0, 0, 0, missing)) if missing else embedded
 
-    def _logits(
-        self, pass_: Pass, embedded: Tensor, length: int, logits_to_keep: int | Tensor
-    ) -> Tensor:
+    def _logits(self, pass_: Pass, embedded: Tensor, logits_to_keep: int | Tensor) -> Tensor:
         """Logits (B, L, V) of embedded (B, L', M), with a thread for each part of the batch."""
         batch, tokens, _ = embedded.shape
+        # both are of the whole batch, and computing layers again would fill them twice
+        fills = pass_.cache is not None or pass_.hidden_states is not None
         recompute = (
             torch.is_grad_enabled()
-            and pass_.cache is None  # recomputing would fill it twice
+            and not fills
             and recomputes(self.reversible, self.config, batch * tokens, embedded.device)
         )
+
+        keep = logits_to_keep
+        chosen = slice(-keep, None) if isinstance(keep, int) else keep
 
         def part_logits(number: int, texts: slice, part: Tensor) -> Tensor:
             part_run = pass_.part(number, texts)
             streams = self._run_layers(part_run, part, recompute)
-            return self._head(part_run, pass_.dtype, streams, length, logits_to_keep)
+            first, second = (part_run.as_given(stream)[:, chosen] for stream in streams)
+            return self._head(part_run, first, second)
 
-        parts = [slice(None)]  # a cache holds the whole batch
-        if pass_.cache is None:
-            parts = parts_of(batch, tokens, embedded.device)
+        whole = fills or pass_.calls  # so that hooks see whole batches, once
+        parts = [slice(None)] if whole else parts_of(batch, tokens, embedded.device)
         used = [*self.reformer.encoder.parameters(), *self.lm_head.parameters()]
         return compute_side_by_side(part_logits, parts, [embedded], used)
 
     def _run_layers(self, pass_: Pass, embedded: Tensor, recompute: bool) -> tuple[Tensor, Tensor]:
         """Both streams (B, L', M) after all layers."""
-        layers = []
-        for index, (kind, layer) in enumerate(self._layers()):
-            kept: list[Tensor] = []  # buckets
-            attention = (
-                partial(add_lsh_attention, layer.attention, index, pass_, kept)
-                if kind == "lsh"
-                else partial(add_local_attention, layer.attention, index, pass_)
-            )
-            layers.append(
-                ReversibleLayer(
-                    attention,
-                    partial(add_feed_forward, layer.feed_forward, index, pass_),
-                    tuple(layer.attention.parameters()),
-                    tuple(layer.feed_forward.parameters()),
-                )
-            )
-        if recompute:
+        layers = [
+            _with_branches(index, kind, layer, pass_)
+            for index, (kind, layer) in enumerate(self._layers())
+        ]
+        if recompute and not pass_.calls:
             streams: tuple[Tensor, Tensor] = run_layers(layers, embedded)
             return streams
+
+        def add(add_branch: AddBranch, stream: Tensor, inputs: Tensor) -> Tensor:
+            if recompute:
+                added: Tensor = checkpoint(add_branch, stream, inputs, use_reentrant=False)
+                return added
+            return add_branch(stream, inputs)
+
         first = second = embedded
-        for reversible in layers:
-            first = reversible.add_attention(first, second)
-            second = reversible.add_feed_forward(second, first)
+        pass_.keep(second)
+        for layer in layers:
+            first = add(layer.add_attention, first, second)
+            second = add(layer.add_feed_forward, second, first)
+            pass_.keep(second)
         return first, second
 
     def _step(
-        self, cache: GenerationCache, words: Tensor, dtype: torch.dtype
-    ) -> tuple[Tensor, Tensor]:
-        """Both streams (B, 1, M) of the newest token."""
+        self, cache: GenerationCache, words: Tensor, dtype: torch.dtype,
+        hidden_states: list[Tensor] | None,
+    ) -> Tensor:  # fmt: skip
+        """Logits (B, 1, V) of the newest token."""
         if words.shape[1] != 1 or self.training:
             raise messages.several_tokens(words.shape[1])
+        cache.begin_token()
         tables = self.reformer.embeddings.position_embeddings
-        check_length(tables, cache.length + 1)
-        position = torch.tensor([cache.length], device=words.device)
-        first = second = words[:, 0] + embeddings_at(tables, position)  # B M
-        for index, (kind, layer) in enumerate(self._layers()):
-            module = layer.attention
-            attention = module.self_attention
-            weight, step = (
-                (lsh_weight(attention), lsh_step)
-                if kind == "lsh"
-                else (local_weight(attention), local_step)
-            )
-            projected = F.linear(module.layer_norm(second).to(dtype), weight.to(dtype))
-            outputs = step(cache, index, projected, attention)
-            first = first + F.linear(outputs, module.output.dense.weight.to(dtype))
-            second = second + self._feed_forward_step(layer.feed_forward, first, dtype)
-        cache.advance()
-        return first.unsqueeze(1), second.unsqueeze(1)
+        if cache.position is None:
+            check_length(tables, cache.length)
+            position = torch.tensor([cache.length - 1], device=words.device)
+        else:
+            check_positions(tables, cache.position)
+            position = cache.position
+        embedded = words[:, 0] + embeddings_at(tables, position)  # B M
+        calls = called.calls_modules(self)
+        pass_ = Pass(dtype, calls, 1, cache.rules, hidden_states=hidden_states)
+        streams = next_streams(self._layers(), pass_, cache, embedded)
+        return self._head(pass_, *streams)
 
-    def _feed_forward_step(self, module: Any, tokens: Tensor, dtype: torch.dtype) -> Tensor:
-        inner, outer = module.dense.dense, module.output.dense
-        hidden = F.linear(
-            module.layer_norm(tokens).to(dtype), inner.weight.to(dtype), inner.bias.to(dtype)
-        )
-        return F.linear(hidden.relu_(), outer.weight.to(dtype), outer.bias.to(dtype))
-
-    def _head(
-        self, pass_: Pass | None, dtype: torch.dtype, streams: tuple[Tensor, Tensor], length: int,
-        logits_to_keep: int | Tensor,
-    ) -> Tensor:  # fmt: skip
-        """Logits (B, L, V) of streams (B, L', M)."""
-        encoder, head = self.reformer.encoder, self.lm_head
-        keep = logits_to_keep
-        chosen = slice(-keep, None) if isinstance(keep, int) else keep
+    def _head(self, pass_: Pass, first: Tensor, second: Tensor) -> Tensor:
+        """Logits (B, L, V) of both streams (B, L, M)."""
+        encoder, head, dtype = self.reformer.encoder, self.lm_head, pass_.dtype
+        if pass_.calls:
+            with autocast_to(dtype, first):
+                normed = encoder.layer_norm(torch.cat([first, second], dim=-1))
+                normed = called.dropped(normed, pass_.dropout(encoder.dropout, HEAD, 0))
+                logits: Tensor = head(normed)
+                return logits.float()
         parts = []
-        hidden = [stream[:, :length][:, chosen] for stream in streams]
-        kept = hidden[0].shape[1]
-        for number, both in enumerate(token_parts(*(part.flatten(0, 1) for part in hidden))):
+        for number, both in enumerate(token_parts(first.flatten(0, 1), second.flatten(0, 1))):
             normed = encoder.layer_norm(torch.cat(both, dim=-1))
-            if pass_ is not None:
-                normed = dropped_(normed, pass_.dropout(encoder.dropout, HEAD, number))
+            normed = dropped_(normed, pass_.dropout(encoder.dropout, HEAD, number))
             logits = F.linear(normed.to(dtype), head.decoder.weight.to(dtype))
             parts.append(logits.float() + head.bias)
         flat_logits = torch.cat(parts) if len(parts) > 1 else parts[0]
-        result: Tensor = flat_logits.unflatten(0, (-1, kept))
-        return result
+        by_text: Tensor = flat_logits.unflatten(0, first.shape[:2])
+        return by_text
 
 
-def _refuse_outputs(inner: bool, loss_options: Mapping[str, Any]) -> None:
-    if inner:
-        raise messages.nothing_kept()
-    unknown = sorted(loss_options.keys() - LOSS_OPTIONS)
-    if unknown:
-        raise messages.unknown_arguments(unknown)
+def _with_branches(index: int, kind: str, layer: Any, pass_: Pass) -> ReversibleLayer:
+    kept: list[Tensor] = []  # buckets
+    attention = (
+        partial(add_lsh_attention, layer.attention, index, pass_, kept)
+        if kind == "lsh"
+        else partial(add_local_attention, layer.attention, index, pass_)
+    )
+    return ReversibleLayer(
+        attention,
+        partial(add_feed_forward, layer.feed_forward, index, pass_),
+        tuple(layer.attention.parameters()),
+        tuple(layer.feed_forward.parameters()),
+    )
 
 
 def _refuse_beside_cache(*of_first_pass: Tensor | None) -> None:
     if any(tensor is not None for tensor in of_first_pass):
         raise messages.beside_cache()
-
-
-def _chunk_lengths(config: ReformerConfig) -> list[int]:
-    kinds = sorted(set(config.attn_layers))
-    return [getattr(config, f"{kind}_attn_chunk_length") for kind in kinds]

@@ -8,14 +8,18 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from reformer_seqlen.reformer import called
 from reformer_seqlen.reformer.chunked_attention import Geometry, LocalAttention
 from reformer_seqlen.reformer.dense import DenseAdd, NormedDense, relu_dropped_
 from reformer_seqlen.reformer.draws import Seed, derived_seed
 from reformer_seqlen.reformer.dropout import Dropout
 from reformer_seqlen.reformer.generation import GenerationCache
-from reformer_seqlen.reformer.hash_order import Causality, HashRule, find_buckets, strict_geometry
+from reformer_seqlen.reformer.hash_order import HashRule, find_buckets, strict_geometry
 from reformer_seqlen.reformer.hashed_attention import HashedAttention
+from reformer_seqlen.reformer.inputs import reordered
+from reformer_seqlen.reformer.precision import autocast_to
 from reformer_seqlen.reformer.side_by_side import compute_side_by_side, parts_of
 
 TOKENS_AT_A_TIME = 8192
@@ -30,14 +34,16 @@ class Pass(NamedTuple):
     """What all layers of one forward pass share."""
 
     dtype: torch.dtype  # of matrix products and attention
-    real: Tensor | None  # (B, L), False where a token is padding
-    local_bias: Tensor | None  # (1 or B, L / C, C, W), the mask of local attention
-    rotations: dict[int, Tensor]  # by layer: (H, D, R, S)
-    factors: tuple[int, ...]  # whose product is the number of buckets
-    causality: Causality
-    unhashed: bool  # stock hashes no text of one chunk, and attends to its whole past
-    dropout_seed: Seed | None  # of all masks, None in evaluation
-    cache: GenerationCache | None  # to be filled for generation
+    calls: bool  # whether modules are called: see `called`
+    length: int  # of the texts, without padding to whole chunks
+    rules: dict[int, HashRule]  # of the lsh layers
+    unhashed: bool = False  # stock hashes no text of one chunk, and attends to its whole past
+    real: Tensor | None = None  # (B, L), False where a token is padding
+    back: Tensor | None = None  # (B, L), where the tokens of the texts are: see `inputs`
+    local_bias: Tensor | None = None  # (1 or B, L / C, C, W), the mask of local attention
+    dropout_seed: Seed | None = None  # of all masks, None in evaluation
+    cache: GenerationCache | None = None  # to be filled for generation
+    hidden_states: list[Tensor] | None = None  # (B, L, M) each, to be filled
 
     def dropout(self, probability: float, *site: int) -> Dropout:
         """The dropout at a site, with a seed of its own."""
@@ -50,9 +56,21 @@ class Pass(NamedTuple):
         bias, seed = self.local_bias, self.dropout_seed
         return self._replace(
             real=None if self.real is None else self.real[texts],
-            local_bias=bias if bias is None or len(bias) == 1 else bias[texts],
+            back=None if self.back is None else self.back[texts],
+            rules={index: rule.part(texts) for index, rule in self.rules.items()},
+            local_bias=bias if bias is None or self.real is None else bias[texts],
             dropout_seed=None if seed is None else derived_seed(seed, number),
         )
+
+    def as_given(self, stream: Tensor) -> Tensor:
+        """The texts' tokens (B, L, M) of a stream (B, padded length, M), as they were given."""
+        own = stream[:, : self.length]
+        return own if self.back is None else reordered(own, self.back)
+
+    def keep(self, stream: Tensor) -> None:
+        """Keep a layer's stream (B, padded length, M), if hidden states are wanted."""
+        if self.hidden_states is not None:
+            self.hidden_states.append(self.as_given(stream))
 
 
 def geometry_of(attention: Any, batch: int, length: int) -> Geometry:
@@ -88,8 +106,11 @@ def add_local_attention(
     attention = module.self_attention
     geometry = geometry_of(attention, *inputs.shape[:2])
     lead = geometry.before * geometry.chunk
-    weight = local_weight(attention).to(pass_.dtype)
-    projected = _normed_dense(module.layer_norm, weight, inputs.flatten(0, 1), lead=lead)
+    if pass_.calls:
+        projected = F.pad(_projected("local", module, pass_, inputs), (0, 0, lead, 0))
+    else:
+        weight = local_weight(attention).to(pass_.dtype)
+        projected = _normed_dense(module.layer_norm, weight, inputs.flatten(0, 1), lead=lead)
     dropouts = [
         pass_.dropout(attention.dropout, PROBABILITIES, index, head)
         for head in range(geometry.heads)
@@ -110,9 +131,12 @@ def add_lsh_attention(
     """
     attention = module.self_attention
     geometry = geometry_of(attention, *inputs.shape[:2])
-    weight = lsh_weight(attention).to(pass_.dtype)
-    projected = _normed_dense(module.layer_norm, weight, inputs.flatten(0, 1))
-    rule = HashRule(pass_.rotations[index], pass_.factors, pass_.causality, pass_.real)
+    if pass_.calls:
+        projected = _projected("lsh", module, pass_, inputs)
+    else:
+        weight = lsh_weight(attention).to(pass_.dtype)
+        projected = _normed_dense(module.layer_norm, weight, inputs.flatten(0, 1))
+    rule = pass_.rules[index]
     if pass_.unhashed:
         shape = (geometry.batch, geometry.heads, 1, geometry.length)
         kept[:] = [torch.zeros(shape, dtype=torch.long, device=inputs.device)]
@@ -120,7 +144,7 @@ def add_lsh_attention(
     if not kept:
         kept.append(find_buckets(projected.detach(), rule, geometry))
     dropout = pass_.dropout(attention.dropout, PROBABILITIES, index)
-    if pass_.causality == "strict":
+    if rule.causality == "strict":
         geometry = strict_geometry(geometry, rule)
     outputs = HashedAttention.apply(projected, kept[0], rule, geometry, dropout)
     if pass_.cache is not None:
@@ -133,6 +157,13 @@ def add_feed_forward(
 ) -> Tensor:
     """The stream plus two dense layers over its normalised inputs. Both (B, L, M)."""
     inner, outer = module.dense, module.output
+    if pass_.calls:
+        dropouts = (
+            pass_.dropout(inner.dropout, HIDDEN, index, 0, 0),
+            pass_.dropout(outer.dropout, FEED_FORWARD, index, 0, 0),
+        )
+        with autocast_to(pass_.dtype, stream):
+            return called.add_feed_forward(module, stream, inputs, dropouts)
 
     def add(number: int, _: slice, stream: Tensor, inputs: Tensor) -> Tensor:
         dtype = pass_.dtype
@@ -152,15 +183,22 @@ def add_feed_forward(
         return torch.cat(results) if len(results) > 1 else results[0]
 
     rows = [stream.flatten(0, 1), inputs.flatten(0, 1)]
-    parts = parts_of(len(rows[0]), 1, stream.device)
+    parts = parts_of(rows[0].shape[0], 1, stream.device)
     return compute_side_by_side(add, parts, rows, list(module.parameters())).view(stream.shape)
 
 
 def token_parts(*rows: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Parts (TOKENS_AT_A_TIME or fewer, M) of rows (N, M)."""
-    if len(rows[0]) <= TOKENS_AT_A_TIME:  # splitting would copy every gradient
+    # splitting would copy every gradient, and the compiler decides itself
+    if torch.compiler.is_compiling() or rows[0].shape[0] <= TOKENS_AT_A_TIME:
         return iter([tuple(rows)])
     return zip(*(tensor.split(TOKENS_AT_A_TIME) for tensor in rows), strict=True)
+
+
+def _projected(kind: str, module: Any, pass_: Pass, inputs: Tensor) -> Tensor:
+    """The projections (N, ...) of an attention module's inputs (B, L, M), by its own modules."""
+    with autocast_to(pass_.dtype, inputs):
+        return called.projected(kind, module, inputs).to(pass_.dtype).flatten(0, 1)
 
 
 def _normed_dense(
@@ -172,7 +210,11 @@ def _normed_dense(
 
 def _add_attention(module: Any, index: int, pass_: Pass, stream: Tensor, outputs: Tensor) -> Tensor:
     """The stream plus the projected outputs (N, H*D) of attention."""
-    weight = module.output.dense.weight.to(pass_.dtype)
     dropout = pass_.dropout(module.output.dropout, ATTENTION, index)
+    if pass_.calls:
+        with autocast_to(pass_.dtype, stream):
+            by_text = outputs.view(*stream.shape[:2], -1)
+            return called.add_outputs(module, stream, by_text, dropout)
+    weight = module.output.dense.weight.to(pass_.dtype)
     result: Tensor = DenseAdd.apply(stream.flatten(0, 1), outputs, weight, None, dropout, 1.0)
     return result.view(stream.shape)

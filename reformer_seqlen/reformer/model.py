@@ -144,8 +144,10 @@ def _known_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def _choose_buckets(
     config: ReformerConfig, num_buckets: int | Sequence[int] | None, sequence_length: int
 ) -> None:
-    recommended = list(recommended_buckets(sequence_length, config.lsh_attn_chunk_length))
     config.lsh_num_buckets = None
+    if "lsh" not in config.attn_layers:  # nothing is hashed, and the settings may be None
+        return
+    recommended = list(recommended_buckets(sequence_length, config.lsh_attn_chunk_length))
     if num_buckets is not None:
         config.lsh_num_buckets = list(bucket_factors(num_buckets))
         if config.lsh_causality == "published":

@@ -31,6 +31,13 @@ def without_autocast(device: torch.device) -> AbstractContextManager[object]:
     return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
+def autocast_to(dtype: torch.dtype, like: Tensor) -> AbstractContextManager[object]:
+    """Autocast to `dtype` within the block, unless that is `like`'s own: for modules of torch."""
+    if dtype == like.dtype or like.device.type == "meta":
+        return nullcontext()
+    return torch.autocast(like.device.type, dtype)
+
+
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 @cache
 def bfloat16_pays() -> bool:

@@ -2,25 +2,41 @@
 
 from functools import partial
 from math import prod
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import ReformerConfig
-from transformers.models.reformer.modeling_reformer import ReformerModelWithLMHead
+from transformers.models.reformer import modeling_reformer
 
+from reformer_seqlen.reformer.configuration import check_settings
 from reformer_seqlen.reformer.draws import mixed_seed
 from reformer_seqlen.reformer.hashing import rotation_seed
+from reformer_seqlen.reformer.inputs import check_texts
 from reformer_seqlen.runtime.messages import reformer as messages
 
+Class = TypeVar("Class", bound=type)
 
-class StockReformer(ReformerModelWithLMHead):  # type: ignore[misc]
+
+def named_as_stock(kind: Class) -> Class:
+    """Give a class the name of stock's.
+
+    Trainer, pipelines and others find causal language models by the class's name, and only for
+    those does Trainer's label smoothing shift the labels. Checkpoints keep the name, too.
+    """
+    kind.__name__ = modeling_reformer.ReformerModelWithLMHead.__name__
+    return kind
+
+
+@named_as_stock
+class StockReformer(modeling_reformer.ReformerModelWithLMHead):  # type: ignore[misc]
     """Stock transformers' Reformer, whose training obeys a seed. Its arithmetic is untouched.
 
     Stock draws every layer's dropout seed from the operating system.
     """
 
     def __init__(self, config: ReformerConfig) -> None:
+        check_settings(config)
         super().__init__(config)
         self.loss_type = "ForCausalLM"  # transformers leaves it out, and a warning follows
         self._draw: tuple[int, int] | None = None
@@ -37,25 +53,46 @@ class StockReformer(ReformerModelWithLMHead):  # type: ignore[misc]
             if hasattr(attention, "hash_seed"):
                 attention.hash_seed = rotation_seed(seed, step, index)
 
-    def forward(self, input_ids: torch.Tensor | None = None, **kwargs: Any) -> Any:
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        *,
+        labels: Tensor | None = None,
+        **options: Any,
+    ) -> Any:
         """Stock's forward pass, from a known state of the global generator in training.
 
+        Args:
+            input_ids: (B, L).
+            position_ids: (B, L).
+            attention_mask: (B, L), 0 where a token is padding.
+            inputs_embeds: (B, L, M) instead of input_ids.
+            labels: (B, L) as input_ids; -100 where nothing is scored.
+            options: stock's other arguments.
+
         Raises:
-            StudyError: axial positions are trained at another length than their whole table.
+            StudyError: there are no tokens, or axial positions are trained at another length than
+                their whole table.
         """
-        config = self.config
-        if self.training and config.axial_pos_embds and input_ids is not None:
-            whole = prod(config.axial_pos_shape)
-            if input_ids.shape[1] != whole:
-                raise messages.stock_length(input_ids.shape[1], whole)
+        length = check_texts(input_ids, inputs_embeds)
+        if self.training and self.config.axial_pos_embds:
+            whole = prod(self.config.axial_pos_shape)
+            if length != whole:
+                raise messages.stock_length(length, whole)
         if self.training and self._draw is not None:
             self._forwards += 1
             torch.manual_seed(mixed_seed(*self._draw, self._forwards))
-        return super().forward(input_ids, **kwargs)
-
-    def save_pretrained(self, save_directory: Any, **kwargs: Any) -> None:
-        """Save under the name of stock's class."""
-        save_as_stock(self, super().save_pretrained, save_directory, **kwargs)
+        return super().forward(
+            input_ids,
+            position_ids=position_ids,
+            attention_mask=attention_mask,
+            inputs_embeds=inputs_embeds,
+            labels=labels,
+            **options,
+        )
 
 
 def _draw_seed(layer: nn.Module, name: str) -> None:
@@ -63,10 +100,3 @@ def _draw_seed(layer: nn.Module, name: str) -> None:
     seed = int(torch.randint(2**62, ()).item())
     setattr(layer, name, seed)
     torch.manual_seed(seed)
-
-
-def save_as_stock(model: Any, save: Any, folder: Any, **kwargs: Any) -> None:
-    """Save a model such that stock transformers loads the folder: under its class's name."""
-    save(folder, **kwargs)
-    model.config.architectures = [ReformerModelWithLMHead.__name__]
-    model.config.save_pretrained(folder)

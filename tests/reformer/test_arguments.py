@@ -7,9 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from reformer_seqlen.reformer.model import Reformer, hash_buckets
+from reformer_seqlen.reformer.model import (
+    Implementation,
+    Reformer,
+    StockReformer,
+    create_reformer,
+    hash_buckets,
+)
 from reformer_seqlen.runtime.errors import StudyError
-from tests.reformer_example import NO_DROPOUT, random_ids, small_reformer
+from tests.reformer_example import NO_DROPOUT, random_ids, small_config, small_reformer
 
 
 @pytest.mark.parametrize(
@@ -27,6 +33,55 @@ def test_configurations_that_make_no_language_model(settings: Any, message: str)
         small_reformer(**settings)
 
 
+@pytest.mark.parametrize("implementation", ["reformer-seqlen", "transformers"])
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_hashes": 0}, "num_hashes is 0.*at least 1"),
+        ({"num_hashes": -1}, "num_hashes is -1.*at least 1"),
+        ({"num_buckets": 7}, "num_buckets is 7: every factor"),
+        ({"num_buckets": 0}, "num_buckets is 0: every factor"),
+        ({"num_buckets": [4, 3]}, r"num_buckets is \[4, 3\]: every factor"),
+        ({"num_buckets": []}, r"num_buckets is \[\]: every factor"),
+        ({"lsh_num_buckets": 2.5}, r"num_buckets is 2\.5: every factor"),
+        ({"lsh_num_buckets": "many"}, "num_buckets is 'many': every factor"),
+        ({"lsh_attn_chunk_length": None}, "lsh_attn_chunk_length is None.*at least 1"),
+        ({"local_attn_chunk_length": 0}, "local_attn_chunk_length is 0.*at least 1"),
+        ({"lsh_num_chunks_before": None}, "lsh_num_chunks_before is None.*at least 0"),
+        ({"local_num_chunks_before": -1}, "local_num_chunks_before is -1.*at least 0"),
+        ({"lsh_attention_probs_dropout_prob": None}, "lsh_attention_probs_dropout_prob is None"),
+        ({"attn_layers": []}, r"attn_layers is \[\]"),
+        ({"attn_layers": ["local", "full"]}, r"attn_layers is \['local', 'full'\].*local, lsh"),
+    ],
+)
+def test_settings_that_no_reformer_can_have(
+    settings: Any, message: str, implementation: Implementation
+) -> None:
+    with pytest.raises(StudyError, match=message):
+        create_reformer(small_config(**settings), implementation)
+
+
+@pytest.mark.parametrize("kind", [Reformer, StockReformer])
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"input_ids": torch.ones(0, 64, dtype=torch.long)}, r"input_ids has the shape \(0, 64\)"),
+        ({"input_ids": torch.ones(1, 0, dtype=torch.long)}, r"input_ids has the shape \(1, 0\)"),
+        ({"input_ids": torch.ones(64, dtype=torch.long)}, r"input_ids has the shape \(64,\)"),
+        ({"inputs_embeds": torch.ones(1, 0, 32)}, r"inputs_embeds has the shape \(1, 0, 32\)"),
+        ({}, "either input_ids or inputs_embeds"),
+    ],
+)
+def test_inputs_without_a_token(kind: type[Any], inputs: dict[str, Tensor], message: str) -> None:
+    with pytest.raises(StudyError, match=message):
+        kind(small_config()).eval()(**inputs)
+
+
+def test_an_empty_prompt() -> None:
+    with pytest.raises(StudyError, match=r"input_ids has the shape \(1, 0\)"):
+        small_reformer().generate(torch.ones(1, 0, dtype=torch.long), max_new_tokens=3)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -34,11 +89,41 @@ def test_configurations_that_make_no_language_model(settings: Any, message: str)
         ({"atention_mask": torch.ones(1, 64)}, "no argument atention_mask"),
         ({"position_ids": torch.arange(64).unsqueeze(0) + 1000}, "position 1064"),
         ({"position_ids": torch.arange(64).unsqueeze(0) - 1}, "position_ids holds -1"),
+        ({"position_ids": torch.arange(64)}, r"position_ids has the shape \(64,\).*\(1, 64\)"),
+        ({"attention_mask": torch.ones(1, 65)}, r"attention_mask has the shape \(1, 65\)"),
+        ({"attention_mask": torch.ones(1, 1, 64, 64)}, r"attention_mask has the shape \(1, 1, 64"),
+        ({"output_attentions": True}, "output_attentions is true"),
     ],
 )
-def test_arguments_that_can_not_be_obeyed(arguments: dict[str, Tensor], message: str) -> None:
+def test_arguments_that_can_not_be_obeyed(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(StudyError, match=message):
         small_reformer()(random_ids(1, 64), **arguments)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("kind", ["local", "lsh", "mixed"])
+def test_one_mask_and_one_row_of_positions_serve_many_texts(
+    kind: str, training: bool, set_threads: Callable[[int], None]
+) -> None:
+    set_threads(2)
+    model, ids = small_reformer(kind, **NO_DROPOUT).train(training), random_ids(5, 64)
+    mask, positions = torch.ones(1, 64), torch.arange(64).unsqueeze(0) + 3
+    mask[:, -10:] = 0
+    for given in (
+        {"attention_mask": mask},
+        {"position_ids": positions},
+        {"attention_mask": mask, "position_ids": positions},
+    ):
+        each = {name: values.expand(5, -1) for name, values in given.items()}
+        assert torch.equal(model(ids, **given).logits, model(ids, **each).logits)
+
+
+def test_what_the_configuration_asks_for_is_heeded() -> None:
+    ids = random_ids(1, 64)
+    assert len(small_reformer(output_hidden_states=True)(ids).hidden_states) == 3
+    assert isinstance(small_reformer(return_dict=False)(ids), tuple)
+    with pytest.raises(StudyError, match="output_attentions is true"):
+        small_reformer(output_attentions=True)(ids)
 
 
 def test_a_cache_has_its_own_positions_and_padding() -> None:

@@ -8,7 +8,7 @@ from reformer_seqlen.reformer.dropout import Dropout
 from reformer_seqlen.reformer.hash_order import HashRule, strict_geometry
 from reformer_seqlen.reformer.hashed_attention import HashedAttention
 from reformer_seqlen.reformer.hashing import recommended_buckets
-from tests.reformer_example import padding_mask, random_ids, small_reformer
+from tests.reformer_example import DROPOUT, padding_mask, random_ids, small_reformer
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -31,6 +31,29 @@ def test_the_future_changes_exactly_nothing(
             difference = (model(changed, attention_mask=mask).logits - logits).abs()
             assert difference[:, :cut].max() == 0
             assert difference[:, cut:].max() > 1e-2
+
+
+@pytest.mark.parametrize("padding", ["none", "left"])
+@pytest.mark.parametrize(
+    ("kind", "rounds"), [("local", 1), *(("lsh", rounds) for rounds in (1, 2, 3)), ("mixed", 2)]
+)
+def test_the_future_changes_exactly_nothing_in_training(
+    kind: str, rounds: int, padding: str
+) -> None:
+    """With the same seed, dropout drops the same of a token whatever comes after it."""
+    length = 192
+    model = small_reformer(kind, num_hashes=rounds, lsh_num_buckets=8, **DROPOUT).train()
+    mask, ids = padding_mask(padding, 3, length), random_ids(3, length)
+
+    def logits(ids: torch.Tensor) -> torch.Tensor:
+        model.set_hash_draw(1)
+        found: torch.Tensor = model(ids, attention_mask=mask).logits
+        return found
+
+    before = logits(ids)
+    for cut in (1, 33, 100, 191):
+        changed = torch.cat([ids[:, :cut], random_ids(3, length - cut, seed=cut)], dim=1)
+        assert torch.equal(logits(changed)[:, :cut], before[:, :cut])
 
 
 def test_the_future_changes_nothing_with_wider_windows() -> None:

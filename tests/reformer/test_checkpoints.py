@@ -97,21 +97,30 @@ def test_axial_tables_and_configuration_are_kept(checkpoint: Path, tmp_path: Pat
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+def without_dropout(model: Any) -> Any:
+    """The model with its embeddings' dropout off."""
+    model.reformer.embeddings.dropout = 0.0
+    model.reformer.embeddings.position_embeddings.dropout = 0.0
+    return model
+
+
+def embedded(model: Any, **inputs: torch.Tensor) -> torch.Tensor:
+    """Words and positions, as they go into the first layer."""
+    found: torch.Tensor = model(**inputs, output_hidden_states=True).hidden_states[0]
+    return found
+
+
 @pytest.mark.parametrize("length", [64, 256, 2048, 16384])
 def test_axial_prefix_is_the_one_of_the_full_length(checkpoint: Path, length: int) -> None:
     """Position by position what stock's evaluation, which allows any length, computes."""
-    model = load_reformer(checkpoint, sequence_length=length)
+    model = without_dropout(load_reformer(checkpoint, sequence_length=length))
     stock = AutoModelForCausalLM.from_pretrained(checkpoint).reformer.embeddings.eval()
     ids = random_ids(1, length)
     with torch.no_grad():
         expected = stock(ids)
         for training in (False, True):
             model.train(training)
-            plan = model._plan(stock.word_embeddings(ids), None, torch.float32, False)
-            embedded = model._embed(
-                plan._replace(dropout_seed=None), stock.word_embeddings(ids), None
-            )
-            assert torch.equal(embedded, expected)
+            assert torch.equal(embedded(model, input_ids=ids), expected)
 
 
 def test_axial_positions_train_at_any_length(checkpoint: Path) -> None:
@@ -127,14 +136,10 @@ def test_axial_positions_train_at_any_length(checkpoint: Path) -> None:
 
 def test_axial_dropout_drops_whole_columns_of_a_text(checkpoint: Path) -> None:
     """As stock's dropout2d does: all positions of a column, or none."""
-    model = load_reformer(checkpoint, sequence_length=2048).train()
-    tables = model.reformer.embeddings.position_embeddings
-    tables.dropout = 0.5
-    model.reformer.embeddings.dropout = 0.0
-    words = torch.zeros(2, 2048, 32)
-    plan = model._plan(words, None, torch.float32, None)
-    embedded = model._embed(plan, words, None)
-    dropped = (embedded == 0).view(2, 2, 1024, 32)
+    model = without_dropout(load_reformer(checkpoint, sequence_length=2048)).train()
+    model.reformer.embeddings.position_embeddings.dropout = 0.5
+    vectors = embedded(model, inputs_embeds=torch.zeros(2, 2048, 32))
+    dropped = (vectors == 0).view(2, 2, 1024, 32)
     assert torch.equal(dropped, dropped[:, :1, :, :1].expand_as(dropped))
     assert 0.4 < dropped.float().mean() < 0.6
     assert not torch.equal(dropped[0], dropped[1])
@@ -316,8 +321,8 @@ def test_wrong_texts_are_explained(checkpoint: Path) -> None:
         model(random_ids(1, 32768 + 16))
     with pytest.raises(StudyError, match="either input_ids or inputs_embeds"):
         model()
-    with pytest.raises(StudyError, match="hidden states"):
-        model(random_ids(1, 64), output_hidden_states=True)
+    with pytest.raises(StudyError, match="output_attentions is true"):
+        model(random_ids(1, 64), output_attentions=True)
     stock = load_reformer(
         checkpoint, sequence_length=64, implementation="transformers", lsh_causality="published"
     )

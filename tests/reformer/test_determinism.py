@@ -14,13 +14,7 @@ from reformer_seqlen.reformer.dropout import Dropout
 from reformer_seqlen.reformer.hashing import draw_rotations, rotation_seed
 from reformer_seqlen.reformer.model import Reformer, StockReformer
 from reformer_seqlen.runtime.errors import StudyError
-from tests.reformer_example import lively, random_ids, small_config
-
-DROPOUT: dict[str, Any] = {
-    "hidden_dropout_prob": 0.1,
-    "local_attention_probs_dropout_prob": 0.1,
-    "lsh_attention_probs_dropout_prob": 0.1,
-}
+from tests.reformer_example import DROPOUT, lively, random_ids, small_config
 
 
 def trained(

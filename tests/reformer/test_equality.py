@@ -126,6 +126,17 @@ def test_stock_at_lengths_that_need_padding(length: int) -> None:
         torch.testing.assert_close(model(ids).logits, expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("reversible", ["off", "on"])
+def test_hidden_states_are_those_of_stock(reversible: str) -> None:
+    model = small_reformer(lsh_causality="published", reversible=reversible)
+    ids = random_ids(2, 64)
+    expected = stock_twin(model)(ids, output_hidden_states=True).hidden_states
+    found = model(ids, output_hidden_states=True).hidden_states
+    assert len(found) == len(expected) == 3
+    for ours, right in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, right, atol=1e-5, rtol=1e-5)
+
+
 def test_labels_give_the_shifted_loss_of_stock() -> None:
     model = small_reformer(lsh_causality="published")
     ids = random_ids(2, 64)

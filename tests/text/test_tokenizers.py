@@ -13,14 +13,19 @@ from transformers import PreTrainedTokenizerFast
 
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import write_json
-from reformer_seqlen.scoring.measures import bits_per_byte, describe_targets
+from reformer_seqlen.scoring.measures import describe_targets
 from reformer_seqlen.text.chunking import contiguous
 from reformer_seqlen.text.encoding import write_tokens
 from reformer_seqlen.text.pieces.fast_tokenizers import TransformersTokenizer
 from reformer_seqlen.text.pieces.sentencepieces import SentencePieceTokenizer
 from reformer_seqlen.text.splits import Split
 from reformer_seqlen.text.stored import write_text
-from reformer_seqlen.text.tokenizers import Tokenizer, load_tokenizer, save_tokenizer
+from reformer_seqlen.text.tokenizers import (
+    Tokenizer,
+    declare_tokenizer,
+    load_tokenizer,
+    save_tokenizer,
+)
 from reformer_seqlen.text.tokens import load_tokens
 from reformer_seqlen.text.windows import NO_TARGET
 from tests.tokenizer_example import END, MAKERS, ROWS, UTF_8_ROWS, byte_level, make
@@ -103,7 +108,7 @@ def test_a_uniform_model_has_the_same_bits_per_byte_under_every_tokenizer(
         nats += tokens.bytes_of(scored) * math.log(256)
         targets += len(scored)
     assert targets == target.tokens
-    assert bits_per_byte(nats, target.bytes) == pytest.approx(8)
+    assert nats / (math.log(2) * target.bytes) == pytest.approx(8)
     first = len(prefix) or 1  # the first token is no target; a special token stands for no bytes
     unscored = tokens.bytes_of(slice(0, first))
     assert target.bytes == len(b"".join(ROWS + ROWS[:9])) - unscored
@@ -170,10 +175,10 @@ def test_a_saved_tokenizer_is_the_same(folders: dict[str, Path], tmp_path: Path)
 def test_a_checkpoints_tokenizer_is_the_one_that_is_asked_for(
     folders: dict[str, Path], tmp_path: Path
 ) -> None:
-    save_tokenizer(folders["normalising"], tmp_path, "sentencepiece")
+    save_tokenizer(folders["normalising"], tmp_path)
     with pytest.raises(StudyError, match=r"holds no tokenizer\.json, which `tokenizer: transf"):
-        save_tokenizer(folders["normalising"], tmp_path, "transformers")
-    save_tokenizer(folders["normalising"], tmp_path, "bytes")
+        declare_tokenizer(tmp_path, "transformers")
+    declare_tokenizer(tmp_path, "bytes")
     assert load_tokenizer(tmp_path).vocabulary == 258
 
 

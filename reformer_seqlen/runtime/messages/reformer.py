@@ -83,7 +83,7 @@ def beyond_axial_tables(where: str, length: int, limit: int) -> StudyError:
 def odd_buckets(num_buckets: object) -> StudyError:
     """A number of buckets, or a factor of it, that is odd or less than 2."""
     return StudyError(
-        f"num_buckets is {num_buckets}: every factor must be an even number of at least 2, "
+        f"num_buckets is {num_buckets!r}: every factor must be an even number of at least 2, "
         "because a bucket and its opposite come in pairs. Give one even number, a list of "
         "them, or leave num_buckets out to have it chosen by the length."
     )
@@ -96,6 +96,22 @@ def not_allowed(name: str, value: object, allowed: Iterable[str]) -> StudyError:
     """A setting of ours has an unknown value."""
     return StudyError(
         f"{name} is {value!r} in the model's configuration: choose one of {', '.join(allowed)}."
+    )
+
+
+def unknown_layers(layers: Sequence[object], kinds: Iterable[str]) -> StudyError:
+    """No layers, or some of an unknown kind."""
+    return StudyError(
+        f"attn_layers is {[*layers]} in the model's configuration: list the layers, each one of "
+        f"{', '.join(kinds)}."
+    )
+
+
+def too_small(name: str, value: object, least: int) -> StudyError:
+    """A setting that is no whole number, or too small a one."""
+    return StudyError(
+        f"{name} is {value!r} in the model's configuration: choose a whole number of at least "
+        f"{least}."
     )
 
 
@@ -170,6 +186,14 @@ def no_whole_chunks(length: int, multiple: int) -> StudyError:
     )
 
 
+def exported_training() -> StudyError:
+    """torch.export of a model in training mode."""
+    return StudyError(
+        "an exported model would drop the same numbers at every call, as its seeds are constants: "
+        "call eval() before torch.export."
+    )
+
+
 def beyond_positions(length: int, limit: int) -> StudyError:
     """A text that is longer than the position table."""
     return StudyError(
@@ -189,11 +213,34 @@ def no_input() -> StudyError:
     return StudyError("call the model with either input_ids or inputs_embeds.")
 
 
-def nothing_kept() -> StudyError:
-    """Hidden states or attentions are asked for."""
+def no_texts(name: str, shape: tuple[int, ...]) -> StudyError:
+    """Inputs of another number of axes, or without a token."""
+    axes = "texts, tokens" if name == "input_ids" else "texts, tokens, hidden size"
+    return StudyError(f"{name} has the shape {shape}: pass ({axes}), with one of each or more.")
+
+
+def another_shape(name: str, shape: tuple[int, ...], texts: tuple[int, int]) -> StudyError:
+    """A mask or positions that do not fit the texts."""
     return StudyError(
-        "hidden states and attentions are not kept by the fast implementation: choose "
-        "implementation: transformers to look at them."
+        f"{name} has the shape {shape}: pass one value for each token, {texts}, or one text's for "
+        f"all, {(1, texts[1])}."
+    )
+
+
+def no_attentions() -> StudyError:
+    """Attention probabilities are asked for."""
+    return StudyError(
+        "output_attentions is true, but the fast implementation never lays attention out by "
+        "position: choose implementation: transformers to look at it."
+    )
+
+
+def never_called(name: str, kind: str) -> StudyError:
+    """A module that holds others is hooked or replaced, which would have no effect."""
+    return StudyError(
+        f"{name} (of class {kind}) carries a hook or was replaced, but the fast implementation "
+        "never calls it, only the linear layers, layer norms and embeddings within it: change "
+        "those, or choose implementation: transformers."
     )
 
 
