@@ -25,10 +25,12 @@ No logits depend on later tokens, as they do in transformers' own lsh layers:
 ...     torch.equal(model(text).logits[:, :100], before)
 True
 
-For a guided tour: `model` (checkpoints to models), `language_model` (the forward pass), `layers`
-(the branches of a layer), `chunked_attention`, `hashed_attention` with `hash_order` (who sees whom)
-and `hashing` (buckets), `axial_positions`, `generation`. What makes it fast: `dense`, `dropout`,
-`side_by_side`, `precision`, `activations` with `reversible`. What makes it repeatable: `draws`.
+For a guided tour: `model` (checkpoints to models), `language_model` (the forward pass), `inputs`
+(texts and their padding), `layers` (the branches of a layer), `chunked_attention`,
+`hashed_attention` with `hash_order` (who sees whom), `hashing` (buckets) and `hash_rules` (how
+many), `axial_positions`, `generation` with `step`. What makes it fast: `dense`, `dropout`,
+`side_by_side`, `precision`, `activations` with `reversible`. What gives that up for adapters and
+hooks: `called`. What makes it repeatable: `draws`.
 """
 
 from typing import TYPE_CHECKING, Any

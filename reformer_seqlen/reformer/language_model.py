@@ -420,6 +420,10 @@ class Reformer(stock.ReformerModelWithLMHead):  # type: ignore[misc]
         return by_text
 
 
+ReformerModelWithLMHead = Reformer
+"""PEFT's AutoPeftModel looks here for an adapter's base class, by the class's name."""
+
+
 def _with_branches(index: int, kind: str, layer: Any, pass_: Pass) -> ReversibleLayer:
     kept: list[Tensor] = []  # buckets
     attention = (

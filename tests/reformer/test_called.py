@@ -7,7 +7,7 @@ from typing import Any
 import accelerate
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import AutoPeftModel, LoraConfig, get_peft_model
 from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune
 
@@ -96,6 +96,19 @@ def test_adapters_score_and_generate_as_they_do_merged() -> None:
         torch.testing.assert_close(merged(ids).logits, logits, atol=1e-4, rtol=1e-4)
         assert torch.equal(continued(merged), text)
     assert (logits - plain).abs().max() > 0.1
+
+
+def test_adapters_are_loaded_onto_our_model(tmp_path: Path) -> None:
+    small_reformer().save_pretrained(tmp_path / "base")
+    model, ids = Reformer.from_pretrained(tmp_path / "base").eval(), random_ids(2, 64)
+    config = LoraConfig(r=4, target_modules=["query", "query_key"], init_lora_weights=False)
+    adapted = get_peft_model(model, config)
+    adapted.save_pretrained(tmp_path / "adapters")
+    allowed = [Reformer.__module__]
+    loaded = AutoPeftModel.from_pretrained(tmp_path / "adapters", import_allowlist=allowed).eval()
+    assert isinstance(loaded.base_model.model, Reformer)
+    with torch.no_grad():
+        assert torch.equal(loaded(input_ids=ids).logits, adapted(input_ids=ids).logits)
 
 
 def test_a_whole_output_layer_beside_adapters_trains() -> None:
