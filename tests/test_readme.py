@@ -7,12 +7,16 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
 from reformer_seqlen.parameters.profiles import compose
 from reformer_seqlen.parameters.study import parse_study
+from reformer_seqlen.runtime.files import read_json, sha256_of
+from reformer_seqlen.runtime.paths import BASES, EVALUATIONS
+from stages import chunk, download, evaluate, finetune, pretrain, tokenize
 from tests.conftest import ROOT, Project, copy_project, environment
 from tests.memory_example import REFORMER_CP
 
@@ -69,11 +73,11 @@ def test_metrics_fit_a_terminal(project: Project) -> None:
 
 
 EXPERIMENTS = {
-    "dvc exp run -S profile=smoke": ("smoke", 0.01, 2),
-    "dvc exp run -S profile=smoke -S train.learning_rate=5e-4": ("smoke", 0.0005, 2),
+    "dvc exp run -S profile=smoke": ("smoke", 0.01, 42),
+    "dvc exp run -S profile=smoke -S train.learning_rate=5e-4": ("smoke", 0.0005, 42),
     "dvc exp run --no-hydra -S train.learning_rate=5e-4": ("quick", 0.0005, 9),
 }
-"""What each leaves in params.yaml: profile, learning rate, epochs."""
+"""What each leaves in params.yaml: profile, learning rate, seed."""
 
 
 @pytest.mark.slow
@@ -84,21 +88,53 @@ def test_an_experiment_composes_params_anew_unless_it_is_told_not_to(
     words = shlex.split(command)
     assert words in commands("dvc")
     project = copy_project(tmp_path)
-    project.change_params(lambda values: values["train"].update(epochs=9))
+    project.change_params(lambda values: values["train"].update(seed=9))
     project.run(*words, "download@news")
     values = YAML(typ="safe").load(tmp_path / "params.yaml")
     train = values["train"]
-    assert (values["profile"], train["learning_rate"], train["epochs"]) == EXPERIMENTS[command]
+    assert (values["profile"], train["learning_rate"], train["seed"]) == EXPERIMENTS[command]
 
 
 def test_the_lines_of_a_study_of_ones_own_are_valid() -> None:
+    study = parse_study(with_own_lines(), "the README")
+    assert {"novel-512", "novel-1024", "novel-plain-128"} < set(study.runs)
+
+
+def with_own_lines() -> Any:
+    """params.yaml with the README's lines for a corpus and a model of one's own."""
     yaml = YAML(typ="safe")
-    [lines] = map(yaml.load, blocks("yaml"))
     values = yaml.load(ROOT / "params.yaml")
-    for part, added in lines.items():
-        values[part] |= added
-    study = parse_study(values, "the README")
-    assert set(lines["runs"]) < set(study.runs)
+    for lines in map(yaml.load, blocks("yaml")):
+        for part, added in lines.items():
+            values[part] |= added
+    return values
+
+
+@pytest.mark.slow
+def test_a_model_of_ones_own_is_trained_and_scored_by_its_lines_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    novel = "".join(f"The {n}th day was as bright as the {n + 1}th.\n" for n in range(900))
+    Path("novel.txt").write_text(novel)
+    values = with_own_lines()
+    for source in (
+        values["corpora"]["novel"]["files"]["all"],
+        values["models"]["plain"]["pretraining"]["file"],
+    ):
+        source |= {"path": "novel.txt", "sha256": sha256_of(Path("novel.txt"))}
+    recipe = values["models"]["plain"]["pretraining"]
+    recipe |= {"pieces": 110, "validation": 0.1}  # a text of so few words has no more pieces
+    values["train"] |= {"updates": 5, "tokens_per_update": 512}
+    YAML().dump(values, Path("params.yaml"))
+    download.main("novel")
+    pretrain.main("plain")
+    tokenize.main("novel-plain")
+    for stage in (chunk, finetune, evaluate):
+        stage.main("novel-plain-128")
+    scores = read_json(EVALUATIONS / "novel-plain-128/scores.json")["test"]
+    assert scores["low"] <= scores["bits_per_byte"] <= scores["high"] < 6
+    assert read_json(BASES / "plain/card.json")["model_type"] == "gpt2"
 
 
 def test_a_copied_profile_is_a_profile_of_ones_own(tmp_path: Path) -> None:

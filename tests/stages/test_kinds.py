@@ -1,6 +1,9 @@
 """Every kind of model goes through the stages: trained, stopped and resumed, scored, sampled."""
 
 import contextlib
+import csv
+import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,9 @@ import torch
 from ruamel.yaml import YAML
 
 from reformer_seqlen.commands.continuation import continuation
-from reformer_seqlen.models.causal import load, set_draw
+from reformer_seqlen.models.causal import create, load, set_draw
+from reformer_seqlen.models.configurations import configuration
+from reformer_seqlen.parameters.model_options import AttentionOptions
 from reformer_seqlen.parameters.profiles import compose
 from reformer_seqlen.parameters.study import load_study
 from reformer_seqlen.runtime.files import read_json, sha256_of
@@ -19,8 +24,12 @@ from reformer_seqlen.runtime.paths import (
     BASE_TOKENS,
     BASES,
     EVALUATIONS,
+    GPU_RESULTS,
     HISTORIES,
     MODELS,
+    PLOTS,
+    README,
+    REPORT,
     TOKENS,
     WINDOWS,
 )
@@ -28,11 +37,24 @@ from reformer_seqlen.text.splits import load_split
 from reformer_seqlen.text.tokenizers import load_tokenizer
 from reformer_seqlen.text.tokens import load_tokens
 from reformer_seqlen.training.trainer import Pacemaker
-from stages import chunk, download, evaluate, finetune, pretrain, tokenize
-from tests.conftest import CONF
+from stages import (
+    benchmark_memory,
+    chunk,
+    download,
+    evaluate,
+    finetune,
+    pretrain,
+    report,
+    tokenize,
+)
+from tests.conftest import CONF, ROOT
 from tests.models_example import KINDS
+from tests.tokenizer_example import byte_level
 
 LENGTH = 64
+OWN = "own"
+"""A checkpoint's folder, model and run."""
+NAMES = [*KINDS, OWN]
 UPDATES_UNTIL_IT_STOPS = 7
 
 pytestmark = pytest.mark.slow
@@ -49,8 +71,26 @@ def declared() -> Any:
         values["models"][kind] = {"options": {}, "pretraining": made}
         values["tokens"][f"news-{kind}"] = {"corpus": "news", "model": kind}
         values["runs"][kind] = {"corpus": "news", "model": kind, "sequence_length": LENGTH}
+    source = {"kind": "path", "path": OWN, "licence": "my own"}
+    values["models"][OWN] = {"options": {}, "tokenizer": "transformers", "checkpoint": source}
+    values["tokens"][f"news-{OWN}"] = {"corpus": "news", "model": OWN}
+    values["runs"][OWN] = {"corpus": "news", "model": OWN, "sequence_length": 100}
+    phases = [{"sequence_length": 128, "train": {"updates": 3}}]
+    values["models"]["gpt2"]["pretraining"]["phases"] = phases
+    for row in values["memory"]["rows"].values():
+        row["measure"] = False
     values["train"] |= {"epochs": 1, "checkpoint_every_updates": 5}
     return values
+
+
+def save_own() -> None:
+    """A checkpoint of one's own: a llama with the tokenizer.json that it was made with."""
+    folder = Path(OWN)
+    folder.mkdir()
+    vocabulary = byte_level(folder).get_vocab_size()
+    torch.manual_seed(0)
+    config = configuration({"model_type": "llama", **KINDS["llama"], "vocab_size": vocabulary}, OWN)
+    create(config, AttentionOptions()).save_pretrained(folder)
 
 
 @pytest.fixture(scope="module")
@@ -59,26 +99,32 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     root = tmp_path_factory.mktemp("kinds")
     with contextlib.chdir(root):
         YAML().dump(declared(), Path("params.yaml"))
+        save_own()
         download.main("news")
-        for kind in KINDS:
+        for kind in NAMES:
             pretrain.main(kind)
             tokenize.main(f"news-{kind}")
             chunk.main(kind)
             finetune.main(kind)
             evaluate.main(kind)
+        benchmark_memory.main()
+        shutil.copy(ROOT / "README.md", README)
+        GPU_RESULTS.mkdir(parents=True)
+        report.main()
         yield root
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", NAMES)
 @pytest.mark.usefixtures("study")
 def test_the_score_is_the_models_own_loss(kind: str) -> None:
     """Transformers shifts labels itself, so a window goes in with the token that follows it."""
-    model = load(MODELS / kind, sequence_length=LENGTH, options={}, key="").eval()
+    length = 100 if kind == OWN else LENGTH
+    model = load(MODELS / kind, sequence_length=length, options={}, key="").eval()
     split = load_split(TOKENS / f"news-{kind}", WINDOWS / kind, "test")
     set_draw(model, 42)
     total, count = 0.0, 0
     for start, context in zip(split.windows.starts, split.windows.context, strict=True):
-        ids = torch.from_numpy(split.tokens.ids[start : start + LENGTH + 1].astype(np.int64))[None]
+        ids = torch.from_numpy(split.tokens.ids[start : start + length + 1].astype(np.int64))[None]
         labels = ids.clone()
         labels[:, : context + 1] = -100
         targets = int((labels != -100).sum())
@@ -93,13 +139,13 @@ def test_the_score_is_the_models_own_loss(kind: str) -> None:
     assert scored["loss_nats"] == pytest.approx(total / count, rel=0.01)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", NAMES)
 @pytest.mark.usefixtures("study")
 def test_it_learns_and_says_what_it_is(kind: str) -> None:
     history, card = read_json(HISTORIES / f"{kind}.json"), read_json(BASES / kind / "card.json")
     assert history["steps"][-1]["training_loss"] < history["steps"][0]["training_loss"]
     assert (history["hash_buckets"] is None) == (kind != "reformer")
-    assert card["model_type"] == kind
+    assert card["model_type"] == ("llama" if kind == OWN else kind)
     assert card["parameters"] == history["parameters"]
     assert read_json(EVALUATIONS / kind / "scores.json")["test"]["bits_per_byte"] < 8
 
@@ -114,6 +160,25 @@ def test_the_text_that_a_base_was_trained_on_is_kept_as_tokens() -> None:
     assert sum(sizes) == pytest.approx(20000, abs=1000)  # first_bytes, in whole lines
     counts = {split: {"tokens": len(tokens)} for split, tokens in splits.items()}
     assert read_json(BASE_TOKENS / "gpt2/tokens.json") == {"model": "gpt2", "splits": counts}
+
+
+@pytest.mark.usefixtures("study")
+def test_a_base_is_trained_in_phases() -> None:
+    phases = read_json(BASES / "gpt2/history.json")["phases"]
+    assert [phase["updates"] for phase in phases] == [phases[0]["updates"], 3]
+    seen = read_json(BASES / "gpt2/card.json")["pretraining"]["tokens_seen"]
+    assert seen == sum(phase["tokens_seen"] for phase in phases)
+    assert phases[1]["tokens_seen"] == 3 * 16 * 128
+
+
+@pytest.mark.usefixtures("study")
+def test_all_stand_in_the_tables_and_curves() -> None:
+    page = REPORT.read_text()
+    for name in NAMES:
+        assert re.search(rf"^\| {name} +\|", page, re.MULTILINE), name
+    for curve in ("answer", "training_loss", "validation_loss", "cost"):
+        with (PLOTS / f"{curve}.csv").open() as file:
+            assert {row["model"] for row in csv.DictReader(file)} == set(NAMES)
 
 
 @pytest.mark.usefixtures("study")
@@ -140,7 +205,7 @@ def test_a_training_that_is_stopped_goes_on_to_the_same_bytes(
     assert sha256_of(weights) == before
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", NAMES)
 @pytest.mark.usefixtures("study")
 def test_a_text_is_continued(kind: str) -> None:
     texts = [continuation(kind, MODELS / kind, load_study(), "The ", 8, seed) for seed in (1, 1, 2)]

@@ -1,0 +1,41 @@
+"""What is refused before anything runs, as transformers alone knows it."""
+
+from typing import Any
+
+import pytest
+
+from reformer_seqlen.parameters.profiles import compose
+from reformer_seqlen.parameters.study import parse_study
+from reformer_seqlen.planning.models import check_models
+from reformer_seqlen.runtime.errors import StudyError
+from tests.conftest import CONF
+from tests.models_example import KINDS
+
+
+def study_of(length: int, **architecture: Any) -> Any:
+    values = compose("smoke", CONF)
+    recipe = values["models"]["tiny"]["pretraining"]
+    recipe |= {"architecture": {"model_type": "gpt2", **KINDS["gpt2"], **architecture}}
+    values["models"]["tiny"]["options"] = {}
+    values["runs"] = {"a": {"corpus": "news", "model": "tiny", "sequence_length": length}}
+    return parse_study(values, "params.yaml")
+
+
+def test_any_length_up_to_the_positions_is_right() -> None:
+    for length in (100, 256):
+        check_models(study_of(length))
+
+
+@pytest.mark.parametrize(
+    ("length", "architecture", "words"),
+    [
+        (257, {}, r"runs\.a\.sequence_length: gpt2 has 256 positions, 257 tokens are too many"),
+        (64, {"n_layers": 3}, r"models\.tiny\.pretraining\.architecture .*did you mean n_layer"),
+        (64, {"n_positions": 32}, r"models\.tiny\.pretraining\.sequence_length: gpt2 has 32"),
+    ],
+)
+def test_what_cannot_run_is_named_with_its_key(
+    length: int, architecture: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(StudyError, match=words):
+        check_models(study_of(length, **architecture))
