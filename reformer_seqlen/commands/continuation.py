@@ -42,6 +42,10 @@ def continuation(
     model = load(folder, sequence_length=length, options=options, key=key).eval()
     with torch.no_grad():
         drawn = model.generate(
-            torch.tensor([ids]), max_new_tokens=min(pieces, room), do_sample=True, top_p=0.9
+            torch.tensor([ids]),
+            attention_mask=torch.ones((1, len(ids)), dtype=torch.int64),  # no piece is padding
+            max_new_tokens=min(pieces, room),
+            do_sample=True,
+            top_p=0.9,
         )
     return tokenizer.decode(drawn[0].tolist())
