@@ -33,10 +33,10 @@ def check_texts(input_ids: Tensor | None, inputs_embeds: Tensor | None) -> int:
 
 
 def arranged(words: Tensor, attention_mask: Tensor | None, position_ids: Tensor | None) -> Texts:
-    """The texts with mask and positions; with both, each text begins at its first real token.
+    """The texts with mask and positions; with both, padding is moved behind the tokens.
 
-    A text's windows are cut from its beginning. If padding counted, a text behind some padding
-    would attend otherwise than alone.
+    Windows are cut from the first column on. With padding before it, a text would be cut, and
+    would attend, otherwise than alone.
     """
     real = of_each_text("attention_mask", attention_mask, words)
     positions = of_each_text("position_ids", position_ids, words)

@@ -189,8 +189,8 @@ def add_feed_forward(
 
 def token_parts(*rows: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Parts (TOKENS_AT_A_TIME or fewer, M) of rows (N, M)."""
-    # splitting would copy every gradient, and the compiler decides itself
-    if torch.compiler.is_compiling() or rows[0].shape[0] <= TOKENS_AT_A_TIME:
+    # splitting would copy every gradient, and an exported model serves any number of tokens
+    if torch.compiler.is_exporting() or rows[0].shape[0] <= TOKENS_AT_A_TIME:
         return iter([tuple(rows)])
     return zip(*(tensor.split(TOKENS_AT_A_TIME) for tensor in rows), strict=True)
 
