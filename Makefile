@@ -8,7 +8,7 @@ export PYTHONUNBUFFERED := 1
 
 PROFILE ?= quick
 
-.PHONY: help install repro plan show sample check test test-fast lint bench bench-gpu
+.PHONY: help install repro plan show sample check test test-fast lint bench bench-text bench-gpu
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 11
@@ -60,6 +60,10 @@ lint: $(INSTALLED)  ## style, format and types
 
 bench: $(INSTALLED)  ## training speed against transformers' Reformer, 6 minutes
 	@python -m benchmarks.training
+
+bench-text: $(INSTALLED)  ## tokenizing against SentencePiece, and counting, 10 minutes
+	@python -m benchmarks.text
+	@python -m benchmarks.counting
 
 bench-gpu: $(INSTALLED)  ## correctness, speed and memory on a GPU, at most 6 minutes
 	@python -m benchmarks.gpu
