@@ -47,10 +47,10 @@ sample: $(INSTALLED)  ## continue a text: make sample RUN=news-512 PROMPT="The "
 check: $(INSTALLED)  ## compare what was computed with what is committed
 	@python -m reformer_seqlen check
 
-test: $(INSTALLED)  ## run every test, 5 to 10 minutes on two cores
+test: $(INSTALLED)  ## run every test, 7 to 15 minutes on two cores
 	@python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-test-fast: $(INSTALLED)  ## run the tests that are not slow, 1 to 2 minutes
+test-fast: $(INSTALLED)  ## run the tests that are not slow, 1 to 3 minutes
 	@python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 lint: $(INSTALLED)  ## style, format and types
