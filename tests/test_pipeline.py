@@ -21,7 +21,7 @@ def test_the_smoke_study_reports_every_run(smoke: Project) -> None:
         metrics = {
             path.stem: read_json(path) for path in (smoke.root / "metrics" / split).iterdir()
         }
-        assert set(metrics) == {"news-64", "news-256"}
+        assert set(metrics) == {"news-64", "news-256", "news-3gram", "news-3gram-all"}
         for run in metrics.values():
             assert run["perplexity"] > 1
             assert run["bits_per_byte"] > 0

@@ -25,7 +25,7 @@ from benchmarks.gpu.contestants import products_in
 from benchmarks.gpu.record import Record
 from benchmarks.gpu.reference import Reference
 from benchmarks.training import VOCABULARY
-from reformer_seqlen.reformer import generation, hash_order
+from reformer_seqlen.reformer import hash_order
 from reformer_seqlen.reformer.hashing import hash_vectors
 from reformer_seqlen.reformer.model import Reformer
 from reformer_seqlen.training.determinism import make_deterministic
@@ -247,10 +247,7 @@ class Hashes:
     @contextmanager
     def taken(self) -> Iterator[None]:
         """Within the block, models take these buckets."""
-        with (
-            patch.object(hash_order, "hash_vectors", self._take),
-            patch.object(generation, "hash_vectors", self._take),
-        ):
+        with patch.object(hash_order, "hash_vectors", self._take):
             yield
 
     @property

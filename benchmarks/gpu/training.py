@@ -1,12 +1,11 @@
 """Part 5: a real training: loss against time, ours and GPT-2, on the same text."""
 
+import io
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import sentencepiece
@@ -18,7 +17,6 @@ from benchmarks.gpu.contestants import Contestant, contestant, synchronise
 from benchmarks.gpu.record import Record
 from benchmarks.gpu.text import find_text
 from benchmarks.training import VOCABULARY
-from reformer_seqlen.text.tokenizers import train_tokenizer
 
 MODELS = ("ours", "gpt2")
 PRECISION = "bfloat16"
@@ -90,11 +88,15 @@ def setting(sizes: Sizes) -> dict[str, Any]:
 def load_pieces(characters: int) -> Pieces:
     """A text in pieces of a vocabulary that is learnt from its beginning; its end validates."""
     text, source = find_text(characters)
-    with TemporaryDirectory() as folder:
-        beginning, model = Path(folder) / "text.txt", Path(folder) / "spiece.model"
-        beginning.write_text(text[:FOR_THE_TOKENIZER], encoding="utf-8")
-        train_tokenizer(beginning, VOCABULARY, model)
-        tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(model))
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(text[:FOR_THE_TOKENIZER].splitlines()),
+        model_writer=model,
+        model_type="bpe",
+        vocab_size=VOCABULARY,
+        minloglevel=2,
+    )
+    tokenizer = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
     lines = tokenizer.encode(text.splitlines(keepends=True))
     ids = torch.tensor(list(chain.from_iterable(lines)))
     cut = round(len(ids) * (1 - VALIDATION_SHARE))

@@ -15,6 +15,6 @@ def test_prints_what_was_counted_and_json(capsys: pytest.CaptureFixture[str]) ->
     assert (result["order"], result["pieces"], result["pieces_scored"]) == (3, 40000, 4999)
     assert 320 < result["ngrams"] < 3 * 40000
     assert 1 < result["perplexity"] < 320
-    assert 0 < result["seconds_counting"] < result["seconds"]
+    assert 0 <= result["seconds_counting"] <= result["seconds"]
     assert result["before_mib"] <= result["peak_mib"] < 4096
     assert sentence.startswith("40,000 pieces, order 3: ")

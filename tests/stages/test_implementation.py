@@ -10,7 +10,7 @@ import torch
 from reformer_seqlen.parameters.study import load_study
 from reformer_seqlen.reformer.model import Reformer, StockReformer, create_reformer
 from reformer_seqlen.runtime.files import read_json, write_json
-from reformer_seqlen.runtime.paths import BASES, EVALUATIONS, TOKENS, WINDOWS
+from reformer_seqlen.runtime.paths import BASES, EVALUATIONS, TOKENIZERS, TOKENS, WINDOWS
 from reformer_seqlen.scoring.loss import score
 from reformer_seqlen.text.chunking import contiguous
 from reformer_seqlen.text.splits import Split
@@ -21,13 +21,6 @@ from tests.reformer_example import VOCABULARY, small_config
 
 RUN = "news-128"
 STOCK = {"implementation": "transformers", "positions": "learned", "lsh_causality": "published"}
-
-
-class Pieces:
-    """Stands in for a tokenizer."""
-
-    unknown_id = 0
-    """The piece that no text here has."""
 
 
 def short_split(*_: Any) -> Split:
@@ -47,25 +40,25 @@ def test_stages_train_and_score_the_chosen_implementation(
     seen: list[type] = []
 
     def watched(function: Any) -> Any:
-        def call(model: Any, *arguments: Any) -> Any:
+        def call(model: Any, *arguments: Any, **options: Any) -> Any:
             seen.append(type(model))
-            return function(model, *arguments)
+            return function(model, *arguments, **options)
 
         return call
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(finetune, "train", watched(train))
     monkeypatch.setattr(evaluate, "score", watched(score))
-    monkeypatch.setattr(evaluate, "load_tokenizer", lambda _: Pieces())
     for stage in (finetune, evaluate):
         monkeypatch.setattr(stage, "load_split", short_split)
     base = BASES / run.model
     torch.manual_seed(0)
     config = small_config(axial_pos_embds=True, axial_pos_shape=(4, 64))
     create_reformer(config).save_pretrained(base)
-    write_json(base / "kind.json", {"kind": "bytes"})
-    for folder in (TOKENS / f"{run.corpus}-{run.model}", WINDOWS / RUN):
-        folder.mkdir(parents=True)
+    tokens = TOKENS / f"{run.corpus}-{run.model}"
+    write_json(TOKENIZERS / run.model / "kind.json", {"kind": "bytes"})
+    write_json(tokens / "tokens.json", {"unknown_id": 0})  # the piece that no text here has
+    (WINDOWS / RUN).mkdir(parents=True)
     finetune.finetune(RUN, run, study.training(RUN), chosen)
     evaluate.evaluate(RUN, run, study.evaluation(RUN), chosen)
     assert seen
