@@ -27,24 +27,24 @@ def fresh(smoke: Project, tmp_path: Path) -> Project:
     return project
 
 
-def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(smoke: Project) -> None:
-    before = digests(smoke.root, "data/models/news-64", "data/histories")
+def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(own_smoke: Project) -> None:
+    before = digests(own_smoke.root, "data/models/news-64", "data/histories")
     process = subprocess.Popen(
         [sys.executable, "-m", "stages.finetune", "news-64"],
-        cwd=smoke.root,
+        cwd=own_smoke.root,
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    work = smoke.root / "work/finetune/news-64"
+    work = own_smoke.root / "work/finetune/news-64"
     while process.poll() is None and not list(work.glob("checkpoint-*/complete.json")):
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL, "training ended before it could be killed"
-    assert "going on from update" in smoke.stage("finetune", "news-64")
+    assert "going on from update" in own_smoke.stage("finetune", "news-64")
     assert not work.exists()
-    assert digests(smoke.root, "data/models/news-64", "data/histories") == before
+    assert digests(own_smoke.root, "data/models/news-64", "data/histories") == before
 
 
 def test_a_killed_study_does_not_redo_what_is_finished(smoke: Project, fresh: Project) -> None:
