@@ -26,7 +26,8 @@ No logits depend on later tokens, as they do in transformers' own lsh layers:
 True
 
 For a guided tour: `model` (checkpoints to models), `language_model` (the forward pass), `inputs`
-(texts and their padding), `layers` (the branches of a layer), `chunked_attention`,
+(texts and their padding), `plan` (masks and rotations), `embedding`, `streams` (through all layers
+to logits), `layers` (the branches of a layer), `chunked_attention`,
 `hashed_attention` with `hash_order` (who sees whom), `hashing` (buckets) and `hash_rules` (how
 many), `axial_positions`, `generation` with `step`. What makes it fast: `dense`, `dropout`,
 `side_by_side`, `precision`, `activations` with `reversible`. What gives that up for adapters and

@@ -1,58 +1,37 @@
 """The Reformer language model: stock transformers' weights, our own arithmetic.
 
 `Reformer` is transformers' `ReformerModelWithLMHead` with another forward pass: its modules only
-hold the weights, so each loads the other's checkpoints. Read `Reformer.forward` first, then
-`layers`, `hash_order` (which tokens attend to which) and `hashing` (how buckets are computed).
+hold the weights, so each loads the other's checkpoints. Read `Reformer.forward` first, then `plan`,
+`embedding`, `streams` and `layers`, which it calls; then `hash_order` (which tokens attend to
+which) and `hashing` (how buckets are computed).
 
 Shapes: B batch, L length, L' length padded to whole chunks, M hidden size, V vocabulary.
 """
 
-from collections.abc import Iterator, Mapping
-from functools import partial
+from collections.abc import Mapping
 from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 from transformers import GenerationMixin, ReformerConfig
 from transformers import initialization as init
 from transformers.models.reformer import modeling_reformer as stock
 
 from reformer_seqlen.reformer import called
 from reformer_seqlen.reformer.activations import Reversible, recomputes
-from reformer_seqlen.reformer.axial_positions import (
-    check_length,
-    check_positions,
-    drop_positions,
-    drop_positions_at,
-    embeddings_at,
-    prefix_embeddings,
-)
-from reformer_seqlen.reformer.chunked_attention import local_bias
-from reformer_seqlen.reformer.configuration import check_configuration, option, refuse_wrapping
+from reformer_seqlen.reformer.configuration import check_configuration, option
 from reformer_seqlen.reformer.draws import Seed, seed_of
-from reformer_seqlen.reformer.dropout import dropped_
+from reformer_seqlen.reformer.embedding import embed, embed_newest
 from reformer_seqlen.reformer.generation import GenerationCache
 from reformer_seqlen.reformer.hash_order import Causality
-from reformer_seqlen.reformer.hash_rules import chunk_lengths, hash_rules, whole_chunks
-from reformer_seqlen.reformer.inputs import Texts, arranged, check_texts
-from reformer_seqlen.reformer.layers import (
-    HEAD,
-    POSITIONS,
-    WORDS,
-    Pass,
-    add_feed_forward,
-    add_local_attention,
-    add_lsh_attention,
-    geometry_of,
-    token_parts,
-)
-from reformer_seqlen.reformer.precision import autocast_to, product_dtype, without_autocast
-from reformer_seqlen.reformer.reversible import AddBranch, ReversibleLayer, run_layers
+from reformer_seqlen.reformer.inputs import arranged, check_texts
+from reformer_seqlen.reformer.layers import Pass, kinds_and_layers
+from reformer_seqlen.reformer.plan import plan_pass
+from reformer_seqlen.reformer.precision import product_dtype, without_autocast
 from reformer_seqlen.reformer.side_by_side import compute_side_by_side, parts_of
 from reformer_seqlen.reformer.step import next_streams
 from reformer_seqlen.reformer.stock import named_as_stock
+from reformer_seqlen.reformer.streams import head_logits, through_layers
 from reformer_seqlen.runtime.messages import reformer as messages
 
 LOSS_OPTIONS = {"num_items_in_batch", "ignore_index", "shift_labels"}
@@ -153,8 +132,18 @@ class Reformer(stock.ReformerModelWithLMHead):  # type: ignore[misc]
         with without_autocast(words.device):
             if cache is None:
                 texts = arranged(words, attention_mask, position_ids)
-                pass_ = self._plan(texts, dtype, use_cache, hidden_states)
-                embedded = self._embed(pass_, texts)
+                pass_ = plan_pass(
+                    self,
+                    texts,
+                    dtype,
+                    causality=self.causality,
+                    rotation_draw=self._rotation_draw(),
+                    use_cache=use_cache,
+                    hidden_states=hidden_states,
+                )
+                if self.training:
+                    pass_ = pass_._replace(dropout_seed=self._dropout_seed())
+                embedded = embed(self.reformer.embeddings, pass_, texts)
                 logits = self._logits(pass_, embedded, logits_to_keep)
                 cache = pass_.cache
             else:
@@ -234,50 +223,6 @@ class Reformer(stock.ReformerModelWithLMHead):  # type: ignore[misc]
         words: Tensor = self.reformer.embeddings.word_embeddings(input_ids)
         return words
 
-    def _plan(
-        self, texts: Texts, dtype: torch.dtype, use_cache: bool | None,
-        hidden_states: list[Tensor] | None,
-    ) -> Pass:  # fmt: skip
-        """The masks, rotations and seeds of a pass, before its layers."""
-        config, words, real = self.config, texts.words, texts.real
-        batch, length, _ = words.shape
-        padded = whole_chunks(length, config)
-        if self.training and torch.compiler.is_exporting():
-            raise messages.exported_training()
-        if padded != length and self.training:
-            raise messages.no_whole_chunks(length, whole_chunks(1, config))
-        if self.causality == "published":
-            refuse_wrapping(config, padded)
-        if padded != length:
-            if real is None:
-                real = torch.ones(batch, length, dtype=torch.bool, device=words.device)
-            real = F.pad(real, (0, padded - length), value=False)
-        like = torch.empty(0, dtype=dtype, device=words.device)
-        rules = hash_rules(config, self.causality, self._rotation_draw(), texts, real, like)
-        caches = use_cache and not self.training and self.causality == "strict"
-        return Pass(
-            dtype=dtype,
-            calls=called.calls_modules(self),
-            length=length,
-            real=real,
-            back=texts.back,
-            local_bias=self._local_bias(batch, padded, real, like),
-            rules=rules,
-            unhashed=self._is_unhashed(length, padded),
-            dropout_seed=self._dropout_seed() if self.training else None,
-            cache=GenerationCache(texts, rules) if caches else None,
-            hidden_states=hidden_states,
-        )
-
-    def _is_unhashed(self, length: int, padded: int) -> bool:
-        """Whether stock would hash no text, because it is of one chunk."""
-        config = self.config
-        if self.causality == "strict" or "lsh" not in config.attn_layers:
-            return False
-        # stock pads, too, but not a text of less than the smallest chunk
-        stock_length = length if length <= min(chunk_lengths(config)) else padded
-        return bool(stock_length <= config.lsh_attn_chunk_length)
-
     def _rotation_draw(self) -> Tensor:
         """Seed and step of the rotations."""
         if self._draw is None:
@@ -290,45 +235,6 @@ class Reformer(stock.ReformerModelWithLMHead):  # type: ignore[misc]
             return seed_of(torch.randint(2**62, (1,), device="cpu"))
         self._draw[2] += 1
         return seed_of(self._draw)
-
-    def _local_bias(
-        self, batch: int, length: int, real: Tensor | None, like: Tensor
-    ) -> Tensor | None:
-        for kind, layer in self._layers():
-            if kind == "local":
-                geometry = geometry_of(layer.attention.self_attention, batch, length)
-                return local_bias(geometry, real, like)
-        return None
-
-    def _layers(self) -> Iterator[tuple[str, Any]]:
-        return zip(self.config.attn_layers, self.reformer.encoder.layers, strict=True)
-
-    def _embed(self, pass_: Pass, texts: Texts) -> Tensor:
-        """Words and positions with dropout, padded to (B, L', M)."""
-        embeddings = self.reformer.embeddings
-        tables = embeddings.position_embeddings
-        words, position_ids = texts.words, texts.positions
-        batch, length, _ = words.shape
-        if pass_.calls:
-            words = words.clone()  # a hook may have kept them, and dropout works in place
-        if position_ids is None:
-            check_length(tables, length)
-            positions = (
-                embeddings_at(tables, torch.arange(length, device=words.device))
-                if pass_.calls
-                else prefix_embeddings(tables, length)
-            )
-            dropout = pass_.dropout(tables.dropout, POSITIONS)
-            positions = drop_positions(tables, positions, batch, dropout)
-        else:
-            check_positions(tables, position_ids)
-            positions = embeddings_at(tables, position_ids)
-            dropout = pass_.dropout(tables.dropout, POSITIONS)
-            positions = drop_positions_at(tables, positions, position_ids, dropout)
-        dropout = pass_.dropout(embeddings.dropout, WORDS)
-        embedded = dropped_(words, dropout) + positions
-        missing = 0 if pass_.real is None else pass_.real.shape[1] - length
-        return F.pad(embedded, (0, 0, 0, missing)) if missing else embedded
 
     def _logits(self, pass_: Pass, embedded: Tensor, logits_to_keep: int | Tensor) -> Tensor:
         """Logits (B, L, V) of embedded (B, L', M), with a thread for each part of the batch."""
@@ -346,38 +252,14 @@ class Reformer(stock.ReformerModelWithLMHead):  # type: ignore[misc]
 
         def part_logits(number: int, texts: slice, part: Tensor) -> Tensor:
             part_run = pass_.part(number, texts)
-            streams = self._run_layers(part_run, part, recompute)
+            streams = through_layers(self, part_run, part, recompute)
             first, second = (part_run.as_given(stream)[:, chosen] for stream in streams)
-            return self._head(part_run, first, second)
+            return head_logits(self, part_run, first, second)
 
         whole = fills or pass_.calls  # so that hooks see whole batches, once
         parts = [slice(None)] if whole else parts_of(batch, tokens, embedded.device)
         used = [*self.reformer.encoder.parameters(), *self.lm_head.parameters()]
         return compute_side_by_side(part_logits, parts, [embedded], used)
-
-    def _run_layers(self, pass_: Pass, embedded: Tensor, recompute: bool) -> tuple[Tensor, Tensor]:
-        """Both streams (B, L', M) after all layers."""
-        layers = [
-            _with_branches(index, kind, layer, pass_)
-            for index, (kind, layer) in enumerate(self._layers())
-        ]
-        if recompute and not pass_.calls:
-            streams: tuple[Tensor, Tensor] = run_layers(layers, embedded)
-            return streams
-
-        def add(add_branch: AddBranch, stream: Tensor, inputs: Tensor) -> Tensor:
-            if recompute:
-                added: Tensor = checkpoint(add_branch, stream, inputs, use_reentrant=False)
-                return added
-            return add_branch(stream, inputs)
-
-        first = second = embedded
-        pass_.keep(second)
-        for layer in layers:
-            first = add(layer.add_attention, first, second)
-            second = add(layer.add_feed_forward, second, first)
-            pass_.keep(second)
-        return first, second
 
     def _step(
         self, cache: GenerationCache, words: Tensor, dtype: torch.dtype,
@@ -387,56 +269,15 @@ class Reformer(stock.ReformerModelWithLMHead):  # type: ignore[misc]
         if words.shape[1] != 1 or self.training:
             raise messages.several_tokens(words.shape[1])
         cache.begin_token()
-        tables = self.reformer.embeddings.position_embeddings
-        if cache.position is None:
-            check_length(tables, cache.length)
-            position = torch.tensor([cache.length - 1], device=words.device)
-        else:
-            check_positions(tables, cache.position)
-            position = cache.position
-        embedded = words[:, 0] + embeddings_at(tables, position)  # B M
+        embedded = embed_newest(self.reformer.embeddings, cache, words)
         calls = called.calls_modules(self)
         pass_ = Pass(dtype, calls, 1, cache.rules, hidden_states=hidden_states)
-        streams = next_streams(self._layers(), pass_, cache, embedded)
-        return self._head(pass_, *streams)
-
-    def _head(self, pass_: Pass, first: Tensor, second: Tensor) -> Tensor:
-        """Logits (B, L, V) of both streams (B, L, M)."""
-        encoder, head, dtype = self.reformer.encoder, self.lm_head, pass_.dtype
-        if pass_.calls:
-            with autocast_to(dtype, first):
-                normed = encoder.layer_norm(torch.cat([first, second], dim=-1))
-                normed = called.dropped(normed, pass_.dropout(encoder.dropout, HEAD, 0))
-                logits: Tensor = head(normed)
-                return logits.float()
-        parts = []
-        for number, both in enumerate(token_parts(first.flatten(0, 1), second.flatten(0, 1))):
-            normed = encoder.layer_norm(torch.cat(both, dim=-1))
-            normed = dropped_(normed, pass_.dropout(encoder.dropout, HEAD, number))
-            logits = F.linear(normed.to(dtype), head.decoder.weight.to(dtype))
-            parts.append(logits.float() + head.bias)
-        flat_logits = torch.cat(parts) if len(parts) > 1 else parts[0]
-        by_text: Tensor = flat_logits.unflatten(0, first.shape[:2])
-        return by_text
+        streams = next_streams(kinds_and_layers(self), pass_, cache, embedded)
+        return head_logits(self, pass_, *streams)
 
 
 ReformerModelWithLMHead = Reformer
 """PEFT's AutoPeftModel looks here for an adapter's base class, by the class's name."""
-
-
-def _with_branches(index: int, kind: str, layer: Any, pass_: Pass) -> ReversibleLayer:
-    kept: list[Tensor] = []  # buckets
-    attention = (
-        partial(add_lsh_attention, layer.attention, index, pass_, kept)
-        if kind == "lsh"
-        else partial(add_local_attention, layer.attention, index, pass_)
-    )
-    return ReversibleLayer(
-        attention,
-        partial(add_feed_forward, layer.feed_forward, index, pass_),
-        tuple(layer.attention.parameters()),
-        tuple(layer.feed_forward.parameters()),
-    )
 
 
 def _refuse_beside_cache(*of_first_pass: Tensor | None) -> None:

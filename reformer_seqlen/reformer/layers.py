@@ -73,6 +73,11 @@ class Pass(NamedTuple):
             self.hidden_states.append(self.as_given(stream))
 
 
+def kinds_and_layers(model: Any) -> Iterator[tuple[str, Any]]:
+    """The kind (`lsh` or `local`) and the stock module of each layer of a Reformer."""
+    return zip(model.config.attn_layers, model.reformer.encoder.layers, strict=True)
+
+
 def geometry_of(attention: Any, batch: int, length: int) -> Geometry:
     """The layout of a stock attention module."""
     return Geometry(

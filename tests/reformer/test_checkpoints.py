@@ -239,7 +239,7 @@ def test_all_texts_of_a_batch_count_towards_its_memory(
         seen.append(True)
         return run_layers(*arguments)
 
-    monkeypatch.setattr("reformer_seqlen.reformer.language_model.run_layers", watched)
+    monkeypatch.setattr("reformer_seqlen.reformer.streams.run_layers", watched)
     enough = 2 * tokens * activation_bytes(model.config)
     monkeypatch.setattr(activations, "memory_bytes", lambda _: enough)
     model(random_ids(2, 64))

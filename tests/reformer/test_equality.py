@@ -217,7 +217,7 @@ def test_a_mistake_in_one_of_the_parts_is_raised(
     set_threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_threads(2)
-    monkeypatch.setattr(Reformer, "_head", lambda *_: 1 / 0)
+    monkeypatch.setattr("reformer_seqlen.reformer.language_model.head_logits", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         small_reformer()(random_ids(2, 64), use_cache=False)
 
