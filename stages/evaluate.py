@@ -68,7 +68,7 @@ class Scorer:
 
 def load_scorer(name: str, run: Run, settings: Evaluation, options: Mapping[str, Any]) -> Scorer:
     """A run's model on the device that is there."""
-    folder, key = MODELS / name, f"runs.{name}.options"
+    folder, key = MODELS / name, f"runs.{name}"
 
     def loaded(**changes: Any) -> PreTrainedModel:
         chosen = {**options, **changes}

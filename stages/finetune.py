@@ -42,7 +42,7 @@ def finetune(name: str, run: Run, settings: Training, options: dict[str, Any]) -
     code = Path(__file__)
     with work_folder("finetune", name, fingerprint(values, inputs, code)) as work:
         seed(settings.seed)
-        key = f"runs.{name}.options"
+        key = f"runs.{name}"
         model = load(base, sequence_length=run.sequence_length, options=options, key=key)
         learnt, validation = (load_split(tokens, windows, part) for part in ("train", "validation"))
         trained = train(model, learnt, validation, settings, work)

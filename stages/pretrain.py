@@ -17,7 +17,6 @@ from reformer_seqlen.bases.card import card
 from reformer_seqlen.bases.gguf import from_gguf
 from reformer_seqlen.fetching.fetch import fetch
 from reformer_seqlen.models.causal import create, load
-from reformer_seqlen.parameters.common.quantities import CHUNK_LENGTH
 from reformer_seqlen.parameters.common.reading import known, read_section
 from reformer_seqlen.parameters.model_options import options_for
 from reformer_seqlen.parameters.models import Model, Pretraining
@@ -151,8 +150,8 @@ def fetch_checkpoint(
         fetched = fetch(source, folder / "fetched", mirror=mirror)
         _unfold(folder / "fetched", folder, describe(source))
         declare_tokenizer(folder, model.tokenizer)
-        key = f"models.{name}.options"
-        loaded = load(folder, sequence_length=CHUNK_LENGTH, options=model.options, key=key)
+        key = f"models.{name}"
+        loaded = load(folder, sequence_length=None, options=model.options, key=key)
         write_json(folder / "card.json", card(name, loaded, {"checkpoint": fetched.model_dump()}))
     with whole_folder(BASE_TOKENS / name) as folder:  # what it was trained on is not at hand
         write_json(folder / "tokens.json", {"model": name, "splits": {}})

@@ -2,6 +2,14 @@
 
 from typing import Any
 
+import torch
+
+from reformer_seqlen.bases.architecture import architecture
+from reformer_seqlen.models.causal import create
+from reformer_seqlen.models.configurations import Config
+from reformer_seqlen.parameters.model_options import options_for
+from reformer_seqlen.parameters.models import Model
+
 KINDS: dict[str, dict[str, Any]] = {
     "reformer": {
         "attn_layers": ["local", "lsh"],
@@ -53,3 +61,36 @@ OTHERS: dict[str, dict[str, Any]] = {
     },
 }
 """More kinds that are built from a configuration alone."""
+ALL = {**KINDS, **OTHERS}
+VOCABULARY = 40
+
+
+def declared(kind: str, **changes: Any) -> Model:
+    """A base model of a kind as params.yaml declares it, with changes of its architecture."""
+    return Model.model_validate(
+        {
+            "options": {},
+            "pretraining": {
+                "file": {"kind": "path", "path": "mine.txt", "licence": "my own"},
+                "format": "lines",
+                "pieces": VOCABULARY,
+                "sequence_length": 128,
+                "train": {},
+                "architecture": {"model_type": kind, **ALL.get(kind, {}), **changes},
+            },
+        }
+    )
+
+
+def configured(kind: str, **changes: Any) -> Config:
+    """The configuration that is made of it."""
+    model = declared(kind, **changes)
+    assert model.pretraining is not None
+    return architecture("mine", model, model.pretraining)
+
+
+def made(kind: str, attention: str | None = None, **changes: Any) -> Any:
+    """A model with weights from a fixed seed."""
+    torch.manual_seed(0)
+    options = {} if attention is None else {"attention": attention}
+    return create(configured(kind, **changes), options_for(kind, options, "models.mine.options"))

@@ -37,11 +37,8 @@ def architecture(name: str, model: Model, recipe: Pretraining) -> Config:
         if isinstance(options, ReformerOptions)
         else _another(key, options, recipe)
     )
-    try:
-        for length, _ in recipe.trainings():
-            check_length(config, length)
-    except StudyError as error:
-        raise messages.pretraining_too_long(name, error) from error
+    for length, _ in recipe.trainings():
+        check_length(config, length, f"models.{name}.pretraining")
     return config
 
 

@@ -37,8 +37,7 @@ def continuation(
         raise StudyError(f"the prompt has {len(ids)} pieces, runs.{name} reads at most {length}")
     determinism.make_deterministic(params.evaluation(name).threads)
     determinism.seed(seed)
-    run, key = params.runs[name], f"runs.{name}.options"
-    options = {**params.models[run.model].options, **run.options}
+    options, key = params.given_options(name), f"runs.{name}"
     model = load(folder, sequence_length=length, options=options, key=key).eval()
     with torch.no_grad():
         drawn = model.generate(

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, ReformerConfig
 
 from reformer_seqlen.models.configurations import Config, check_length, position_limit
 from reformer_seqlen.parameters.model_options import (
@@ -25,6 +25,7 @@ from reformer_seqlen.reformer.draws import mixed_seed
 from reformer_seqlen.reformer.model import Reformer, StockReformer, create_reformer, load_reformer
 from reformer_seqlen.reformer.model import parameter_counts as reformer_counts
 from reformer_seqlen.runtime.messages import models as messages
+from reformer_seqlen.runtime.messages import parameters as parameter_messages
 
 IMPLEMENTATIONS = {"flex": "flex_attention", "flash": "flash_attention_2"}
 """What transformers calls them, where it has another name."""
@@ -45,29 +46,30 @@ def create(config: Config, options: ModelOptions) -> PreTrainedModel:
 
 
 def load(
-    folder: Path, *, sequence_length: int, options: Mapping[str, Any], key: str
+    folder: Path, *, sequence_length: int | None, options: Mapping[str, Any], key: str
 ) -> PreTrainedModel:
     """A checkpoint's model in float32, for texts of one length.
 
     Args:
         folder: holds config.json and weights as safetensors.
-        sequence_length: of the texts, in tokens.
+        sequence_length: of the texts, in tokens; None for any that the model reads.
         options: as params.yaml has them; the configuration says which there are.
-        key: what messages call them.
+        key: what has the length and the options in params.yaml, such as `runs.news-512`.
 
     Raises:
-        StudyError: the folder holds no such checkpoint, its positions end before the texts do, or
+        StudyError: the folder holds no such checkpoint, it does not read texts of that length, or
             it lacks an option.
     """
-    model_type = _model_type(folder)
-    chosen = options_for(model_type, options, key)
+    values = _configuration_values(folder)
+    model_type = str(values["model_type"])
+    chosen = options_for(model_type, options, f"{key}.options")
     if isinstance(chosen, ReformerOptions):
-        model = load_reformer(folder, sequence_length=sequence_length, **chosen.model_dump())
-        _check_chunks(model.config, sequence_length, key)
-        return model
+        length = _whole_chunks(ReformerConfig.from_dict(values), sequence_length, key)
+        return load_reformer(folder, sequence_length=length, **chosen.model_dump())
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        check_length(config, sequence_length)
+        if sequence_length is not None:
+            check_length(config, sequence_length, key)
         return AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=torch.float32,
@@ -79,19 +81,23 @@ def load(
         raise messages.not_loaded(folder, model_type, error) from error
 
 
-def _model_type(folder: Path) -> str:
+def _configuration_values(folder: Path) -> dict[str, Any]:
+    """What config.json holds, a `model_type` among it."""
     try:
-        values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return str(values["model_type"])
+        values: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        values["model_type"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise messages.no_configuration(folder, error) from error
+    return values
 
 
-def _check_chunks(config: Config, length: int, key: str) -> None:
+def _whole_chunks(config: ReformerConfig, length: int | None, key: str) -> int:
+    """The length, if it is one of whole chunks; the shortest such where none is given."""
     kinds = sorted(set(config.attn_layers))
     chunks = lcm(*(getattr(config, f"{kind}_attn_chunk_length") for kind in kinds))
-    if length % chunks:
-        raise messages.no_whole_chunks(key, length, chunks)
+    if length is not None and length % chunks:
+        raise parameter_messages.no_whole_chunks(key, length, chunks)
+    return length or chunks
 
 
 def _attention(options: AttentionOptions) -> dict[str, str]:

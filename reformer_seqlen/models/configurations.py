@@ -80,17 +80,22 @@ def position_limit(config: Config) -> int | None:
     return limit if factor is None else max(limit, int(factor * original))
 
 
-def check_length(config: Config, sequence_length: int) -> None:
+def check_length(config: Config, sequence_length: int, key: str = "") -> None:
     """Refuse a sequence that is longer than the model's positions.
 
     Tensors without data do not check bounds, so a run would not notice.
+
+    Args:
+        config: of the model.
+        sequence_length: in tokens.
+        key: what has the length in params.yaml, if that does.
 
     Raises:
         StudyError: it is longer.
     """
     limit = position_limit(config)
     if limit is not None and sequence_length > limit:
-        raise messages.too_long(config.model_type, limit, sequence_length)
+        raise messages.too_long(config.model_type, limit, sequence_length, key)
 
 
 def build(config: Config, dtype: torch.dtype = torch.float32) -> nn.Module:

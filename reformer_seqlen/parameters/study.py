@@ -118,8 +118,12 @@ class Study(Section):
 
     def options(self, run: str) -> ModelOptions:
         """The options of `run`'s model."""
-        model, own = self.models[self.runs[run].model], self.runs[run].options
-        return options_for(model.model_type, {**model.options, **own}, f"runs.{run}.options")
+        model = self.models[self.runs[run].model]
+        return options_for(model.model_type, self.given_options(run), f"runs.{run}.options")
+
+    def given_options(self, run: str) -> dict[str, Any]:
+        """What is declared of them, for a checkpoint whose kind only its configuration tells."""
+        return {**self.models[self.runs[run].model].options, **self.runs[run].options}
 
     def base_options(self, model: str) -> ModelOptions:
         """The options of a base model."""

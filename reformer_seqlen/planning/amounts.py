@@ -90,6 +90,7 @@ class Job:
     """One training: a base model's own, or a run.
 
     Attributes:
+        options: of the model, as params.yaml has them.
         passes: how often each split is scored, after epochs and at the end.
     """
 
@@ -98,7 +99,7 @@ class Job:
     corpus: str | None
     sequence_length: int
     training: Training
-    options: ModelOptions
+    options: Mapping[str, Any]
     policy: Policy
     amount: Amount
     passes: Mapping[str, int]
@@ -164,7 +165,7 @@ def jobs(params: Study, known: Study | None) -> list[Job]:
             corpus=None,
             sequence_length=length,
             training=training,
-            options=params.base_options(name),
+            options=model.options,
             policy="contiguous",
             amount=_amount_of_pretraining(recipe),
             passes={"validation": training.epochs or training.evaluations},
@@ -177,15 +178,15 @@ def jobs(params: Study, known: Study | None) -> list[Job]:
 
 
 def _run_job(name: str, params: Study, known: Study | None) -> Job:
-    run, training, options = params.runs[name], params.training(name), params.options(name)
-    final = params.evaluation(name).hash_draws * (1 + _peeks(options))
+    run, training = params.runs[name], params.training(name)
+    final = params.evaluation(name).hash_draws * (1 + _peeks(params.options(name)))
     return Job(
         name=name,
         model=run.model,
         corpus=run.corpus,
         sequence_length=run.sequence_length,
         training=training,
-        options=options,
+        options=params.given_options(name),
         policy=params.chunking(name).policy,
         amount=amount_of(run.corpus, run.model, params, known),
         passes={"validation": (training.epochs or training.evaluations) + final, "test": final},

@@ -1,17 +1,16 @@
 """What only transformers knows of a study's models, asked before anything runs."""
 
 from reformer_seqlen.models.configurations import check_length
-from reformer_seqlen.parameters.model_options import ReformerOptions
+from reformer_seqlen.parameters.model_options import REFORMER
 from reformer_seqlen.parameters.study import Study
 from reformer_seqlen.planning.trial import base_config
-from reformer_seqlen.runtime.errors import StudyError
-from reformer_seqlen.runtime.messages import models as messages
 
 
 def check_models(params: Study) -> None:
     """Refuse architectures that make no model, and runs that are longer than a model's positions.
 
-    What a checkpoint is like is not known before it is fetched; its runs say so themselves.
+    A Reformer's tables are checked with params.yaml. What a checkpoint is like is not known before
+    it is fetched; its runs say so themselves.
 
     Raises:
         StudyError: the message names the key in params.yaml.
@@ -19,9 +18,5 @@ def check_models(params: Study) -> None:
     configs = {name: base_config(name, model) for name, model in params.models.items()}
     for name, run in params.runs.items():
         config = configs[run.model]
-        if config is None or isinstance(params.options(name), ReformerOptions):
-            continue  # a Reformer's axial tables are checked with params.yaml
-        try:
-            check_length(config, run.sequence_length)
-        except StudyError as error:
-            raise messages.run_too_long(name, error) from error
+        if config is not None and config.model_type != REFORMER:
+            check_length(config, run.sequence_length, f"runs.{name}")

@@ -21,12 +21,7 @@ from reformer_seqlen.memory.prediction import (
 from reformer_seqlen.models.causal import create, parameter_counts
 from reformer_seqlen.models.configurations import Config, check_length
 from reformer_seqlen.parameters.common.quantities import CHUNK_LENGTH
-from reformer_seqlen.parameters.model_options import (
-    REFORMER,
-    AttentionOptions,
-    ModelOptions,
-    ReformerOptions,
-)
+from reformer_seqlen.parameters.model_options import ModelOptions, ReformerOptions, options_for
 from reformer_seqlen.parameters.models import Model
 from reformer_seqlen.parameters.sources import HubCheckpoint, PathSource
 from reformer_seqlen.planning.amounts import Job
@@ -81,18 +76,17 @@ def job_config(base: Config, job: Job) -> Config:
     Raises:
         StudyError: the base model can't be what the job asks for.
     """
-    if isinstance(job.options, ReformerOptions) and isinstance(base, ReformerConfig):
-        options = job.options.model_dump()
-        return configured(base, job.model, sequence_length=job.sequence_length, **options)
+    options = options_of(base, job)
+    if isinstance(options, ReformerOptions):
+        chosen = options.model_dump()
+        return configured(base, job.model, sequence_length=job.sequence_length, **chosen)
     check_length(base, job.sequence_length)
     return base
 
 
 def options_of(config: Config, job: Job) -> ModelOptions:
-    """A job's options; a checkpoint's kind is known from its configuration alone."""
-    if config.model_type != REFORMER and isinstance(job.options, ReformerOptions):
-        return AttentionOptions()
-    return job.options
+    """A job's options, of the kind that its configuration is of."""
+    return options_for(config.model_type, job.options, job.name)
 
 
 def counted_parameters(config: Config, job: Job) -> dict[str, int]:
@@ -152,9 +146,8 @@ class Trial:
 
     def _shortest(self, config: Config, job: Job) -> float:
         """The seconds of an update on the shortest text, after one that makes optimizer states."""
-        stock = isinstance(job.options, ReformerOptions) and (
-            job.options.implementation == "transformers"
-        )
+        options = options_of(config, job)
+        stock = isinstance(options, ReformerOptions) and options.implementation == "transformers"
         length = job.sequence_length if stock and config.axial_pos_embds else CHUNK_LENGTH
         key = self._key(config, job)
         if key not in self._known:

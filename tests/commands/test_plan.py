@@ -9,7 +9,6 @@ import torch
 
 from reformer_seqlen.commands import plan
 from reformer_seqlen.parameters.chunking import Policy
-from reformer_seqlen.parameters.model_options import ReformerOptions
 from reformer_seqlen.parameters.profiles import compose
 from reformer_seqlen.parameters.study import Study, parse_study
 from reformer_seqlen.parameters.training import Training
@@ -41,7 +40,7 @@ def job(
         corpus="c",
         sequence_length=256,
         training=Training(**training),
-        options=ReformerOptions(lsh_causality="published"),
+        options={"lsh_causality": "published"},
         policy=policy,
         amount=Amount(
             {} if tokens is None else dict.fromkeys(splits, tokens),

@@ -7,52 +7,16 @@ from typing import Any
 import pytest
 import torch
 
-from reformer_seqlen.bases.architecture import architecture
-from reformer_seqlen.models.causal import create, draws_hashes, load, parameter_counts, set_draw
-from reformer_seqlen.parameters.model_options import ModelOptions, options_for
-from reformer_seqlen.parameters.models import Model
+from reformer_seqlen.models.causal import draws_hashes, load, parameter_counts, set_draw
+from reformer_seqlen.models.configurations import position_limit
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.scoring.loss import autocast, nats
-from tests.models_example import KINDS, OTHERS
-
-ALL = {**KINDS, **OTHERS}
-VOCABULARY = 40
-
-
-def declared(kind: str, **changes: Any) -> Model:
-    """A base model of a kind as params.yaml declares it."""
-    return Model.model_validate(
-        {
-            "options": {},
-            "pretraining": {
-                "file": {"kind": "path", "path": "mine.txt", "licence": "my own"},
-                "format": "lines",
-                "pieces": VOCABULARY,
-                "sequence_length": 64,
-                "train": {},
-                "architecture": {"model_type": kind, **ALL.get(kind, {}), **changes},
-            },
-        }
-    )
-
-
-def options_of(kind: str, **options: Any) -> ModelOptions:
-    return options_for(kind, options, "models.mine.options")
-
-
-def made(kind: str, **options: Any) -> Any:
-    """A model with weights from a fixed seed."""
-    model = declared(kind)
-    assert model.pretraining is not None
-    torch.manual_seed(0)
-    return create(architecture("mine", model, model.pretraining), options_of(kind, **options))
+from tests.models_example import ALL, KINDS, VOCABULARY, configured, made
 
 
 def refusal(kind: str, **changes: Any) -> str:
-    model = declared(kind, **changes)
-    assert model.pretraining is not None
     with pytest.raises(StudyError) as refused:
-        architecture("mine", model, model.pretraining)
+        configured(kind, **changes)
     return str(refused.value)
 
 
@@ -76,8 +40,8 @@ def test_what_comes_later_changes_nothing_before_it(kind: str) -> None:
 def test_a_saved_model_is_loaded_as_it_was(kind: str, tmp_path: Path) -> None:
     model = made(kind).eval()
     model.save_pretrained(tmp_path)
-    again = load(tmp_path, sequence_length=64, options={}, key="runs.a.options").eval()
-    ids = torch.arange(64)[None] % VOCABULARY
+    again = load(tmp_path, sequence_length=128, options={}, key="runs.a").eval()
+    ids = torch.arange(128)[None] % VOCABULARY
     for each in (model, again):
         set_draw(each, 3)
     with torch.no_grad():
@@ -148,7 +112,7 @@ def test_attention_is_transformers_own_choice_of_kernels(attention: str) -> None
         ("gtp2", {}, "did you mean gpt2"),
         ("bert", {"n_layer": 2}, "models.mine.pretraining.architecture"),
         ("gpt2", {"n_layers": 2}, "it has no `n_layers`; did you mean n_layer"),
-        ("gpt2", {"n_positions": 32}, "sequence_length: gpt2 has 32 positions, 64 tokens are too"),
+        ("gpt2", {"n_positions": 32}, "sequence_length: gpt2 has 32 positions, 128 tokens are"),
         ("gpt2", {"n_head": 5}, "models.mine.pretraining.architecture: "),
         ("gpt2", {"vocab_size": 9}, "say `vocab_size` in `pretraining.pieces` of the model"),
         ("llama", {"attn_implementation": "sdpa"}, "say `attn_implementation` in `options.attent"),
@@ -165,23 +129,30 @@ def test_what_makes_no_model_is_one_clear_message(
 
 def test_rotary_positions_that_are_scaled_reach_further() -> None:
     scaled = {"rope_type": "linear", "factor": 4.0, "rope_theta": 10000.0}
-    model = declared("llama", max_position_embeddings=32, rope_parameters=scaled)
-    assert model.pretraining is not None
-    assert architecture("mine", model, model.pretraining).max_position_embeddings == 32
+    config = configured("llama", max_position_embeddings=32, rope_parameters=scaled)
+    assert position_limit(config) == 128
     assert "llama has 32 positions" in refusal("llama", max_position_embeddings=32)
+
+
+def test_a_reformer_of_longer_chunks_is_loaded_for_any_length_that_it_reads(tmp_path: Path) -> None:
+    """As the published enwik8 model, whose lsh chunks have 256 tokens."""
+    made("reformer", lsh_attn_chunk_length=128).save_pretrained(tmp_path)
+    load(tmp_path, sequence_length=None, options={}, key="models.a")
+    with pytest.raises(StudyError, match=r"runs\.a\.sequence_length: 64 is no multiple of 128"):
+        load(tmp_path, sequence_length=64, options={}, key="runs.a")
 
 
 def test_what_cannot_be_loaded_is_one_clear_message(tmp_path: Path) -> None:
     def said(length: int = 64, **options: Any) -> str:
         with pytest.raises(StudyError) as refused:
-            load(tmp_path, sequence_length=length, options=options, key="runs.a.options")
+            load(tmp_path, sequence_length=length, options=options, key="runs.a")
         return str(refused.value)
 
     assert "config.json can't be read or has no model_type" in said()
     (tmp_path / "config.json").write_text(json.dumps({"hidden_size": 3}))
     assert "config.json can't be read or has no model_type" in said()
     made("gpt2").save_pretrained(tmp_path)
-    assert "gpt2 has 256 positions, 257 tokens are too many" in said(257)
+    assert "runs.a.sequence_length: gpt2 has 256 positions, 257 tokens are too" in said(257)
     assert "runs.a.options: model_type gpt2 has no option `positions`; it has attention" in said(
         positions="axial"
     )
@@ -190,4 +161,4 @@ def test_what_cannot_be_loaded_is_one_clear_message(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").unlink()
     assert f"{tmp_path} holds no gpt2 that loads: " in said()
     made("reformer").save_pretrained(tmp_path)
-    assert "sequence_length 100 is no multiple of 64" in said(100)
+    assert "runs.a.sequence_length: 100 is no multiple of 64" in said(100)

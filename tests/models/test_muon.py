@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from reformer_seqlen.models.muon import Both, muon
-from tests.models.test_causal import made
-from tests.models_example import KINDS
+from tests.models_example import KINDS, made
 
 
 def step(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:

@@ -1,5 +1,6 @@
 """What is refused before anything runs, as transformers alone knows it."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from reformer_seqlen.parameters.study import parse_study
 from reformer_seqlen.planning.models import check_models
 from reformer_seqlen.runtime.errors import StudyError
 from tests.conftest import CONF
-from tests.models_example import KINDS
+from tests.models_example import KINDS, made
 
 
 def study_of(length: int, **architecture: Any) -> Any:
@@ -24,6 +25,16 @@ def study_of(length: int, **architecture: Any) -> Any:
 def test_any_length_up_to_the_positions_is_right() -> None:
     for length in (100, 256):
         check_models(study_of(length))
+
+
+def test_a_checkpoint_of_this_machine_says_what_it_is(tmp_path: Path) -> None:
+    made("llama").save_pretrained(tmp_path)
+    values = compose("smoke", CONF)
+    source = {"kind": "path", "path": str(tmp_path), "licence": "my own"}
+    values["models"]["tiny"] = {"options": {}, "checkpoint": source}
+    values["runs"] = {"a": {"corpus": "news", "model": "tiny", "sequence_length": 257}}
+    with pytest.raises(StudyError, match=r"runs\.a\.sequence_length: llama has 256 positions"):
+        check_models(parse_study(values | {"counts": {}}, "params.yaml"))
 
 
 @pytest.mark.parametrize(

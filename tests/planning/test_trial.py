@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
-from reformer_seqlen.parameters.model_options import ReformerOptions
+from reformer_seqlen.models.causal import parameter_counts
 from reformer_seqlen.parameters.study import Study
+from reformer_seqlen.parameters.training import Training
 from reformer_seqlen.planning import trial
 from reformer_seqlen.planning.amounts import jobs
 from reformer_seqlen.planning.trial import Trial, job_config, predicted_memory
+from tests.models_example import KINDS, configured, made
 
 
 def a_trial(cost: Any, monkeypatch: pytest.MonkeyPatch) -> Trial:
@@ -46,10 +48,29 @@ def test_a_job_is_planned_with_the_buckets_that_it_trains_with(paper: Study) -> 
     asked = jobs(paper, None)[0]
     base = trial.base_config(asked.model, paper.models[asked.model])
     assert base is not None
-    attention = ReformerOptions(
-        implementation="transformers",
-        lsh_causality="published",
-        positions="published",
-        num_buckets=4,
-    )
+    attention = {
+        "implementation": "transformers",
+        "lsh_causality": "published",
+        "positions": "published",
+        "num_buckets": 4,
+    }
     assert job_config(base, replace(asked, options=attention)).num_buckets == [4]
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_memory_and_parameters_of_every_kind_are_known_before_it_is_made(
+    kind: str, paper: Study
+) -> None:
+    config = configured(kind)
+    asked = replace(
+        jobs(paper, None)[0],
+        options={},
+        sequence_length=128,
+        training=Training(batch_size=4, optimizer="adamw"),
+    )
+    counts = trial.counted_parameters(config, asked)
+    assert counts == parameter_counts(made(kind))
+    found = predicted_memory(config, asked)
+    parameters = 4 * counts["total"]
+    assert parameters <= found.weights < 1.25 * parameters  # small tensors are rounded up
+    assert found.allocated > 3 * parameters  # gradients, and two states of AdamW

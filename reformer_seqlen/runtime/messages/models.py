@@ -39,9 +39,11 @@ def unknown_value(name: str, known: Iterable[str]) -> str:
     return f"it has no `{name}`{_did_you_mean(name, known)}"
 
 
-def too_long(model_type: str, positions: int, tokens: int) -> StudyError:
+def too_long(model_type: str, positions: int, tokens: int, key: str) -> StudyError:
     """More tokens than a model has positions for."""
-    return StudyError(f"{model_type} has {positions} positions, {tokens} tokens are too many")
+    place = f"{key}.sequence_length: " if key else ""
+    said = f"{model_type} has {positions} positions, {tokens} tokens are too many"
+    return StudyError(place + said)
 
 
 def not_built(model_type: str, error: Exception) -> StudyError:
@@ -57,16 +59,6 @@ def no_model(key: str, error: Exception) -> StudyError:
 def said_elsewhere(key: str, name: str, place: str) -> StudyError:
     """A setting of an architecture that has a place of its own."""
     return StudyError(f"{key}: say `{name}` in `{place}` of the model, not in its architecture")
-
-
-def pretraining_too_long(name: str, error: Exception) -> StudyError:
-    """A base model that is trained on longer texts than it has positions for."""
-    return StudyError(f"models.{name}.pretraining.sequence_length: {error}")
-
-
-def run_too_long(run: str, error: Exception) -> StudyError:
-    """A run on longer texts than its model has positions for."""
-    return StudyError(f"runs.{run}.sequence_length: {error}")
 
 
 def no_configuration(folder: Path, error: Exception) -> StudyError:
@@ -85,14 +77,6 @@ def no_gguf(what: str, error: Exception) -> StudyError:
 def not_loaded(folder: Path, model_type: str, error: Exception) -> StudyError:
     """A checkpoint that transformers does not load."""
     return StudyError(f"{folder} holds no {model_type} that loads: {one_line(error)}")
-
-
-def no_whole_chunks(key: str, length: int, multiple: int) -> StudyError:
-    """A length that a Reformer would have to pad."""
-    return StudyError(
-        f"{key}: sequence_length {length} is no multiple of {multiple}, and this Reformer reads "
-        "whole chunks"
-    )
 
 
 def _did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:

@@ -100,13 +100,6 @@ def beyond_axial_tables(key: str, length: int, positions: int, model: str) -> St
     )
 
 
-def beyond_positions(key: str, length: int, positions: int, model: str) -> StudyError:
-    """A run that is longer than the positions of its model."""
-    return StudyError(
-        f"{key}.sequence_length: {length} is more than the {positions} positions of models.{model}"
-    )
-
-
 def no_whole_chunks(key: str, length: int, multiple: int) -> StudyError:
     """A length that a Reformer would have to pad."""
     return StudyError(
