@@ -1,11 +1,16 @@
-"""Ctrl-C while a command of ours imports torch."""
+"""Ctrl-C: while a command of ours imports torch, and in the middle of a training."""
 
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from reformer_seqlen.runtime.console import INTERRUPT_NOTE
+from reformer_seqlen.training.trainer import Pacemaker
 from tests.conftest import environment
 
 SWALLOWS_INTERRUPTS = """
@@ -34,3 +39,19 @@ def assert_ends_at_ctrl_c(command: Sequence[str], cwd: Path, python_path: Path) 
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=60) == ("", INTERRUPT_NOTE + "\n")
     assert process.returncode == -signal.SIGINT
+
+
+@contextmanager
+def interrupted_after(update: int) -> Iterator[None]:
+    """Within the block, a training is interrupted at the end of this update."""
+    end_of_step = Pacemaker.on_step_end
+
+    def stop(self: Pacemaker, args: Any, state: Any, control: Any, **more: Any) -> None:
+        end_of_step(self, args, state, control, **more)
+        if state.global_step == update:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Pacemaker, "on_step_end", stop)
+        with pytest.raises(KeyboardInterrupt):
+            yield

@@ -4,20 +4,20 @@ from dataclasses import fields
 from typing import Any
 
 from reformer_seqlen.parameters.runs import Run
-from reformer_seqlen.reporting.results import (
+from reformer_seqlen.reporting.records import (
     Evaluation,
     GpuFit,
     GpusOfRow,
     History,
     MemoryRow,
     Parameters,
-    Results,
     Score,
     Scores,
     Step,
     Timing,
     TrainingPoint,
 )
+from reformer_seqlen.reporting.results import Results
 
 CORPORA = ("news", "wiki")
 LENGTHS = (256, 1024, 4096)

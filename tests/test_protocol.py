@@ -34,6 +34,7 @@ from reformer_seqlen.reformer.hashing import rotation_seed
 from reformer_seqlen.reformer.model import Reformer, create_reformer, load_reformer
 from reformer_seqlen.runtime.files import write_json
 from reformer_seqlen.scoring.measures import blocks_of, describe
+from reformer_seqlen.scoring.scorer import Scorer
 from reformer_seqlen.text.chunking import cut
 from reformer_seqlen.text.encoding import write_tokens
 from reformer_seqlen.text.shuffling import shuffle_lines
@@ -44,7 +45,6 @@ from reformer_seqlen.text.tokenizers import load_tokenizer
 from reformer_seqlen.text.tokens import load_tokens
 from reformer_seqlen.text.windows import Windows
 from reformer_seqlen.training.trainer import Trained, train
-from stages.evaluate import Scorer
 from stages.pretrain import fetch_checkpoint
 from tests.conftest import CONF, ROOT
 from tests.paper_example import (

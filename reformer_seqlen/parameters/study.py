@@ -101,7 +101,9 @@ class Study(Section):
             training.sequences(run.sequence_length)
         except StudyError as error:
             raise messages.of_a_run(name, error) from error
-        self.evaluation(name)
+        stride = self.evaluation(name).stride
+        if stride is not None and stride > run.sequence_length:
+            raise messages.stride_skips(key, stride, run.sequence_length)
         self.options(name)
 
     def chunking(self, run: str) -> Chunking:

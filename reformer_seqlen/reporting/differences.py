@@ -5,7 +5,7 @@ from itertools import combinations
 from typing import Any
 
 from reformer_seqlen.reporting.grid import Runs
-from reformer_seqlen.reporting.results import Blocks
+from reformer_seqlen.reporting.records import Blocks
 from reformer_seqlen.scoring.uncertainty import difference
 
 

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from reformer_seqlen.reporting.memory_tables import Row, measured_in_use, series_names
-from reformer_seqlen.reporting.results import Results, TrainingPoint
+from reformer_seqlen.reporting.records import TrainingPoint
+from reformer_seqlen.reporting.results import Results
 from reformer_seqlen.reporting.run_lines import Line
 
 PLACE = ("row", "series", "model", "positions", "allocations", "batch_size", "sequence_length")

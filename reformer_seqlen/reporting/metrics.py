@@ -12,16 +12,16 @@ from typing import Any
 
 from reformer_seqlen.reporting.differences import differences
 from reformer_seqlen.reporting.grid import Runs
-from reformer_seqlen.reporting.results import (
+from reformer_seqlen.reporting.records import (
     History,
     Interval,
     MemoryRow,
-    Results,
     Runtime,
     Score,
     Scores,
     Timing,
 )
+from reformer_seqlen.reporting.results import Results
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import whole_folder, write_json
 from reformer_seqlen.runtime.paths import METRICS

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reformer_seqlen.reporting.results import Results, Step
+from reformer_seqlen.reporting.records import Step
+from reformer_seqlen.reporting.results import Results
 from reformer_seqlen.reporting.run_tables import label_of
 
 if TYPE_CHECKING:

@@ -84,6 +84,10 @@ def _set(path: str, value: Any) -> Any:
             r"models\.tiny\.options: model_type reformer has no option `attention`; it has imple",
         ),
         (
+            _set("runs/news-64/evaluate", {"stride": 65}),
+            r"runs\.news-64\.evaluate\.stride: 65 is more than the 64 tokens of a window",
+        ),
+        (
             _set("runs/news-64/options", {"attention": "sdpa"}),
             r"runs\.news-64\.options: model_type reformer has no option `attention`",
         ),

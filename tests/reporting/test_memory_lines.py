@@ -3,7 +3,7 @@
 from typing import Any
 
 from reformer_seqlen.reporting.memory_lines import HELD, IN_USE, memory_lines
-from reformer_seqlen.reporting.results import MemoryRow
+from reformer_seqlen.reporting.records import MemoryRow
 from tests.plots_example import (
     fit,
     memory_results,

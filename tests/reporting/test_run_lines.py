@@ -2,7 +2,7 @@
 
 import math
 
-from reformer_seqlen.reporting.results import Counted, Scores, Step
+from reformer_seqlen.reporting.records import Counted, Scores, Step
 from reformer_seqlen.reporting.run_lines import run_lines, thinned
 from tests.plots_example import results, run_results, runs, score
 

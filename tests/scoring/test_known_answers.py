@@ -1,6 +1,7 @@
 """Every measure on a model whose answer is known."""
 
 import math
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,8 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from reformer_seqlen.parameters.evaluation import Evaluation
 from reformer_seqlen.scoring.loss import Scored, score
 from reformer_seqlen.scoring.measures import blocks_of, describe, nats_by_position
+from reformer_seqlen.scoring.scorer import Scorer
 from reformer_seqlen.text.chunking import contiguous
 from reformer_seqlen.text.splits import Split
 from reformer_seqlen.text.tokens import Tokens
@@ -93,6 +96,27 @@ def test_a_bigram_source_costs_its_entropy_rate_within_the_interval() -> None:
     found = described(table, split_of(ids))
     assert found["loss_nats"] == pytest.approx(entropy_rate, rel=0.03)
     assert found["low"] < entropy_rate / math.log(2) / 2 < found["high"]
+
+
+def test_overlapping_windows_score_the_same_targets(tmp_path: Path) -> None:
+    """A bigram model needs one piece of context, which every target but the first has anyway."""
+    ids, table, _ = bigram_source(1000)
+    known: Any = Known(table)
+    said = {}
+    for stride in (None, 16):
+        folder = tmp_path / str(stride)
+        folder.mkdir()
+        scorer = Scorer(known, None, Evaluation(stride=stride, contexts=[16, LENGTH]))
+        said[stride] = scorer.score_split(split_of(ids), "test", folder, unknown_id=7)
+    one, other = (np.load(tmp_path / f"{stride}/test.nats.npy") for stride in said)
+    assert one.tolist() == other.tolist()
+    assert said[None]["bits_per_byte"] == said[16]["bits_per_byte"]
+    assert list(said[None]["contexts"]) == [16]  # LENGTH is the run's own
+    assert said[None]["contexts"][16]["bits_per_byte"] == pytest.approx(
+        said[None]["bits_per_byte"], rel=1e-6
+    )
+    seen = {each["up_to"]: each["tokens"] for each in said[16]["by_position"]}
+    assert seen[64] == 999 - 32  # all but the first half of the first window
 
 
 def test_loss_by_position_is_put_together_from_power_to_power() -> None:

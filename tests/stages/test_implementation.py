@@ -11,6 +11,7 @@ from reformer_seqlen.parameters.study import load_study
 from reformer_seqlen.reformer.model import Reformer, StockReformer, create_reformer
 from reformer_seqlen.runtime.files import read_json, write_json
 from reformer_seqlen.runtime.paths import BASES, EVALUATIONS, TOKENIZERS, TOKENS, WINDOWS
+from reformer_seqlen.scoring import scorer
 from reformer_seqlen.scoring.loss import score
 from reformer_seqlen.text.chunking import contiguous
 from reformer_seqlen.text.splits import Split
@@ -48,7 +49,7 @@ def test_stages_train_and_score_the_chosen_implementation(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(finetune, "train", watched(train))
-    monkeypatch.setattr(evaluate, "score", watched(score))
+    monkeypatch.setattr(scorer, "score", watched(score))
     for stage in (finetune, evaluate):
         monkeypatch.setattr(stage, "load_split", short_split)
     base = BASES / run.model

@@ -36,7 +36,6 @@ from reformer_seqlen.runtime.paths import (
 from reformer_seqlen.text.splits import load_split
 from reformer_seqlen.text.tokenizers import load_tokenizer
 from reformer_seqlen.text.tokens import load_tokens
-from reformer_seqlen.training.trainer import Pacemaker
 from stages import (
     benchmark_memory,
     chunk,
@@ -48,6 +47,7 @@ from stages import (
     tokenize,
 )
 from tests.conftest import CONF, ROOT
+from tests.interrupts import interrupted_after
 from tests.models_example import KINDS
 from tests.tokenizer_example import byte_level
 
@@ -55,7 +55,6 @@ LENGTH = 64
 OWN = "own"
 """A checkpoint's folder, model and run."""
 NAMES = [*KINDS, OWN]
-UPDATES_UNTIL_IT_STOPS = 7
 
 pytestmark = pytest.mark.slow
 
@@ -79,6 +78,7 @@ def declared() -> Any:
     values["models"]["gpt2"]["pretraining"]["phases"] = phases
     for row in values["memory"]["rows"].values():
         row["measure"] = False
+    values["evaluate"]["contexts"] = [32]
     values["train"] |= {"epochs": 1, "checkpoint_every_updates": 5}
     return values
 
@@ -147,7 +147,13 @@ def test_it_learns_and_says_what_it_is(kind: str) -> None:
     assert (history["hash_buckets"] is None) == (kind != "reformer")
     assert card["model_type"] == ("llama" if kind == OWN else kind)
     assert card["parameters"] == history["parameters"]
-    assert read_json(EVALUATIONS / kind / "scores.json")["test"]["bits_per_byte"] < 8
+    scores = read_json(EVALUATIONS / kind / "scores.json")["test"]
+    assert scores["low"] < scores["bits_per_byte"] < scores["high"] < 8
+    assert 0 < scores["accuracy"] < 1
+    assert sum(each["tokens"] for each in scores["by_position"]) == scores["tokens"]
+    shorter = scores["contexts"]["32"]
+    assert shorter["low"] < shorter["bits_per_byte"] < shorter["high"]
+    assert shorter["bits_per_byte"] == pytest.approx(scores["bits_per_byte"], rel=0.05)
 
 
 @pytest.mark.usefixtures("study")
@@ -182,24 +188,13 @@ def test_all_stand_in_the_tables_and_curves() -> None:
 
 
 @pytest.mark.usefixtures("study")
-def test_a_training_that_is_stopped_goes_on_to_the_same_bytes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_training_that_is_stopped_goes_on_to_the_same_bytes() -> None:
     """gpt2 has dropout: it must be drawn as if nothing had happened."""
     weights = MODELS / "gpt2/model.safetensors"
     before = sha256_of(weights)
     weights.unlink()
-    end_of_step = Pacemaker.on_step_end
-
-    def stop(self: Pacemaker, args: Any, state: Any, control: Any, **more: Any) -> None:
-        end_of_step(self, args, state, control, **more)
-        if state.global_step == UPDATES_UNTIL_IT_STOPS:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Pacemaker, "on_step_end", stop)
-        with pytest.raises(KeyboardInterrupt):
-            finetune.main("gpt2")
+    with interrupted_after(7):
+        finetune.main("gpt2")
     assert Path("work/finetune/gpt2/checkpoint-5/complete.json").exists()
     finetune.main("gpt2")
     assert sha256_of(weights) == before

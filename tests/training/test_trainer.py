@@ -3,7 +3,6 @@
 import math
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +15,8 @@ from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.text.chunking import contiguous
 from reformer_seqlen.text.splits import Split
 from reformer_seqlen.text.tokens import Tokens
-from reformer_seqlen.training.trainer import Pacemaker, Trained, WindowTrainer, summarise, train
+from reformer_seqlen.training.trainer import Trained, WindowTrainer, summarise, train
+from tests.interrupts import interrupted_after
 
 SETTINGS = Training(epochs=2, batch_size=4, learning_rate=0.01, threads=1)
 
@@ -55,17 +55,21 @@ def trained(work: Path, settings: Training) -> Trained:
     return train(create_reformer(config), *data, settings, work)
 
 
+def assert_same(one: Trained, other: Trained) -> None:
+    """The same history and the same bytes of all weights."""
+    assert one.history == other.history
+    weights = dict(other.model.named_parameters())
+    for name, parameter in one.model.named_parameters():
+        assert torch.equal(parameter, weights[name]), name
+
+
 @pytest.fixture(scope="module")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return trained(tmp_path_factory.mktemp("once"), SETTINGS)
 
 
 def test_the_same_seed_gives_the_same_history_and_weights(once: Trained, tmp_path: Path) -> None:
-    again = trained(tmp_path, SETTINGS)
-    assert again.history == once.history
-    weights = dict(again.model.named_parameters())
-    for name, parameter in once.model.named_parameters():
-        assert torch.equal(parameter, weights[name]), name
+    assert_same(trained(tmp_path, SETTINGS), once)
 
 
 def test_another_seed_gives_another_history(once: Trained, tmp_path: Path) -> None:
@@ -91,11 +95,7 @@ def test_what_was_killed_in_an_evaluation_evaluates_when_it_goes_on(
         patch.setattr(WindowTrainer, "evaluate", lambda trainer, *_, **__: killed(trainer))
         with pytest.raises(KeyboardInterrupt):
             trained(tmp_path / "killed", settings)
-    resumed = trained(tmp_path / "killed", settings)
-    assert resumed.history == whole.history
-    weights = dict(whole.model.named_parameters())
-    for name, parameter in resumed.model.named_parameters():
-        assert torch.equal(parameter, weights[name]), name
+    assert_same(trained(tmp_path / "killed", settings), whole)
 
 
 def test_updates_epochs_tokens_and_learning_rate_are_what_was_asked_for(once: Trained) -> None:
@@ -126,9 +126,7 @@ def test_training_may_last_a_number_of_updates_of_a_number_of_tokens(tmp_path: P
     assert rates == pytest.approx([0, 0.01 / 3, 0.02 / 3, *[0.01] * 5, 0.005])
 
 
-def test_muon_learns_and_goes_on_to_the_same_bytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_muon_learns_and_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     settings = Training(
         optimizer="muon",
         learning_rate=0.002,
@@ -140,22 +138,9 @@ def test_muon_learns_and_goes_on_to_the_same_bytes(
     )
     whole = trained(tmp_path / "whole", settings)
     assert whole.history["steps"][-1]["training_loss"] < whole.history["steps"][0]["training_loss"]
-    end_of_step = Pacemaker.on_step_end
-
-    def stop(self: Pacemaker, args: Any, state: Any, control: Any, **more: Any) -> None:
-        end_of_step(self, args, state, control, **more)
-        if state.global_step == 7:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Pacemaker, "on_step_end", stop)
-        with pytest.raises(KeyboardInterrupt):
-            trained(tmp_path / "stopped", settings)
-    resumed = trained(tmp_path / "stopped", settings)
-    assert resumed.history == whole.history
-    weights = dict(whole.model.named_parameters())
-    for name, parameter in resumed.model.named_parameters():
-        assert torch.equal(parameter, weights[name]), name
+    with interrupted_after(7):
+        trained(tmp_path / "stopped", settings)
+    assert_same(trained(tmp_path / "stopped", settings), whole)
 
 
 def test_several_gpus_are_refused_as_they_would_make_the_batch_larger(

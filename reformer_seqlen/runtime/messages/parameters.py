@@ -108,6 +108,14 @@ def no_whole_chunks(key: str, length: int, multiple: int) -> StudyError:
     )
 
 
+def stride_skips(key: str, stride: int, length: int) -> StudyError:
+    """A stride that leaves tokens between two windows."""
+    return StudyError(
+        f"{key}.evaluate.stride: {stride} is more than the {length} tokens of a window, and "
+        "what is between two windows would not be scored"
+    )
+
+
 def not_options(
     key: str, model_type: str | None, unknown: Iterable[str], known: Iterable[str]
 ) -> StudyError:

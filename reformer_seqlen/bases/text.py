@@ -1,0 +1,52 @@
+"""The text of a base model that is made here, as pieces of a tokenizer made from it."""
+
+from pathlib import Path
+
+from reformer_seqlen.fetching.fetch import fetch
+from reformer_seqlen.parameters.models import Pretraining
+from reformer_seqlen.parameters.tokens import TokenizerKind
+from reformer_seqlen.text.documents import documents
+from reformer_seqlen.text.encoding import write_tokens
+from reformer_seqlen.text.splitting import WHOLE, after, byte_shares, document_end, first
+from reformer_seqlen.text.stored import copy_text, text_path, write_text
+from reformer_seqlen.text.tokenizers import load_tokenizer, make_tokenizer
+from reformer_seqlen.text.tokens import Tokens, load_tokens
+
+KEY = "pretraining"
+"""The base text's place in params.yaml, in a model."""
+
+
+def prepare_text(
+    recipe: Pretraining, tokenizer: TokenizerKind, folder: Path, mirror: str | None
+) -> dict[str, Tokens]:
+    """Fetch the base text, make the tokenizer from it, and encode it.
+
+    Args:
+        recipe: says where the text is, what is taken of it and how many pieces there are.
+        tokenizer: its kind.
+        folder: gets the tokenizer's files, the text, and in `tokens` what it is encoded into.
+        mirror: a folder or base URL to try first.
+
+    Returns:
+        The tokens of `train` and `validation`.
+
+    Raises:
+        StudyError: the text cannot be had, or is too short.
+    """
+    raw = folder / "raw"
+    fetch(recipe.file, raw, mirror=mirror)
+    rest = after(documents(raw, recipe.format), recipe.skip_bytes)
+    write_text(folder, WHOLE, first(rest, recipe.first_bytes), KEY)
+    size = text_path(folder, WHOLE).stat().st_size
+    cut = document_end(folder, WHOLE, byte_shares(size, recipe.validation, 0.0)[0])
+    copy_text(folder, WHOLE, 0, cut, folder, "train", KEY)
+    copy_text(folder, WHOLE, cut, size, folder, "validation", KEY)
+    text, coverage = folder / "train.txt", recipe.character_coverage
+    make_tokenizer(tokenizer, text, recipe.pieces, folder, coverage)
+    made, target = load_tokenizer(folder), folder / "tokens"
+    target.mkdir()
+    splits = {}
+    for name in ("train", "validation"):
+        write_tokens(made, folder, name, target)
+        splits[name] = load_tokens(target, name)
+    return splits
