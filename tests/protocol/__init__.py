@@ -1,0 +1,1 @@
+"""The published protocol, held against transformers and datasets doing it on the same rows."""
