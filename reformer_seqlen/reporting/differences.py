@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from itertools import combinations
 from typing import Any
 
+import numpy as np
+
 from reformer_seqlen.reporting.grid import Runs
 from reformer_seqlen.reporting.records import Blocks
 from reformer_seqlen.scoring.uncertainty import difference
@@ -20,14 +22,14 @@ def comparable(runs: Runs) -> Iterator[tuple[str, str]]:
 def differences(blocks: Mapping[str, Blocks], runs: Runs) -> dict[str, Any]:
     """By how much a longer run is above a shorter one, in bits per byte: by longer and shorter.
 
-    Runs whose blocks are not the same, as those of the published policy, are left out.
+    Runs that were not scored on the same bytes, as under the published policy, are left out.
     """
     found: dict[str, Any] = {}
     for shorter, longer in comparable(runs):
         splits = {}
         for split, sums in blocks[longer].items():
             other = blocks[shorter][split]
-            if len(sums) == len(other):
+            if np.array_equal(sums[:, 1], other[:, 1]):
                 value, low, high = difference(sums, other)
                 splits[split] = {"bits_per_byte": value, "low": low, "high": high}
         if splits:

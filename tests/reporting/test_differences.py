@@ -43,6 +43,10 @@ def test_texts_that_are_not_the_same_are_not_compared() -> None:
     others = {"news-256": dict.fromkeys(SPLITS, np.ones((3, 2)))}
     others["news-1024"] = dict.fromkeys(SPLITS, np.ones((4, 2)))
     assert differences(others, two) == {}
+    others["news-1024"] = dict.fromkeys(
+        SPLITS, np.full((3, 2), 2.0)
+    )  # as many blocks of more bytes
+    assert differences(others, two) == {}
 
 
 @pytest.mark.parametrize(("low", "marked"), [(-0.01, True), (0.01, False)])
