@@ -96,9 +96,19 @@ def test_parameters_are_counted_by_kind(kind: str, positions: int, embeddings: i
     assert counts["without_positions"] == counts["total"] - positions
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_attention_is_transformers_own_choice_of_kernels(attention: str) -> None:
-    assert made("llama", attention=attention).config._attn_implementation == attention
+@pytest.mark.parametrize("attention", ["sdpa", "eager", "flex"])
+def test_attention_is_computed_by_the_implementation_that_is_asked_for(attention: str) -> None:
+    ids, logits = torch.arange(128)[None] % VOCABULARY, []
+    for model in (made("llama"), made("llama", attention=attention)):
+        with torch.no_grad():
+            logits.append(model.eval()(ids, use_cache=False).logits)
+    assert model.config._attn_implementation.startswith(attention)
+    torch.testing.assert_close(logits[1], logits[0], atol=1e-5, rtol=0)
+
+
+def test_attention_that_is_not_here_is_named() -> None:
+    with pytest.raises(StudyError, match="llama does not build: .*FlashAttention"):
+        made("llama", attention="flash")
 
 
 @pytest.mark.parametrize(
