@@ -107,7 +107,7 @@ def test_attention_is_computed_by_the_implementation_that_is_asked_for(attention
 
 
 def test_attention_that_is_not_here_is_named() -> None:
-    with pytest.raises(StudyError, match="llama does not build: .*FlashAttention"):
+    with pytest.raises(StudyError, match=r"llama does not build: .*FlashAttention"):
         made("llama", attention="flash")
 
 
