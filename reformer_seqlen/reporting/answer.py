@@ -1,4 +1,4 @@
-"""The study's answer in three sentences, of its metrics alone: what a longer context changed.
+"""The study's answer in a few sentences, of its metrics alone: what a longer context changed.
 
 The shortest and the longest run of every corpus and model are compared: bits per byte of the test
 split, how much both were trained, and what a longer sequence costs.
@@ -45,15 +45,17 @@ def pairs(values: Metrics, runs: Runs) -> list[Pair]:
 
 
 def answer(values: Metrics, runs: Runs) -> list[str]:
-    """Three sentences: what changed, whether both ends were trained alike, and the cost."""
+    """What changed, whether both ends were trained alike, the cost, whether counting is beaten."""
     compared = pairs(values, runs)
     if not compared:
         return ["No corpus has results at two sequence lengths yet: there is nothing to compare."]
-    return [
+    sentences = [
         _quality(values, runs, compared),
         _training(values["details"]["training"], compared),
         _cost(values, compared),
+        _counting(values, runs),
     ]
+    return [sentence for sentence in sentences if sentence]
 
 
 def _quality(values: Metrics, runs: Runs, compared: list[Pair]) -> str:
@@ -141,6 +143,31 @@ def _cost(values: Metrics, compared: list[Pair]) -> str:
     memory = _training_memory(values["details"]["memory"]["training"].values())
     memory = memory or _inference_memory(values)
     return f"{speed}; {memory}." if memory else f"{speed}."
+
+
+def _counting(values: Metrics, runs: Runs) -> str:
+    """How many runs score better than n-grams of their own training text, on both splits."""
+    orders = {item["order"] for item in values["details"]["counts"].values()}
+    parts = []
+    for order in sorted(orders - {1}):
+        found = [
+            all(values[split][name]["bits_per_byte"] < bits for split, bits in level.items())
+            for name, run in runs.items()
+            if name in values["test"] and (level := _level(values, run.corpus, run.model, order))
+        ]
+        if found:
+            parts.append(f"{sum(found)} of {len(found)} runs beat the {order}-gram")
+    text = "of their own training text, on validation and test"
+    return f"{_joined(parts)} {text}." if parts else ""
+
+
+def _level(values: Metrics, corpus: str, model: str, order: int) -> dict[str, float]:
+    """What a corpus's own n-grams score, by split; nothing where they were not counted."""
+    wanted = {"corpus": corpus, "model": model, "order": order, "text": "own"}
+    for name, item in values["details"]["counts"].items():
+        if wanted.items() <= item.items():
+            return {split: values[split][name]["bits_per_byte"] for split in ("validation", "test")}
+    return {}
 
 
 def _training_memory(points: Iterable[Mapping[str, Any]]) -> str:

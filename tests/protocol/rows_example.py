@@ -17,6 +17,7 @@ from reformer_seqlen.parameters.corpora import Corpus
 from reformer_seqlen.parameters.tokens import TokenSet
 from reformer_seqlen.text.chunking import cut
 from reformer_seqlen.text.encoding import write_tokens
+from reformer_seqlen.text.pieces.protobuf import fields
 from reformer_seqlen.text.shuffling import shuffle_lines
 from reformer_seqlen.text.splits import Split
 from reformer_seqlen.text.splitting import split_text
@@ -102,34 +103,10 @@ def transformers_tokenizer(model: Path) -> ReformerTokenizer:
         for place in range(1, len(whole))
         if whole[:place] in vocabulary and whole[place:] in vocabulary
     ]
-    charsmap = _protobuf_field(_protobuf_field(model.read_bytes(), 3), 2)  # of the normaliser
+    normaliser = fields(model.read_bytes())[3]
+    assert isinstance(normaliser, bytes)
+    charsmap = fields(normaliser)[2]
     return ReformerTokenizer(vocab=vocabulary, merges=merges, _spm_precompiled_charsmap=charsmap)
-
-
-def _protobuf_field(message: bytes, wanted: int) -> bytes:
-    """The first field of this number in a serialised message; a field of bytes."""
-    place = 0
-
-    def integer() -> int:
-        nonlocal place
-        value = shift = 0
-        while True:
-            byte = message[place]
-            place += 1
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                return value
-
-    while True:
-        number, kind = divmod(integer(), 8)
-        size = {0: 0, 1: 8, 5: 4}[kind] if kind != 2 else integer()
-        if kind == 0:
-            integer()
-        content = message[place : place + size]
-        place += size
-        if number == wanted:
-            return content
 
 
 def blocks_by_datasets(

@@ -1,5 +1,6 @@
 """What counting scored stands in the tables of the runs."""
 
+from reformer_seqlen.reporting.answer import answer
 from reformer_seqlen.reporting.run_tables import headline, quality_tables
 from tests.metrics_example import metrics_of
 from tests.report_example import runs
@@ -30,3 +31,23 @@ def test_a_count_is_a_row_of_the_tables_of_quality() -> None:
         ["5-gram", "20.00 / 20.00", "20.00 / 20.00"],
         ["unigram, base text too", "", "20.00 / 20.00"],
     ]
+
+
+def test_the_answer_says_how_many_runs_beat_counting_on_both_splits() -> None:
+    study = runs()
+    values = metrics_of(study)
+    assert not any("-gram" in sentence for sentence in answer(values, study))
+    for corpus, order, validation, test in (
+        ("news", 3, 1.6, 1.7),  # above the runs' 1.5 and 1.625
+        ("wiki", 3, 1.6, 1.6),  # on one split alone
+        ("news", 5, 1.4, 1.4),
+    ):
+        name = f"{corpus}-{order}gram"
+        item = {"corpus": corpus, "model": "tiny", "order": order, "text": "own"}
+        values["details"]["counts"][name] = {**item, "tokens_counted": 1000}
+        values["validation"][name] = {"bits_per_byte": validation}
+        values["test"][name] = {"bits_per_byte": test}
+    assert answer(values, study)[-1] == (
+        "2 of 4 runs beat the 3-gram and 0 of 2 runs beat the 5-gram of their own training text, "
+        "on validation and test."
+    )
