@@ -1,14 +1,16 @@
 """Small models of several kinds, of about the same size."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from reformer_seqlen.bases.architecture import architecture
 from reformer_seqlen.models.causal import create
-from reformer_seqlen.models.configurations import Config
-from reformer_seqlen.parameters.model_options import options_for
+from reformer_seqlen.models.configurations import Config, configuration
+from reformer_seqlen.parameters.model_options import AttentionOptions, options_for
 from reformer_seqlen.parameters.models import Model
+from tests.tokenizer_example import byte_level
 
 KINDS: dict[str, dict[str, Any]] = {
     "reformer": {
@@ -94,3 +96,12 @@ def made(kind: str, attention: str | None = None, **changes: Any) -> Any:
     torch.manual_seed(0)
     options = {} if attention is None else {"attention": attention}
     return create(configured(kind, **changes), options_for(kind, options, "models.mine.options"))
+
+
+def save_checkpoint(folder: Path) -> None:
+    """A checkpoint of one's own: a llama with the tokenizer.json that it was made with."""
+    folder.mkdir()
+    vocabulary = byte_level(folder).get_vocab_size()
+    torch.manual_seed(0)
+    values = {"model_type": "llama", **KINDS["llama"], "vocab_size": vocabulary}
+    create(configuration(values, str(folder)), AttentionOptions()).save_pretrained(folder)

@@ -53,7 +53,7 @@ class Pretraining(Section):
     validation: Fraction = 0.02
     pieces: Annotated[int, Field(gt=0)] = 320
     character_coverage: Annotated[float, Field(gt=0, le=1)] = 1.0
-    sequence_length: SequenceLength
+    sequence_length: SequenceLength = 128
     train: Training
     phases: list[Phase] = Field(default_factory=list)
     architecture: dict[str, Any] = Field(default_factory=dict)

@@ -13,11 +13,17 @@ from pathlib import Path
 import datasets
 import pytest
 from huggingface_hub import close_session, constants
+from ruamel.yaml import YAML
 
 from reformer_seqlen.fetching.access import MIRROR_VARIABLE
+from reformer_seqlen.models.causal import load
 from reformer_seqlen.parameters.sources import Source
+from reformer_seqlen.runtime.paths import BASES, TOKENIZERS
+from reformer_seqlen.text.tokenizers import load_tokenizer
+from stages import pretrain
 from tests.conftest import ROOT
 from tests.declared import declared, got, refused, sha256
+from tests.models_example import save_checkpoint
 from tests.servers import FileServer, Hub, Repository
 
 COMMIT = "b08601e04326c79dfdd32d625aee71d232d685c3"
@@ -272,6 +278,30 @@ def test_a_checkpoint_is_fetched_without_code_or_pickles(hub: Hub) -> None:
     assert fetched.files["model.safetensors"] == sha256(kept)
     assert not any("pytorch_model" in each.path for each in hub.log)
     assert fetched == got(checkpoint(revision="refs/pr/1")) == got(checkpoint(revision=COMMIT))
+
+
+def test_a_llama_of_the_hub_becomes_a_base_with_its_own_tokenizer(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `models.X.checkpoint: {kind: checkpoint, repository: ...}` of any causal model says it."""
+    monkeypatch.chdir(tmp_path)
+    save_checkpoint(Path("made"))
+    files = {path.name: path.read_bytes() for path in Path("made").iterdir()}
+    hub.models["mine/llama"] = Repository(COMMIT, files, large=frozenset({"model.safetensors"}))
+    source = {"kind": "checkpoint", "repository": "mine/llama", "licence": "my own"}
+    values = {"options": {}, "tokenizer": "transformers", "checkpoint": source}
+    YAML().dump({"models": {"mine": values}}, Path("params.yaml"))
+    pretrain.main("mine")
+    card = json.loads((BASES / "mine/card.json").read_text())
+    assert (card["model_type"], card["checkpoint"]["revision"]) == ("llama", COMMIT)
+    assert sha256((BASES / "mine/model.safetensors").read_bytes()) == sha256(
+        files["model.safetensors"]
+    )
+    tokenizer = load_tokenizer(TOKENIZERS / "mine")
+    ids = tokenizer.encode([b"The tree grows.\n"]).ids
+    assert tokenizer.decode(ids.tolist()) == "The tree grows.\n"
+    loaded = load(BASES / "mine", sequence_length=100, options={}, key="runs.mine")
+    assert loaded.config.model_type == "llama"
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,7 @@ import torch
 from ruamel.yaml import YAML
 
 from reformer_seqlen.commands.continuation import continuation
-from reformer_seqlen.models.causal import create, load, set_draw
-from reformer_seqlen.models.configurations import configuration
-from reformer_seqlen.parameters.model_options import AttentionOptions
+from reformer_seqlen.models.causal import load, set_draw
 from reformer_seqlen.parameters.profiles import compose
 from reformer_seqlen.parameters.study import load_study
 from reformer_seqlen.runtime.files import read_json, sha256_of
@@ -48,8 +46,7 @@ from stages import (
 )
 from tests.conftest import CONF, ROOT
 from tests.interrupts import interrupted_after
-from tests.models_example import KINDS
-from tests.tokenizer_example import byte_level
+from tests.models_example import KINDS, save_checkpoint
 
 LENGTH = 64
 OWN = "own"
@@ -83,23 +80,13 @@ def declared() -> Any:
     return values
 
 
-def save_own() -> None:
-    """A checkpoint of one's own: a llama with the tokenizer.json that it was made with."""
-    folder = Path(OWN)
-    folder.mkdir()
-    vocabulary = byte_level(folder).get_vocab_size()
-    torch.manual_seed(0)
-    config = configuration({"model_type": "llama", **KINDS["llama"], "vocab_size": vocabulary}, OWN)
-    create(config, AttentionOptions()).save_pretrained(folder)
-
-
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The study, with all its stages run in this process, in the working folder."""
     root = tmp_path_factory.mktemp("kinds")
     with contextlib.chdir(root):
         YAML().dump(declared(), Path("params.yaml"))
-        save_own()
+        save_checkpoint(Path(OWN))
         download.main("news")
         for kind in NAMES:
             pretrain.main(kind)
