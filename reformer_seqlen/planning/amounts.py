@@ -179,7 +179,7 @@ def jobs(params: Study, known: Study | None) -> list[Job]:
 
 def _run_job(name: str, params: Study, known: Study | None) -> Job:
     run, training = params.runs[name], params.training(name)
-    final = params.evaluation(name).hash_draws * (1 + _peeks(params.options(name)))
+    final = params.evaluation(name).hash_draws * _final_passes(params, name)
     return Job(
         name=name,
         model=run.model,
@@ -191,6 +191,15 @@ def _run_job(name: str, params: Study, known: Study | None) -> Job:
         amount=amount_of(run.corpus, run.model, params, known),
         passes={"validation": (training.epochs or training.evaluations) + final, "test": final},
     )
+
+
+def _final_passes(params: Study, run: str) -> int:
+    """How often each split is scored at the end under one draw, each way of scoring once."""
+    scoring = params.evaluation(run)
+    contexts = sum(length < params.runs[run].sequence_length for length in scoring.contexts)
+    protocols = sum(policy != params.chunking(run).policy for policy in scoring.protocols)
+    own = 1 + _peeks(params.options(run))
+    return own + contexts + len(scoring.hash_rounds) + protocols
 
 
 def _peeks(options: ModelOptions) -> bool:

@@ -116,6 +116,14 @@ def stride_skips(key: str, stride: int, length: int) -> StudyError:
     )
 
 
+def nothing_hashes(run: str, model: str) -> StudyError:
+    """Other numbers of hash rounds for a model without layers that hash."""
+    return StudyError(
+        f"runs.{run}.evaluate.hash_rounds: models.{model} has no layer that hashes; give "
+        f"`evaluate: {{hash_rounds: []}}` for this run"
+    )
+
+
 def not_options(
     key: str, model_type: str | None, unknown: Iterable[str], known: Iterable[str]
 ) -> StudyError:
