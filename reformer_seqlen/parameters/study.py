@@ -98,7 +98,8 @@ class Study(Section):
         self.chunking(name)
         training = self.training(name)
         try:
-            training.sequences(run.sequence_length)
+            if training is not None:
+                training.sequences(run.sequence_length)
         except StudyError as error:
             raise messages.of_a_run(name, error) from error
         self._check_evaluation(name, run)
@@ -115,9 +116,12 @@ class Study(Section):
         """How windows of `run` are cut."""
         return overridden(self.chunk, self.runs[run].chunk, f"runs.{run}.chunk")
 
-    def training(self, run: str) -> Training:
-        """How `run` is trained."""
-        return overridden(self.train, self.runs[run].train, f"runs.{run}.train")
+    def training(self, run: str) -> Training | None:
+        """How `run` is trained; None where its base is scored as it is."""
+        own = self.runs[run].train
+        if isinstance(own, str):
+            return None
+        return overridden(self.train, own, f"runs.{run}.train")
 
     def evaluation(self, run: str) -> Evaluation:
         """How `run` is scored."""

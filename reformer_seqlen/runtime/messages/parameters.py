@@ -19,6 +19,9 @@ NOTHING_LEFT_TO_TRAIN_ON = "validation + test must be less than 1, something is 
 ORIGIN_OF_A_MODEL = "give either `checkpoint` or `pretraining`"
 SPLIT_CUTS_ONE_FILE = "`split` cuts one file: give `files: {all: ...}` or leave `split` out"
 MATRIX_LEARNING_RATE = "`matrix_learning_rate` is what `optimizer: muon` needs, and no other takes"
+NEITHER_VALUES_NOR_NONE = (
+    "give values to go over the section `train`, or the word `none` to score the base as it is"
+)
 DECAY_OF_A_CONSTANT = "`schedule: constant_with_warmup` has no decay"
 FILES_WITHOUT_SPLIT = "give `files: {all: ...}` with a `split`, or a file for every split"
 
