@@ -61,11 +61,14 @@ class Runtime(Record):
 
 
 class Timing(Runtime):
-    """data/timings/pretrain/MODEL.json and data/timings/finetune/RUN.json."""
+    """data/timings/pretrain/MODEL.json and data/timings/finetune/RUN.json.
 
-    steps_per_second: float
-    samples_per_second: float
-    tokens_per_second: float
+    A run that is not trained has no speeds.
+    """
+
+    steps_per_second: float | None = None
+    samples_per_second: float | None = None
+    tokens_per_second: float | None = None
     processor: str
     threads: int
     torch: str
