@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from reformer_seqlen.reporting.differences import told_apart
-from reformer_seqlen.reporting.grid import Runs, models_of
+from reformer_seqlen.reporting.grid import models_of
 from reformer_seqlen.reporting.memory_tables import memory_rows, series_names
 from reformer_seqlen.reporting.metrics import Metrics
+from reformer_seqlen.reporting.points import Runs
 from reformer_seqlen.reporting.run_tables import threads
 from reformer_seqlen.reporting.table import number, percent, span
 

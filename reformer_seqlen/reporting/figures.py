@@ -9,22 +9,19 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dvc_render.vega import VegaRenderer  # type: ignore[import-untyped]
 
 from reformer_seqlen.reporting import drawing
 from reformer_seqlen.reporting.memory_lines import memory_lines
 from reformer_seqlen.reporting.metrics import DIGITS
+from reformer_seqlen.reporting.points import Runs
 from reformer_seqlen.reporting.results import Results
 from reformer_seqlen.reporting.run_lines import run_lines
+from reformer_seqlen.reporting.score_lines import score_lines
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import whole_folder
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from reformer_seqlen.parameters.runs import Run
 
 TEMPLATES = Path(__file__).parent / "templates"
 FIGURES = {
@@ -39,9 +36,13 @@ FIGURES = {
 """The figures, and the plots that stand in each beside one another."""
 
 
-def write_plots(results: Results, runs: "Mapping[str, Run]", plots: Path) -> list[str]:
+def write_plots(results: Results, runs: Runs, plots: Path) -> list[str]:
     """Write every CSV file and return the names of the figures that have something to show."""
-    files = {**run_lines(results, runs), **memory_lines(results)}
+    files = {
+        **score_lines(results, runs),
+        **run_lines(results, runs),
+        **memory_lines(results),
+    }
     with whole_folder(plots) as partial:
         for name, lines in files.items():
             with (partial / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:

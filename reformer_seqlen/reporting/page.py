@@ -10,9 +10,9 @@ from reformer_seqlen.reporting.answer import answer
 from reformer_seqlen.reporting.data_tables import data_tables
 from reformer_seqlen.reporting.gpu import Card, summary
 from reformer_seqlen.reporting.gpu_tables import card_tables
-from reformer_seqlen.reporting.grid import Runs
 from reformer_seqlen.reporting.memory_tables import memory_tables
 from reformer_seqlen.reporting.metrics import Metrics
+from reformer_seqlen.reporting.points import Runs
 from reformer_seqlen.reporting.published import load_published
 from reformer_seqlen.reporting.published_tables import (
     published_intro,
