@@ -21,7 +21,7 @@ from reformer_seqlen.reporting.results import Results
 from reformer_seqlen.scoring.uncertainty import Sums, bits_per_byte_of, interval
 
 FAIR = "equal updates, equal text"
-EPOCHS = "+ equal epochs, equal batch size"
+EPOCHS = "+ equal epochs and batch size"
 DROPPED = "+ dropped training text"
 SCORING = "+ published scoring"
 SPLIT = "test"
@@ -51,13 +51,13 @@ def gaps(found: Sequence[Point], runs: Runs, results: Results) -> dict[str, Any]
     for point in found:
         variants = groups.setdefault((point.corpus, point.model), {})
         variants.setdefault(point.variant, []).append(point)
-    several = len({model for _, model in groups}) > 1
-    known = {}
-    for (corpus, model), variants in groups.items():
-        ends = dict(_ways(variants, runs, results))
-        if len(ends) > 1:
-            known[f"{corpus} ({model})" if several else corpus] = _described(ends)
-    return known
+    ways = {place: dict(_ways(variants, runs, results)) for place, variants in groups.items()}
+    known = {place: _described(ends) for place, ends in ways.items() if len(ends) > 1}
+    several = len({model for _, model in known}) > 1
+    return {
+        f"{corpus} ({model})" if several else corpus: described
+        for (corpus, model), described in known.items()
+    }
 
 
 def _ways(

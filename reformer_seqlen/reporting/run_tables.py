@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from reformer_seqlen.reporting.differences import neighbour, told_apart
-from reformer_seqlen.reporting.grid import NOT_YET, corpora_of, grid, models_of
+from reformer_seqlen.reporting.grid import NOT_YET, corpora_of, grid
 from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.points import UNTRAINED, Runs, first_shown
 from reformer_seqlen.reporting.seeds import score_of
@@ -62,7 +62,7 @@ def count_rows(
         labels: how many columns are before them.
         cell: makes what is shown of the count with this name.
     """
-    several = len(models_of(runs)) > 1
+    several = len({item["model"] for item in values["details"]["counts"].values()}) > 1
     rows: dict[str, dict[str, str]] = {}
     for name, item in values["details"]["counts"].items():
         rows.setdefault(label_of(item, several), {})[item["corpus"]] = cell(name)
@@ -84,10 +84,10 @@ def label_of(count: Mapping[str, Any], several: bool) -> str:
 
 
 def _shown(values: Metrics, names: list[str]) -> str:
-    return " / ".join(_with_interval(score_of(values, names, split)) for split in SPLITS)
+    return " / ".join(shown_score(score_of(values, names, split)) for split in SPLITS)
 
 
-def _with_interval(score: Mapping[str, float]) -> str:
+def shown_score(score: Mapping[str, float]) -> str:
     """Bits per byte, plus or minus half of its interval."""
     if "bits_per_byte" not in score:
         return INFINITE

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from statistics import fmean
 from typing import Any
 
-from reformer_seqlen.reporting.grid import models_of
 from reformer_seqlen.reporting.points import Point, Runs, first_shown, points
 from reformer_seqlen.reporting.results import Results
 from reformer_seqlen.reporting.run_lines import PLACE, Line
@@ -53,7 +52,7 @@ def _speeds(results: Results, found: list[Point]) -> Iterator[Line]:
 
 def _levels(results: Results, runs: Runs) -> Iterator[Line]:
     """What counting scores, a level from the shortest length of the corpus to the longest."""
-    several = len(models_of(runs)) > 1
+    several = len({count.model for count in results.counts.values()}) > 1
     for name, count in results.counts.items():
         lengths = [run.sequence_length for run in runs.values() if run.corpus == count.corpus]
         label = label_of(count.model_dump(), several)

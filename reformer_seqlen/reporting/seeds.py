@@ -87,3 +87,8 @@ def score_of(values: Mapping[str, Any], names: Sequence[str], split: str) -> Map
     else:
         found = values[split].get(names[0], {})
     return found
+
+
+def scored(values: Mapping[str, Any]) -> set[str]:
+    """The runs whose score on the test text is a number."""
+    return {name for name, score in values["test"].items() if "bits_per_byte" in score}
