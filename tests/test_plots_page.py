@@ -30,6 +30,7 @@ OPTIONS = (
 MARKS = {
     "answer": ("line mark", ("corpus", "model")),
     "cost": ("line mark", ("corpus", "model")),
+    "gap": ("line mark", ("corpus", "way")),
     "training_loss": ("line mark", ("run",)),
     "validation_loss": ("line mark", ("run",)),
     "memory": ("line mark", ("series", "batch_size", "quantity")),

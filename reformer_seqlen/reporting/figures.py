@@ -26,6 +26,7 @@ from reformer_seqlen.runtime.files import whole_folder
 TEMPLATES = Path(__file__).parent / "templates"
 FIGURES = {
     "answer": ("answer", "cost"),
+    "gap": ("gap",),
     "training_loss": ("training_loss",),
     "validation_loss": ("validation_loss",),
     "memory": ("memory",),

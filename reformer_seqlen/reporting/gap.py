@@ -72,8 +72,10 @@ def _ways(
         (DROPPED, dropped, "contiguous"),
         (SCORING, dropped or epochs, "published"),
     )
+    if not variants.get("") or not (epochs or dropped):
+        return
     lengths = [{point.sequence_length for point in line} for _, line, _ in ways if line]
-    shared = sorted(set.intersection(*lengths)) if variants.get("") else []
+    shared = sorted(set.intersection(*lengths))
     for name, line, policy in ways:
         if line and len(shared) > 1:
             at = {point.sequence_length: point for point in line}

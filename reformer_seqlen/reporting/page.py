@@ -30,6 +30,7 @@ ANSWER = "answer"
 """The figure of the answer."""
 FIGURES_OF = {
     "headline": (ANSWER,),
+    "gap": ("gap",),
     "perplexity": ("validation_loss",),
     "training": ("training_loss",),
     "memory": ("memory", "memory_composition"),

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from statistics import fmean
 from typing import Any
 
+from reformer_seqlen.reporting.gap import gaps
 from reformer_seqlen.reporting.points import Point, Runs, first_shown, points
 from reformer_seqlen.reporting.results import Results
 from reformer_seqlen.reporting.run_lines import PLACE, Line
@@ -26,6 +27,10 @@ def score_lines(results: Results, runs: Runs) -> dict[str, list[Line]]:
             *_levels(results, runs),
         ],
         "cost": [(*PLACE, "tokens_per_second"), *_speeds(results, shown)],
+        "gap": [
+            ("run", "corpus", "way", "sequence_length", "quantity", *INTERVAL),
+            *_gaps(results, runs),
+        ],
     }
 
 
@@ -61,3 +66,19 @@ def _levels(results: Results, runs: Runs) -> Iterator[Line]:
                 name, count.corpus, label, length,
                 count.test.bits_per_byte, count.test.low, count.test.high, "counted",
             )  # fmt: skip
+
+
+def _gaps(results: Results, runs: Runs) -> Iterator[Line]:
+    """Of each way of training and scoring: the score at both ends, the gap between them."""
+    for corpus, ways in gaps(points(runs), runs, results).items():
+        for way, known in ways.items():
+            for end in ("shortest", "longest"):
+                length = known[end]["sequence_length"]
+                yield known[end]["run"], corpus, way, length, "score", *_interval(known[end])
+            longest = known["longest"]
+            place = (longest["run"], corpus, way, longest["sequence_length"])
+            yield *place, "gap", *_interval(known["gap"])
+
+
+def _interval(known: Mapping[str, float]) -> Line:
+    return tuple(known.get(key) for key in INTERVAL)

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
 from colorsys import rgb_to_hls
@@ -25,6 +26,7 @@ from reformer_seqlen.memory.trace import (
 from reformer_seqlen.reporting.figures import FIGURES, TEMPLATES, draw_figures, write_plots
 from reformer_seqlen.runtime.errors import StudyError
 from tests.conftest import ROOT
+from tests.gap_example import GAP_STUDY, gap_results
 from tests.plots_example import CORPORA, LENGTHS, memory_results, results, run_results, runs
 
 PLOTS = [plot for plots in FIGURES.values() for plot in plots]
@@ -32,12 +34,15 @@ PLOTS = [plot for plots in FIGURES.values() for plot in plots]
 
 @pytest.fixture(scope="module")
 def plots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The CSV files of a study of two corpora and one model."""
+    """The CSV files of a study of two corpora and one model; what it lacks is of other ones."""
     folder = tmp_path_factory.mktemp("study") / "plots"
     study = runs("tiny")
-    assert write_plots(results(**run_results(study), **memory_results()), study, folder) == [
-        *FIGURES
-    ]
+    shown = write_plots(results(**run_results(study), **memory_results()), study, folder)
+    published = folder.parent / "published"
+    trained = {key: run_results(GAP_STUDY)[key] for key in ("histories", "timings")}
+    write_plots(gap_results(GAP_STUDY, **trained), GAP_STUDY, published)
+    shutil.copy(published / "gap.csv", folder)
+    assert {*shown, "gap"} == {*FIGURES}
     return folder
 
 
@@ -131,6 +136,15 @@ def test_several_models_have_shapes_and_panels_of_their_own(tmp_path: Path) -> N
     assert {f"{corpus}, {model}" for corpus in CORPORA for model in ("tiny", "other")} <= set(
         panels
     )
+
+
+def test_the_published_gap_is_a_line_and_a_bar_a_way(figures: dict[str, str]) -> None:
+    svg = figures["gap"]
+    for text in ("news", "+ equal epochs and batch size", "+0.600", "gap: the longest above the"):
+        assert any(text in each for each in texts(svg))
+    ways = colours(svg)
+    assert len(set(ways)) == 4
+    assert colours(svg, "bar", "fill") == ways
 
 
 def test_memory_has_a_line_a_model_and_marks_what_it_is_held_against(

@@ -59,6 +59,7 @@ def test_every_figure_has_a_place() -> None:
     placed = [figure for figures in FIGURES_OF.values() for figure in figures]
     assert sorted(placed) == [
         "answer",
+        "gap",
         "memory",
         "memory_composition",
         "memory_gpus",
