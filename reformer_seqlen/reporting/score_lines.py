@@ -1,17 +1,21 @@
 """The numbers behind the figures of scores, as the lines of CSV files: those of the test text."""
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
 from reformer_seqlen.reporting.gap import gaps
-from reformer_seqlen.reporting.points import Point, Runs, first_shown, points
+from reformer_seqlen.reporting.grid import corpora_of
+from reformer_seqlen.reporting.points import UNTRAINED, Point, Runs, first_shown, points
 from reformer_seqlen.reporting.results import Results
 from reformer_seqlen.reporting.run_lines import PLACE, Line
 from reformer_seqlen.reporting.run_tables import label_of
 from reformer_seqlen.reporting.seeds import of_several
 
 INTERVAL = ("bits_per_byte", "low", "high")
+LABEL = 0.05
+"""The height of a label over that of a panel."""
 
 
 def score_lines(results: Results, runs: Runs) -> dict[str, list[Line]]:
@@ -22,9 +26,8 @@ def score_lines(results: Results, runs: Runs) -> dict[str, list[Line]]:
     shown = points(first_shown(runs))
     return {
         "answer": [
-            (*PLACE, *INTERVAL, "kind"),
-            *((*_place(point), *score, "trained") for point, score in _scored(results, shown)),
-            *_levels(results, runs),
+            (*PLACE, *INTERVAL, "kind", "label_at"),
+            *_answer(results, runs),
         ],
         "cost": [(*PLACE, "tokens_per_second"), *_speeds(results, shown)],
         "gap": [
@@ -38,7 +41,9 @@ def _place(point: Point) -> Line:
     return point.name, point.corpus, point.label, point.sequence_length
 
 
-def _scored(results: Results, found: list[Point]) -> Iterator[tuple[Point, Line]]:
+def _scored(
+    results: Results, found: list[Point]
+) -> Iterator[tuple[Point, tuple[float | None, ...]]]:
     """Each point with its bits per byte and their interval; None where they are no number."""
     several = of_several(found, results.scores, results.blocks)
     for point in found:
@@ -55,17 +60,49 @@ def _speeds(results: Results, found: list[Point]) -> Iterator[Line]:
             yield (*_place(point), fmean(speeds))
 
 
-def _levels(results: Results, runs: Runs) -> Iterator[Line]:
-    """What counting scores, a level from the shortest length of the corpus to the longest."""
+def _answer(results: Results, runs: Runs) -> Iterator[Line]:
+    """Each point, the trained ones first, and what counting scores, corpus by corpus."""
+    shown = points(first_shown(runs))
+    ordered = sorted(_scored(results, shown), key=lambda it: it[0].variant == UNTRAINED)
+    for point, score in ordered:
+        yield *_place(point), *score, UNTRAINED if point.variant == UNTRAINED else "trained", None
+    for corpus in corpora_of(runs):
+        own = [(point, score) for point, score in ordered if point.corpus == corpus]
+        own = [each for each in own if each[0].variant != UNTRAINED] or own
+        lengths = [point.sequence_length for point, _ in own]
+        yield from _levels(results, corpus, lengths, [bits for _, score in own for bits in score])
+
+
+def _levels(
+    results: Results, corpus: str, lengths: Sequence[int], scores: Sequence[float | None]
+) -> Iterator[Line]:
+    """What counting scores, a level from the shortest length of the corpus to the longest.
+
+    `label_at` is where a label of the level stands clear of the others'.
+    """
     several = len({count.model for count in results.counts.values()}) > 1
-    for name, count in results.counts.items():
-        lengths = [run.sequence_length for run in runs.values() if run.corpus == count.corpus]
+    counts = {name: it for name, it in results.counts.items() if it.corpus == corpus}
+    levels = {name: count.test.bits_per_byte for name, count in counts.items()}
+    known = [bits for bits in (*levels.values(), *scores) if bits is not None]
+    places = apart(levels, LABEL * (max(known) - min(known))) if known else {}
+    for name, count in counts.items():
         label = label_of(count.model_dump(), several)
-        for length in sorted({min(lengths), max(lengths)} if lengths else ()):
+        for length in sorted({min(lengths), max(lengths)}):
             yield (
-                name, count.corpus, label, length,
-                count.test.bits_per_byte, count.test.low, count.test.high, "counted",
+                name, corpus, label, length,
+                count.test.bits_per_byte, count.test.low, count.test.high,
+                "counted", places.get(name),
             )  # fmt: skip
+
+
+def apart(levels: Mapping[str, float | None], gap: float) -> dict[str, float]:
+    """Where labels of levels stand: near them, and `gap` or more above one another."""
+    places: dict[str, float] = {}
+    lowest = -math.inf
+    for name, level in sorted(levels.items(), key=lambda it: it[1] or 0.0):
+        if level is not None:
+            places[name] = lowest = max(level, lowest + gap)
+    return places
 
 
 def _gaps(results: Results, runs: Runs) -> Iterator[Line]:
