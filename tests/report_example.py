@@ -33,6 +33,15 @@ def runs(corpora: tuple[str, ...] = CORPORA, lengths: tuple[int, ...] = LENGTHS)
     }
 
 
+def one_run(sequence_length: int = 256, **own: Any) -> Run:
+    """A run of news and the model `tiny`, with what it says over what holds for all.
+
+    Not validated, so that `train` may be any value.
+    """
+    said = {"corpus": "news", "model": "tiny", "sequence_length": sequence_length, **own}
+    return Run.model_construct(**said)
+
+
 def study_of(made: dict[str, Run]) -> Study:
     """As much of params.yaml as the report looks at."""
     values = SimpleNamespace(

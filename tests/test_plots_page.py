@@ -29,7 +29,9 @@ OPTIONS = (
 )
 MARKS = {
     "answer": ("line mark", ("corpus", "model")),
-    "cost": ("line mark", ("corpus", "model")),
+    "cost": ("line mark", ("model",)),
+    "update_memory": ("line mark", ("curve",)),
+    "gap": ("line mark", ("corpus", "way")),
     "training_loss": ("line mark", ("run",)),
     "validation_loss": ("line mark", ("run",)),
     "memory": ("line mark", ("series", "batch_size", "quantity")),

@@ -1,222 +1,92 @@
-"""The study's answer in a few sentences, of its metrics alone: what a longer context changed.
+"""The study's answer in a few sentences, of its metrics alone: what a longer context changed."""
 
-The shortest and the longest run of every corpus and model are compared: bits per byte of the test
-split, how much both were trained, and what a longer sequence costs.
-"""
+from collections.abc import Sequence
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
-
-from reformer_seqlen.reporting.differences import told_apart
-from reformer_seqlen.reporting.grid import Runs, models_of
-from reformer_seqlen.reporting.memory_tables import memory_rows, series_names
+from reformer_seqlen.reporting.doublings import Pair, alike, as_it_is, cost, pairs, quality
+from reformer_seqlen.reporting.gap_tables import published_gap
 from reformer_seqlen.reporting.metrics import Metrics
-from reformer_seqlen.reporting.run_tables import threads
-from reformer_seqlen.reporting.table import number, percent, span
+from reformer_seqlen.reporting.points import UNTRAINED, Runs, first_shown, points
+from reformer_seqlen.reporting.rivals import rivals, standing
+from reformer_seqlen.reporting.seeds import scored
+from reformer_seqlen.reporting.table import joined
 
-ALIKE = 0.03
-"""Relative; tokens seen differ by less where the last batch of an epoch is smaller."""
-
-
-@dataclass(frozen=True)
-class Pair:
-    """The shortest and the longest run of a corpus and model, by name."""
-
-    label: str
-    shortest: str
-    longest: str
-
-
-def pairs(values: Metrics, runs: Runs) -> list[Pair]:
-    """The pairs that can be compared: both scored, their lengths not equal."""
-    several = len(models_of(runs)) > 1
-    groups: dict[tuple[str, str], list[str]] = {}
-    for name, run in runs.items():
-        if "bits_per_byte" in values["test"].get(name, {}):
-            groups.setdefault((run.corpus, run.model), []).append(name)
-    found = []
-    for (corpus, model), names in groups.items():
-        by_length = sorted(names, key=lambda name: runs[name].sequence_length)
-        first, last = by_length[0], by_length[-1]
-        if runs[first].sequence_length != runs[last].sequence_length:
-            found.append(Pair(f"{corpus} ({model})" if several else corpus, first, last))
-    return found
+NOTHING_TO_COMPARE = (
+    "No corpus has results at two sequence lengths that were trained alike yet: there is nothing "
+    "to compare."
+)
 
 
 def answer(values: Metrics, runs: Runs) -> list[str]:
-    """What changed, whether both ends were trained alike, the cost, whether counting is beaten."""
-    compared = pairs(values, runs)
-    if not compared:
-        return ["No corpus has results at two sequence lengths yet: there is nothing to compare."]
+    """What a longer context changes, what it costs, and where other models and counting stand."""
+    found = pairs(values, runs)
+    trained = [pair for pair in found if pair.shortest.variant != UNTRAINED]
+    untrained = [pair for pair in found if pair.shortest.variant == UNTRAINED]
+    if not found:
+        return [NOTHING_TO_COMPARE]
     sentences = [
-        _quality(values, runs, compared),
-        _training(values["details"]["training"], compared),
-        _cost(values, compared),
+        *(_of_training(values, trained) if trained else []),
+        standing(values, rivals(values, runs)),
+        _untrained(values, untrained),
         _counting(values, runs),
+        published_gap(values),
     ]
     return [sentence for sentence in sentences if sentence]
 
 
-def _quality(values: Metrics, runs: Runs, compared: list[Pair]) -> str:
-    lengths = {
-        (runs[pair.shortest].sequence_length, runs[pair.longest].sequence_length)
-        for pair in compared
-    }
-    test, several = values["test"], len(lengths) > 1
-    changes, signs = [], set()
-    for pair in compared:
-        before, after = (test[name]["bits_per_byte"] for name in (pair.shortest, pair.longest))
-        change = percent(100 * (after - before) / before, 1)
-        signs.add(change[0])
-        ends = runs[pair.shortest].sequence_length, runs[pair.longest].sequence_length
-        place = f"{ends[0]:,} → {ends[1]:,} tokens, " if several else ""
-        sure = _sure(values["details"]["differences"], pair)
-        ends_shown = f"{number(before, 3)} → {number(after, 3)}"
-        changes.append(f"{pair.label} {ends_shown} ({place}{change}{sure})")
-    direction = {"+": "rise", "-": "fall", "0": "stay the same"}[signs.pop()]
-    verb = "change" if signs else direction
-    if several:
-        begin = "From the shortest to the longest context"
-    else:
-        short, long = lengths.pop()
-        begin = f"From {short:,} to {long:,} tokens of context"
-    what = f"bits per byte of the test text (lower is better) {verb}: {_joined(changes)}"
+def _of_training(values: Metrics, trained: Sequence[Pair]) -> list[str]:
+    """What each doubling changes for the first model, how comparable that is, what it costs."""
+    compared = [pair for pair in trained if pair.shortest.label == trained[0].shortest.label]
+    common, warning = alike(values, compared)
+    sentence = f"{f'{common}, ' if common else ''}{quality(values, compared)}"
     training = values["details"]["training"]
-    ends_of_all = [name for pair in compared for name in (pair.shortest, pair.longest)]
-    diverged = [name for name in ends_of_all if training[name]["diverged"]]
-    return f"{begin}, {what}{f'; {_joined(diverged)} diverged' if diverged else ''}."
+    ends = [name for pair in compared for it in (pair.shortest, pair.longest) for name in it.names]
+    diverged = [name for name in ends if training[name]["diverged"]]
+    ended = f"; {joined(diverged)} diverged" if diverged else ""
+    first = sentence[0].upper() + sentence[1:]
+    return [f"{first}{ended}.", warning, cost(values, compared)]
 
 
-def _sure(found: Mapping[str, Any], pair: Pair) -> str:
-    """The difference with its interval, and whether it is larger than its uncertainty."""
-    splits = found.get(pair.longest, {}).get(pair.shortest, {})
-    if "test" not in splits:
-        return ""
-    interval = splits["test"]
-    half = number((interval["high"] - interval["low"]) / 2, 3)
-    apart = told_apart(found, pair.longest, pair.shortest, "test")
-    verdict = "" if apart else ": not to be told from none"
-    return f", {interval['bits_per_byte']:+.3f} ± {half}{verdict}"
-
-
-def _training(training: Mapping[str, Any], compared: list[Pair]) -> str:
-    def at(key: str, end: Callable[[Pair], str]) -> list[float]:
-        return [training[end(pair)][key] for pair in compared]
-
-    def alike(key: str, within: float) -> bool:
-        ends = zip(at(key, _shortest), at(key, _longest), strict=True)
-        return all(abs(long - short) <= within * max(long, short) for short, long in ends)
-
-    updates, tokens = (
-        [span(at(key, end)) for end in (_shortest, _longest)] for key in ("updates", "tokens_seen")
-    )
-    if alike("updates", 0.0) and alike("tokens_seen", ALIKE):
-        return f"Both ends made the same number of updates ({updates[0]}) on as many tokens."
-    if alike("updates", 0.0):
-        return (
-            f"Equal updates ({updates[0]}) are not equal text: the shortest saw {tokens[0]} tokens "
-            f"and the longest {tokens[1]}, so context alone does not explain the difference."
-        )
-    begin = (
-        "Equal epochs are not equal updates"
-        if alike("epochs", 0.0)
-        else "Epochs and updates differ"
-    )
-    return (
-        f"{begin}: the shortest made {updates[0]} and the longest {updates[1]}, "
-        "so context alone does not explain the difference."
-    )
-
-
-def _cost(values: Metrics, compared: list[Pair]) -> str:
-    timings = values["measured"]["timings"]["finetune"]
-    processor = values["measured"]["machine"]["processor"]
-    short, long = (
-        span(timings[end(pair)]["tokens_per_second"] for pair in compared)
-        for end in (_shortest, _longest)
-    )
-    speed = (
-        f"Training runs at {short} tokens a second at the shortest and {long} at the longest "
-        f"({processor}, {threads(values)})"
-    )
-    memory = _training_memory(values["details"]["memory"]["training"].values())
-    memory = memory or _inference_memory(values)
-    return f"{speed}; {memory}." if memory else f"{speed}."
+def _untrained(values: Metrics, untrained: Sequence[Pair]) -> str:
+    """What each doubling changes for a model as it is."""
+    models = dict.fromkeys(pair.shortest.model for pair in untrained)
+    parts = [
+        as_it_is(values, [pair for pair in untrained if pair.shortest.model == model])
+        for model in models
+    ]
+    return f"{'; '.join(parts)}." if parts else ""
 
 
 def _counting(values: Metrics, runs: Runs) -> str:
     """How many runs score better than n-grams of their own training text, on both splits."""
     orders = {item["order"] for item in values["details"]["counts"].values()}
+    trained = {
+        name
+        for point in points(first_shown(runs), scored(values))
+        if point.variant != UNTRAINED
+        for name in point.names
+    }
     parts = []
     for order in sorted(orders - {1}):
         found = [
             all(values[split][name]["bits_per_byte"] < bits for split, bits in level.items())
             for name, run in runs.items()
-            if name in values["test"] and (level := _level(values, run.corpus, run.model, order))
+            if name in trained and (level := _level(values, run.corpus, run.model, order))
         ]
         if found:
             parts.append(f"{sum(found)} of {len(found)} runs beat the {order}-gram")
     text = "of their own training text, on validation and test"
-    return f"{_joined(parts)} {text}." if parts else ""
+    return f"{joined(parts)} {text}." if parts else ""
 
 
 def _level(values: Metrics, corpus: str, model: str, order: int) -> dict[str, float]:
-    """What a corpus's own n-grams score, by split; nothing where they were not counted."""
-    wanted = {"corpus": corpus, "model": model, "order": order, "text": "own"}
-    for name, item in values["details"]["counts"].items():
-        if wanted.items() <= item.items():
-            return {split: values[split][name]["bits_per_byte"] for split in ("validation", "test")}
+    """What a corpus's own n-grams score, by split; nothing where they were not counted.
+
+    They are of the model's own pieces where those were counted: bits per byte may be compared
+    across tokenizers.
+    """
+    counts = values["details"]["counts"]
+    wanted = {"corpus": corpus, "order": order, "text": "own"}
+    found = [name for name, item in counts.items() if wanted.items() <= item.items()]
+    for name in sorted(found, key=lambda each: counts[each]["model"] != model)[:1]:
+        return {split: values[split][name]["bits_per_byte"] for split in ("validation", "test")}
     return {}
-
-
-def _training_memory(points: Iterable[Mapping[str, Any]]) -> str:
-    """What one model's training takes at its shortest and longest, at its smallest depth."""
-    curves: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
-    for point in points:
-        curves.setdefault((point["curve"], point["layers"]), []).append(point)
-    for (curve, layers), found in curves.items():
-        ordered = sorted(found, key=lambda point: point["sequence_length"])
-        if len(ordered) > 1:
-            grown = _grown(ordered, "predicted_allocated_mib")
-            what = f"`{curve}`, {layers} layers, batch {ordered[0]['batch_size']}"
-            return f"the memory of an update is predicted to grow {grown} ({what})"
-    return ""
-
-
-def _inference_memory(values: Metrics) -> str:
-    """What one model's forward pass takes at its shortest and longest."""
-    memory = memory_rows(values)
-    names = series_names(memory)
-    series: dict[str, list[Mapping[str, Any]]] = {}
-    for name, row in memory.items():
-        if row["predicted_mib"] is not None:
-            series.setdefault(names[name], []).append(row)
-    for label, found in series.items():
-        ordered = sorted(found, key=lambda row: row["sequence_length"])
-        if ordered[0]["sequence_length"] != ordered[-1]["sequence_length"]:
-            grown = _grown(ordered, "predicted_mib")
-            what = f"{label}, batch {ordered[0]['batch_size']}"
-            return f"the memory of a forward pass is predicted to grow {grown} ({what})"
-    return ""
-
-
-def _grown(ordered: list[Mapping[str, Any]], key: str) -> str:
-    ends = [
-        f"{number(point[key], 0)} MiB at {point['sequence_length']:,} tokens"
-        for point in (ordered[0], ordered[-1])
-    ]
-    return f"from {ends[0]} to {ends[1]}"
-
-
-def _shortest(pair: Pair) -> str:
-    return pair.shortest
-
-
-def _longest(pair: Pair) -> str:
-    return pair.longest
-
-
-def _joined(parts: list[str]) -> str:
-    *first, last = parts
-    return f"{', '.join(first)} and {last}" if first else last

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from reformer_seqlen.reporting.grid import NOT_YET, Runs
+from reformer_seqlen.reporting.grid import NOT_YET
 from reformer_seqlen.reporting.metrics import Metrics
+from reformer_seqlen.reporting.points import Runs
 from reformer_seqlen.reporting.table import NOTHING, Table, number
 
 SPLITS = ("train", "validation", "test")

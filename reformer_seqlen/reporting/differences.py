@@ -1,51 +1,69 @@
-"""Which runs can be told apart: differences of scores on the same text, with their intervals."""
+"""Which points can be told apart: differences of scores on the same text, with their intervals."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from reformer_seqlen.reporting.grid import Runs
+from reformer_seqlen.reporting.points import Point, Runs, points
 from reformer_seqlen.reporting.records import Blocks
 from reformer_seqlen.scoring.uncertainty import difference
 
 
-def comparable(runs: Runs) -> Iterator[tuple[str, str]]:
-    """Pairs of runs of one corpus and model, the shorter first."""
-    for one, other in combinations(runs, 2):
-        a, b = runs[one], runs[other]
-        if (a.corpus, a.model) == (b.corpus, b.model) and a.sequence_length != b.sequence_length:
-            yield (one, other) if a.sequence_length < b.sequence_length else (other, one)
+def pairs(found: Sequence[Point]) -> Iterator[tuple[Point, Point]]:
+    """Every two points of a corpus, the shorter first, of equal lengths the later one."""
+    for one, other in combinations(found, 2):
+        if one.corpus == other.corpus:
+            yield (one, other) if one.sequence_length < other.sequence_length else (other, one)
 
 
-def differences(blocks: Mapping[str, Blocks], runs: Runs) -> dict[str, Any]:
-    """By how much a longer run is above a shorter one, in bits per byte: by longer and shorter.
+def differences(blocks: Mapping[str, Blocks], found: Sequence[Point]) -> dict[str, Any]:
+    """By how much a point is above another one of its corpus, in bits per byte: by both names.
 
-    Runs that were not scored on the same bytes, as under the published policy, are left out.
+    The first name is the longer one's. Points that were not scored on the same bytes, as under the
+    published policy, are left out.
+
+    Args:
+        blocks: of each point, by its name.
+        found: the points.
     """
-    found: dict[str, Any] = {}
-    for shorter, longer in comparable(runs):
+    known: dict[str, Any] = {}
+    for shorter, longer in pairs(found):
         splits = {}
-        for split, sums in blocks[longer].items():
-            other = blocks[shorter][split]
+        for split, sums in blocks[longer.name].items():
+            other = blocks[shorter.name][split]
             if np.array_equal(sums[:, 1], other[:, 1]):
                 value, low, high = difference(sums, other)
                 splits[split] = {"bits_per_byte": value, "low": low, "high": high}
         if splits:
-            found.setdefault(longer, {})[shorter] = splits
-    return found
+            known.setdefault(longer.name, {})[shorter.name] = splits
+    return known
 
 
-def told_apart(found: Mapping[str, Any], longer: str, shorter: str, split: str) -> bool | None:
+def above(known: Mapping[str, Any], one: str, other: str, split: str) -> dict[str, float] | None:
+    """By how much `one` is above `other`: bits per byte, low, high; None where it is not known."""
+    if found := known.get(one, {}).get(other, {}).get(split):
+        return dict(found)
+    if found := known.get(other, {}).get(one, {}).get(split):
+        turned = {"bits_per_byte": "bits_per_byte", "low": "high", "high": "low"}
+        return {key: -found[of] for key, of in turned.items()}
+    return None
+
+
+def told_apart(known: Mapping[str, Any], one: str, other: str, split: str) -> bool | None:
     """Whether a difference is larger than its uncertainty; None where it is not known."""
-    interval = found.get(longer, {}).get(shorter, {}).get(split)
+    interval = above(known, one, other, split)
     if interval is None:
         return None
     return bool(interval["low"] > 0 or interval["high"] < 0)
 
 
 def neighbour(runs: Runs, name: str) -> str | None:
-    """The run of the same corpus and model that is the next shorter one."""
-    shorter = [one for one, other in comparable(runs) if other == name]
-    return max(shorter, key=lambda one: runs[one].sequence_length, default=None)
+    """The point of the same line that is the next shorter one, by name."""
+    found = points(runs)
+    own = next(point for point in found if name in point.names)
+    line = [point for point in found if (point.corpus, point.label) == (own.corpus, own.label)]
+    shorter = [point for point in line if point.sequence_length < own.sequence_length]
+    nearest = max(shorter, key=lambda point: point.sequence_length, default=None)
+    return None if nearest is None else nearest.name

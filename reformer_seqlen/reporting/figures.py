@@ -9,45 +9,47 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dvc_render.vega import VegaRenderer  # type: ignore[import-untyped]
 
 from reformer_seqlen.reporting import drawing
 from reformer_seqlen.reporting.memory_lines import memory_lines
 from reformer_seqlen.reporting.metrics import DIGITS
+from reformer_seqlen.reporting.points import Runs
 from reformer_seqlen.reporting.results import Results
 from reformer_seqlen.reporting.run_lines import run_lines
+from reformer_seqlen.reporting.score_lines import score_lines
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import whole_folder
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from reformer_seqlen.parameters.runs import Run
-
 TEMPLATES = Path(__file__).parent / "templates"
-FIGURES = {
-    "answer": ("answer", "cost"),
-    "training_loss": ("training_loss",),
-    "validation_loss": ("validation_loss",),
-    "memory": ("memory",),
-    "memory_composition": ("memory_composition",),
-    "memory_gpus": ("memory_gpus",),
-    "memory_training": ("memory_training",),
+FIGURES: dict[str, tuple[tuple[str, ...], ...]] = {
+    "answer": (("answer",), ("cost", "update_memory")),
+    "gap": (("gap",),),
+    "training_loss": (("training_loss",),),
+    "validation_loss": (("validation_loss",),),
+    "memory": (("memory",),),
+    "memory_composition": (("memory_composition",),),
+    "memory_gpus": (("memory_gpus",),),
+    "memory_training": (("memory_training",),),
 }
-"""The figures, and the plots that stand in each beside one another."""
+"""The figures, and the plots that stand in the rows of each."""
 
 
-def write_plots(results: Results, runs: "Mapping[str, Run]", plots: Path) -> list[str]:
+def write_plots(results: Results, runs: Runs, plots: Path) -> list[str]:
     """Write every CSV file and return the names of the figures that have something to show."""
-    files = {**run_lines(results, runs), **memory_lines(results)}
+    files = {
+        **score_lines(results, runs),
+        **run_lines(results, runs),
+        **memory_lines(results, runs),
+    }
     with whole_folder(plots) as partial:
         for name, lines in files.items():
             with (partial / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
                 writer = csv.writer(file, lineterminator="\n")
                 writer.writerows([_rounded(cell) for cell in line] for line in lines)
-    return [figure for figure, (first, *_) in FIGURES.items() if len(files[first]) > 1]
+    return [figure for figure, ((first, *_), *_) in FIGURES.items() if len(files[first]) > 1]
 
 
 def _rounded(cell: object) -> object:
@@ -60,31 +62,48 @@ def draw_figures(names: list[str], plots: Path, figures: Path) -> None:
     Raises:
         StudyError: the drawing library failed; the figures are as they were.
     """
-    filled = {}
-    for name in names:
-        filled[name] = _beside([_filled(plots / f"{plot}.csv") for plot in FIGURES[name]])
-    drawn = _drawn(filled)
+    drawn = _drawn({name: _figure(FIGURES[name], plots) for name in names})
     with whole_folder(figures) as partial:
         for name, svg in drawn.items():
             (partial / f"{name}.svg").write_text(svg + "\n", encoding="utf-8")
 
 
-def _filled(file: Path) -> dict[str, Any]:
-    """The template of a CSV file with its rows, as `dvc plots show` fills it."""
+def _figure(rows: tuple[tuple[str, ...], ...], plots: Path) -> dict[str, Any]:
+    """Plots in rows, with the look of the first; those without numbers are left out."""
+    data = {plot: _rows_of(plots / f"{plot}.csv") for row in rows for plot in row}
+    shown = [[_filled(plot, data[plot]) for plot in row if data[plot]] for row in rows]
+    first = shown[0][0]
+    if sum(map(len, shown)) == 1:
+        return first
+    shared = {key: first[key] for key in ("$schema", "config")}
+    own = [
+        [{key: part for key, part in plot.items() if key not in shared} for plot in row]
+        for row in shown
+        if row
+    ]
+    # With the same models in all of them, each has one colour, and there is one legend.
+    of_first, *of_others = [_models(each) for each in data.values()]
+    same = all(models <= of_first for models in of_others)
+    resolve = {"scale": {"color": "shared" if same else "independent"}}
+    beside = [{"hconcat": row, "spacing": 40, "resolve": resolve} for row in own]
+    return {**shared, "vconcat": beside, "spacing": 30, "resolve": resolve}
+
+
+def _rows_of(file: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file, as DVC reads them of the working tree."""
     with file.open(encoding="utf-8", newline="") as opened:
-        rows = [{**row, "rev": "workspace"} for row in csv.DictReader(opened)]
-    template = TEMPLATES / f"{file.stem}.json"
-    filled: dict[str, Any] = VegaRenderer(rows, file.name, template=template).get_filled_template()
+        return [{**row, "rev": "workspace"} for row in csv.DictReader(opened)]
+
+
+def _models(rows: list[dict[str, str]]) -> set[str | None]:
+    return {row.get("model", row.get("curve")) for row in rows}
+
+
+def _filled(plot: str, rows: list[dict[str, str]]) -> dict[str, Any]:
+    """The template of a plot with its rows, as `dvc plots show` fills it."""
+    template = TEMPLATES / f"{plot}.json"
+    filled: dict[str, Any] = VegaRenderer(rows, plot, template=template).get_filled_template()
     return filled
-
-
-def _beside(panels: list[dict[str, Any]]) -> dict[str, Any]:
-    """The panels in one figure, which has the look of the first."""
-    if len(panels) == 1:
-        return panels[0]
-    shared = {key: panels[0][key] for key in ("$schema", "config")}
-    own = [{key: part for key, part in panel.items() if key not in shared} for panel in panels]
-    return {**shared, "hconcat": own, "spacing": 40}
 
 
 def _drawn(specifications: dict[str, dict[str, Any]]) -> dict[str, str]:

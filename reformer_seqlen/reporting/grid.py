@@ -1,13 +1,9 @@
-"""The published study's layout: lengths down, corpora across, a cell for each run."""
+"""The published study's layout: lengths down, corpora across, a cell for each point."""
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Container, Mapping, Sequence
 
-if TYPE_CHECKING:
-    from reformer_seqlen.parameters.runs import Run
+from reformer_seqlen.reporting.points import Point, Runs, points
 
-Runs = Mapping[str, "Run"]
-"""The runs of params.yaml, by name."""
 NOT_YET = "not computed yet"
 
 
@@ -21,25 +17,29 @@ def models_of(runs: Runs) -> list[str]:
     return list(dict.fromkeys(run.model for run in runs.values()))
 
 
+def labels_of(runs: Runs) -> list[str]:
+    """What the lines of the runs are called, in the order of the runs."""
+    return list(dict.fromkeys(point.label for point in points(runs)))
+
+
 def lengths_of(runs: Runs) -> list[int]:
     """The sequence lengths that the runs use, shortest first."""
     return sorted({run.sequence_length for run in runs.values()})
 
 
-def rows_of(runs: Runs) -> dict[tuple[str, int], Runs]:
-    """The runs of each row of a grid, by model and length."""
-    found: dict[tuple[str, int], Runs] = {}
-    for model in models_of(runs):
-        own = {name: run for name, run in runs.items() if run.model == model}
-        for length in lengths_of(own):
-            found[model, length] = {n: r for n, r in own.items() if r.sequence_length == length}
+def rows_of(runs: Runs) -> dict[tuple[str, int], list[Point]]:
+    """The points of each row of a grid, by the label of their line and length."""
+    found: dict[tuple[str, int], list[Point]] = {}
+    order = labels_of(runs)
+    for point in sorted(points(runs), key=lambda it: (order.index(it.label), it.sequence_length)):
+        found.setdefault((point.label, point.sequence_length), []).append(point)
     return found
 
 
 def grid(
     runs: Runs,
-    computed: Mapping[str, object],
-    cell: Callable[[str], str],
+    computed: Container[str],
+    cell: Callable[[list[str]], str],
     more: Mapping[str, Callable[[list[str]], str]] | None = None,
 ) -> tuple[list[str], list[list[str]], int]:
     """Headers, rows and the number of label columns: a model column only where there are several.
@@ -47,23 +47,30 @@ def grid(
     Args:
         runs: the runs of params.yaml.
         computed: has the names of the runs that there are results of.
-        cell: makes what is shown of the run with this name.
+        cell: makes what is shown of a point, of the names of its computed runs.
         more: further columns, each made of the names of a row's computed runs.
     """
-    corpora, several, more = corpora_of(runs), len(models_of(runs)) > 1, more or {}
+    corpora, several, more = corpora_of(runs), len(labels_of(runs)) > 1, more or {}
     rows = []
-    for (model, length), row in rows_of(runs).items():
-        names = {corpus: [n for n, r in row.items() if r.corpus == corpus] for corpus in corpora}
-        cells = [_cell(names[corpus], computed, cell) for corpus in corpora]
-        there = [name for name in row if name in computed]
+    for (label, length), row in rows_of(runs).items():
+        at = {corpus: [point for point in row if point.corpus == corpus] for corpus in corpora}
+        cells = [_cell(at[corpus], computed, cell) for corpus in corpora]
+        there = [name for point in row for name in there_of(point, computed)]
         further = [column(there) for column in more.values()]
-        rows.append([*([model] if several else []), str(length), *cells, *further])
+        rows.append([*([label] if several else []), str(length), *cells, *further])
     headers = [*(["model"] if several else []), "seq len", *corpora, *more]
     return headers, rows, 1 + several
 
 
-def _cell(names: list[str], computed: Mapping[str, object], cell: Callable[[str], str]) -> str:
-    shown = [cell(name) if name in computed else NOT_YET for name in names]
-    if len(names) == 1:
+def there_of(point: Point, computed: Container[str]) -> list[str]:
+    """The names of a point's runs that there are results of."""
+    return [name for name in point.names if name in computed]
+
+
+def _cell(
+    found: Sequence[Point], computed: Container[str], cell: Callable[[list[str]], str]
+) -> str:
+    shown = [cell(names) if (names := there_of(point, computed)) else NOT_YET for point in found]
+    if len(found) == 1:
         return shown[0]
-    return "; ".join(f"{text} ({name})" for text, name in zip(shown, names, strict=True))
+    return "; ".join(f"{text} ({point.name})" for text, point in zip(shown, found, strict=True))

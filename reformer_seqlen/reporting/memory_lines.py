@@ -1,9 +1,11 @@
 """The numbers behind the memory figures, as the lines of CSV files."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from reformer_seqlen.reporting.grid import models_of
 from reformer_seqlen.reporting.memory_tables import Row, measured_in_use, series_names
+from reformer_seqlen.reporting.points import Runs
 from reformer_seqlen.reporting.records import TrainingPoint
 from reformer_seqlen.reporting.results import Results
 from reformer_seqlen.reporting.run_lines import Line
@@ -14,7 +16,7 @@ HELD, IN_USE = "held by the process on a GPU", "in use at the peak"
 """The quantities of `memory`, as its panels are headed."""
 
 
-def memory_lines(results: Results) -> dict[str, list[Line]]:
+def memory_lines(results: Results, runs: Runs) -> dict[str, list[Line]]:
     """The lines of each CSV file by its name; the first line names the columns."""
     memory = {name: row.model_dump() for name, row in results.memory.items()}
     names = series_names(memory)
@@ -46,7 +48,23 @@ def memory_lines(results: Results) -> dict[str, list[Line]]:
             *_gpus(results, places),
         ],
         "memory_training": [columns, *(tuple(point[key] for key in columns) for point in points)],
+        "update_memory": [
+            ("curve", "layers", "batch_size", "sequence_length", "mib"),
+            *_updates(results.memory_training, models_of(runs)),
+        ],
     }
+
+
+def _updates(found: Sequence[TrainingPoint], models: Sequence[str]) -> Iterator[Line]:
+    """What an update takes at each curve's smallest depth: of the runs' models, if any is there."""
+    curves = dict.fromkeys(point.curve for point in found)
+    for curve in [model for model in models if model in curves] or curves:
+        own = [point for point in found if point.curve == curve]
+        layers = min(point.layers for point in own)
+        for point in sorted(own, key=lambda it: it.sequence_length):
+            if point.layers == layers:
+                mib = point.predicted_allocated_mib
+                yield curve, layers, point.batch_size, point.sequence_length, mib
 
 
 def _memory(row: Row) -> Iterator[Line]:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from reformer_seqlen.reporting.differences import differences
-from reformer_seqlen.reporting.grid import Runs
+from reformer_seqlen.reporting.gap import gaps
+from reformer_seqlen.reporting.points import Runs, points
 from reformer_seqlen.reporting.records import (
     History,
     Interval,
@@ -22,6 +23,7 @@ from reformer_seqlen.reporting.records import (
     Timing,
 )
 from reformer_seqlen.reporting.results import Results
+from reformer_seqlen.reporting.seeds import mean_blocks, of_several
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import whole_folder, write_json
 from reformer_seqlen.runtime.paths import METRICS
@@ -81,17 +83,17 @@ def diverged(history: History, above_best_nats: float) -> bool:
 
 
 def _training(run: str, history: History, above_best_nats: float) -> dict[str, Any]:
-    if not history.evaluations:
+    if history.updates and not history.evaluations:
         raise StudyError(f"the history of `{run}` has no evaluation: run `make repro` again")
-    last = history.evaluations[-1]
+    last = history.evaluations[-1] if history.evaluations else None
     losses = [item.validation_loss for item in history.evaluations]
     return {
         "updates": history.updates,
         "epochs": history.epochs,
         "tokens_seen": history.tokens_seen,
-        "diverged": diverged(history, above_best_nats),
-        "final_training_loss": last.training_loss,
-        "final_validation_loss": last.validation_loss,
+        "diverged": history.updates > 0 and diverged(history, above_best_nats),
+        "final_training_loss": last.training_loss if last else None,
+        "final_validation_loss": last.validation_loss if last else None,
         "best_validation_loss": min((loss for loss in losses if loss is not None), default=None),
         "parameters": history.parameters.total,
         "position_parameters": history.parameters.position_table,
@@ -152,6 +154,19 @@ def _machine(timings: Iterable[Timing]) -> dict[str, str]:
     }
 
 
+def _compared(results: Results, runs: Runs) -> dict[str, Any]:
+    """What is said of several runs together; nothing of what the study has no runs for."""
+    found = points(runs)
+    several = of_several(found, results.scores, results.blocks)
+    gap = gaps(found, runs, results)
+    blocks = {point.name: mean_blocks(point, results.blocks) for point in found}
+    return {
+        "differences": differences(blocks, found),
+        **({"seeds": several} if several else {}),
+        **({"gap": gap} if gap else {}),
+    }
+
+
 def metrics(results: Results, runs: Runs, diverged_above_best_nats: float) -> Metrics:
     """What belongs into metrics/, by folder and name, rounded."""
     memory = {
@@ -171,7 +186,7 @@ def metrics(results: Results, runs: Runs, diverged_above_best_nats: float) -> Me
                     name: item.model_dump(exclude={"validation", "test"})
                     for name, item in results.counts.items()
                 },
-                "differences": differences(results.blocks, runs),
+                **_compared(results, runs),
                 "training": {
                     run: _training(run, history, diverged_above_best_nats)
                     for run, history in results.histories.items()

@@ -6,19 +6,22 @@ Both are made of metrics and runs alone, and of what was measured on GPUs.
 from collections.abc import Collection
 from pathlib import Path
 
+from reformer_seqlen.reporting.advice import advice
 from reformer_seqlen.reporting.answer import answer
 from reformer_seqlen.reporting.data_tables import data_tables
+from reformer_seqlen.reporting.gap_tables import gap_table
 from reformer_seqlen.reporting.gpu import Card, summary
 from reformer_seqlen.reporting.gpu_tables import card_tables
-from reformer_seqlen.reporting.grid import Runs
 from reformer_seqlen.reporting.memory_tables import memory_tables
 from reformer_seqlen.reporting.metrics import Metrics
+from reformer_seqlen.reporting.points import Runs
 from reformer_seqlen.reporting.published import load_published
 from reformer_seqlen.reporting.published_tables import (
     published_intro,
     published_tables,
     side_by_side,
 )
+from reformer_seqlen.reporting.rivals import rivals, rivals_table
 from reformer_seqlen.reporting.run_tables import headline, quality_tables, training_tables
 from reformer_seqlen.reporting.table import Table
 from reformer_seqlen.runtime.paths import FIGURES, REPORT
@@ -27,6 +30,7 @@ ANSWER = "answer"
 """The figure of the answer."""
 FIGURES_OF = {
     "headline": (ANSWER,),
+    "gap": ("gap",),
     "perplexity": ("validation_loss",),
     "training": ("training_loss",),
     "memory": ("memory", "memory_composition"),
@@ -71,7 +75,12 @@ def page(
         "# Results\n\n"
         f"Everything that the profile `{profile}` found out. The stage `report` writes this page "
         "from `metrics/`; a change by hand is lost.",
-        _section("Answer", ["\n".join(answer(values, runs))], [headline(values, runs)], figures),
+        _section(
+            "Answer",
+            _answer(values, runs),
+            [headline(values, runs), rivals_table(rivals(values, runs)), gap_table(values)],
+            figures,
+        ),
         _section("Quality", [], quality_tables(values, runs), figures),
         _section("Training", [], training_tables(values, runs), figures),
         _section("Memory", [], memory_tables(values), figures),
@@ -87,6 +96,12 @@ def page(
     return "\n\n".join(filter(None, sections)) + "\n"
 
 
+def _answer(values: Metrics, runs: Runs) -> list[str]:
+    """A paragraph, and a list of advice."""
+    advised = [f"- {sentence}" for sentence in advice(values, runs)]
+    return list(filter(None, [" ".join(answer(values, runs)), "\n".join(advised)]))
+
+
 def _tables_of(cards: list[Card]) -> list[Table]:
     return [table for card in cards for table in card_tables(card)]
 
@@ -98,7 +113,7 @@ def readme_sections(
     figure = [_figure(ANSWER, FIGURES)] if ANSWER in figures else []
     table = headline(values, runs)
     return {
-        "answer": "\n\n".join(["\n".join(answer(values, runs)), *figure]),
+        "answer": "\n\n".join([*_answer(values, runs), *figure]),
         "headline": "\n\n".join([table.intro, table.markdown()]),
         "gpu": summary(cards),
     }

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from reformer_seqlen.reporting.grid import Runs
 from reformer_seqlen.reporting.metrics import Metrics
+from reformer_seqlen.reporting.points import Runs
 from reformer_seqlen.reporting.published import published_updates, seconds
 from reformer_seqlen.reporting.table import NOTHING, Table, clock, number
 

@@ -90,10 +90,26 @@ class Interval(Record):
     high: float | None
 
 
-class Score(Interval):
-    """A trained model's score on one split; None where that is no finite number."""
+class Protocol(Interval):
+    """The same model in the windows of another policy."""
 
     perplexity: float | None
+    tokens: int
+
+
+class Score(Interval):
+    """A model's score on one split; None where that is no finite number.
+
+    Attributes:
+        word_perplexity: of a text of words.
+        by_position: the loss by how much context a target has.
+        contexts: the same model in shorter windows, by their length.
+        hash_rounds: the same model with other numbers of hash rounds, by these.
+        protocols: the same model in the windows of other policies, by these.
+    """
+
+    perplexity: float | None
+    word_perplexity: float | None = None
     tokens: int
     bytes: int
     accuracy: float | None = None
@@ -105,6 +121,8 @@ class Score(Interval):
     perplexity_spread: float = 0.0
     by_position: list[Position] = []
     contexts: dict[str, Interval] = {}
+    hash_rounds: dict[str, Interval] = {}
+    protocols: dict[str, Protocol] = {}
 
 
 class Scores(Record):

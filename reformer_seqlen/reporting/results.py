@@ -41,7 +41,11 @@ RecordT = TypeVar("RecordT", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Results:
-    """Everything that the stages found out, in the order of params.yaml."""
+    """Everything that the stages found out, in the order of params.yaml.
+
+    Attributes:
+        protocol_blocks: of each run by policies that are not its own, where they are kept.
+    """
 
     histories: dict[str, History]
     timings: dict[str, Timing]
@@ -49,6 +53,7 @@ class Results:
     evaluation_timings: dict[str, Runtime]
     scores: dict[str, Scores]
     blocks: dict[str, Blocks]
+    protocol_blocks: dict[str, dict[str, Blocks]]
     counts: dict[str, Counted]
     windows: dict[str, Windows]
     cards: dict[str, Card]
@@ -89,6 +94,15 @@ def _read_blocks(folder: Path) -> Blocks:
         raise StudyError(f"{folder} is not what a run's scoring leaves: {error}") from error
 
 
+def _read_protocol_blocks(folder: Path) -> dict[str, Blocks]:
+    """Of SPLIT.POLICY.blocks.npy, by policy."""
+    found: dict[str, Blocks] = {}
+    for path in sorted(folder.glob("*.*.blocks.npy")):
+        split, policy, *_ = path.name.split(".")
+        found.setdefault(policy, {})[split] = np.load(path, allow_pickle=False)
+    return found
+
+
 def _beside_published(rows: dict[str, MemoryRow]) -> dict[str, MemoryRow]:
     """The rows, each with what the published study printed for it."""
     published = load_published()
@@ -116,6 +130,9 @@ def read_results(params: "Study", root: Path) -> Results:
         evaluation_timings=each(runs, paths.TIMINGS / "evaluate", Runtime),
         scores=each(runs, paths.EVALUATIONS, Scores, "{}/scores.json"),
         blocks={name: _read_blocks(root / paths.EVALUATIONS / name) for name in runs},
+        protocol_blocks={
+            name: _read_protocol_blocks(root / paths.EVALUATIONS / name) for name in runs
+        },
         counts=each(params.counts, paths.COUNTS, Counted, "{}/scores.json"),
         windows=each(runs, paths.WINDOWS, Windows, "{}/report.json"),
         cards=each(models, paths.BASES, Card, "{}/card.json"),

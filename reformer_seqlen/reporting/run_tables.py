@@ -3,12 +3,15 @@
 Everything here is pure: metrics and the runs of params.yaml in, tables out.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from statistics import fmean
 from typing import Any
 
 from reformer_seqlen.reporting.differences import neighbour, told_apart
-from reformer_seqlen.reporting.grid import NOT_YET, Runs, corpora_of, grid, models_of
+from reformer_seqlen.reporting.grid import NOT_YET, corpora_of, grid
 from reformer_seqlen.reporting.metrics import Metrics
+from reformer_seqlen.reporting.points import UNTRAINED, Runs, first_shown
+from reformer_seqlen.reporting.seeds import score_of
 from reformer_seqlen.reporting.table import NOTHING, Table, clock, number, span
 
 INFINITE = "no number"
@@ -26,6 +29,10 @@ def _marks(values: Metrics, runs: Runs) -> dict[str, str]:
     """The mark of every run that has been computed; only those that diverged have one."""
     training = values["details"]["training"]
     return {n: DIVERGED if training[n]["diverged"] else NOTHING for n in runs if n in training}
+
+
+def _mark(marks: Mapping[str, str], names: Iterable[str]) -> str:
+    return max((marks.get(name, NOTHING) for name in names), default=NOTHING)
 
 
 def _marked(marks: Mapping[str, str], notes: list[str]) -> list[str]:
@@ -55,7 +62,7 @@ def count_rows(
         labels: how many columns are before them.
         cell: makes what is shown of the count with this name.
     """
-    several = len(models_of(runs)) > 1
+    several = len({item["model"] for item in values["details"]["counts"].values()}) > 1
     rows: dict[str, dict[str, str]] = {}
     for name, item in values["details"]["counts"].items():
         rows.setdefault(label_of(item, several), {})[item["corpus"]] = cell(name)
@@ -76,11 +83,11 @@ def label_of(count: Mapping[str, Any], several: bool) -> str:
     return f"{name}{text} ({count['model']})" if several else f"{name}{text}"
 
 
-def _shown(values: Metrics, name: str) -> str:
-    return " / ".join(_with_interval(values[split].get(name, {})) for split in SPLITS)
+def _shown(values: Metrics, names: list[str]) -> str:
+    return " / ".join(shown_score(score_of(values, names, split)) for split in SPLITS)
 
 
-def _with_interval(score: Mapping[str, float]) -> str:
+def shown_score(score: Mapping[str, float]) -> str:
     """Bits per byte, plus or minus half of its interval."""
     if "bits_per_byte" not in score:
         return INFINITE
@@ -100,25 +107,29 @@ def _unlike(values: Metrics, runs: Runs, name: str) -> str:
 
 
 def headline(values: Metrics, runs: Runs) -> Table:
-    """Bits per byte, and beside it what each length cost."""
+    """Bits per byte, and beside it what each length cost.
+
+    Runs that are trained otherwise than a plain one beside them are left out.
+    """
+    runs = first_shown(runs)
     marks = _marks(values, runs)
     training, timings = values["details"]["training"], values["measured"]["timings"]["finetune"]
 
-    def cell(name: str) -> str:
-        return _shown(values, name) + _unlike(values, runs, name) + marks[name]
+    def cell(names: list[str]) -> str:
+        return _shown(values, names) + _unlike(values, runs, names[0]) + _mark(marks, names)
 
     headers, rows, labels = grid(
         runs,
         marks,
         cell,
         {
-            "updates": lambda names: span(training[name]["updates"] for name in names),
+            "updates": lambda names: _updates(training[name]["updates"] for name in names),
             "tokens a second": lambda names: span(
-                timings[name]["tokens_per_second"] for name in names
+                speed for name in names if (speed := timings[name]["tokens_per_second"])
             ),
         },
     )
-    counted = count_rows(values, runs, labels, lambda name: _shown(values, name))
+    counted = count_rows(values, runs, labels, lambda name: _shown(values, [name]))
     rows += [[*row, *[NOTHING] * (len(headers) - len(row))] for row in counted]
     title = "Bits per byte and training speed"
     intro = (
@@ -130,12 +141,18 @@ def headline(values: Metrics, runs: Runs) -> Table:
     return Table("headline", title, headers, rows, notes, labels, intro)
 
 
+def _updates(updates: Iterable[int]) -> str:
+    """How many, in words where there are none."""
+    made = list(updates)
+    return UNTRAINED if made and not any(made) else span(made)
+
+
 def _perplexity_table(values: Metrics, runs: Runs) -> Table:
     marks, scores = _marks(values, runs), values["details"]["scores"]
 
-    def cell(name: str) -> str:
-        found = (values[split][name].get("perplexity") for split in SPLITS)
-        return " / ".join(number(value) or INFINITE for value in found) + marks.get(name, NOTHING)
+    def cell(names: list[str]) -> str:
+        found = (score_of(values, names, split).get("perplexity") for split in SPLITS)
+        return " / ".join(number(value) or INFINITE for value in found) + _mark(marks, names)
 
     def unigram(corpus: str) -> str:
         names = [name for name, run in runs.items() if run.corpus == corpus and name in scores]
@@ -153,7 +170,7 @@ def _perplexity_table(values: Metrics, runs: Runs) -> Table:
         "own pieces: no model without context scores better, so a run above that line has learned "
         "nothing of use."
     )
-    counted = count_rows(values, runs, labels, cell)
+    counted = count_rows(values, runs, labels, lambda name: cell([name]))
     notes = _marked(marks, [])
     return Table(
         "perplexity", "Perplexity", headers, [*rows, *counted, baseline], notes, labels, intro
@@ -163,13 +180,13 @@ def _perplexity_table(values: Metrics, runs: Runs) -> Table:
 def _peeking_table(values: Metrics, runs: Runs) -> Table:
     scores = values["details"]["scores"]
 
-    def cell(name: str) -> str:
-        score = scores[name]["test"]
-        strict, published = score["perplexity"], score["perplexity_published_lsh"]
-        if published is None or strict is None:
+    def cell(names: list[str]) -> str:
+        found = [scores[name]["test"] for name in names]
+        keys = ("perplexity", "perplexity_published_lsh", "perplexity_published_lsh_spread")
+        if any(score[key] is None for score in found for key in keys):
             return NOTHING
-        change = 100 * (published - strict) / strict
-        spread = 100 * score["perplexity_published_lsh_spread"] / 2 / strict
+        strict, published, spread = (fmean(score[key] for score in found) for key in keys)
+        change, spread = 100 * (published - strict) / strict, 100 * spread / 2 / strict
         return f"{number(strict)} → {number(published)} ({change:+z.1f} ± {spread:.1f} %)"
 
     headers, rows, labels = grid(runs, scores, cell)
@@ -190,27 +207,29 @@ def _training_table(values: Metrics, runs: Runs) -> Table:
         "updates": ("updates", lambda value: number(value, 0)),
         "epochs": ("epochs", lambda value: f"{value:g}"),
         "tokens seen": ("tokens_seen", lambda value: number(value, 0)),
-        "hash buckets": ("hash_buckets", lambda value: number(value, 0)),
         "final training loss": ("final_training_loss", lambda value: number(value, 3)),
         "final validation loss": ("final_validation_loss", lambda value: number(value, 3)),
         "best validation loss": ("best_validation_loss", lambda value: number(value, 3)),
+        "hash buckets": ("hash_buckets", lambda value: number(value, 0)),
         "parameters": ("parameters", lambda value: number(value, 0)),
         "position parameters": ("position_parameters", lambda value: number(value, 0)),
     }
     training = values["details"]["training"]
-    rows = [
-        [name, *(show(training[name][key]) for key, show in columns.values())]
-        if name in training
-        else _not_yet(name, len(columns))
-        for name in runs
-    ]
+
+    def row(name: str) -> list[str]:
+        if name not in training:
+            return _not_yet(name, len(columns))
+        cells = [show(training[name][key]) for key, show in columns.values()]
+        trained = training[name]["updates"]
+        return [name, *(cells if trained else [UNTRAINED, *[NOTHING] * 5, *cells[6:]])]
+
     intro = (
         "Losses are in nats per piece. Equal epochs are not equal updates: at the same batch size, "
         "a sequence 16 times longer means 16 times fewer updates in an epoch. Look at `updates` "
         "before you compare two lengths."
     )
     title = "How much each run was trained"
-    return Table("training", title, ["run", *columns], rows, intro=intro)
+    return Table("training", title, ["run", *columns], [row(name) for name in runs], intro=intro)
 
 
 def _not_yet(name: str, columns: int) -> list[str]:
@@ -221,8 +240,13 @@ def _not_yet(name: str, columns: int) -> list[str]:
 def _speed_table(values: Metrics, runs: Runs) -> Table:
     timings = values["measured"]["timings"]["finetune"]
 
-    def cell(name: str) -> str:
-        speed, took = timings[name]["tokens_per_second"], timings[name]["runtime_seconds"]
+    def cell(names: list[str]) -> str:
+        found = [timings[name] for name in names if timings[name]["tokens_per_second"]]
+        if not found:
+            return NOTHING
+        speed, took = (
+            fmean(each[key] for each in found) for key in ("tokens_per_second", "runtime_seconds")
+        )
         return f"{number(speed, 0)} ({clock(took)})"
 
     headers, rows, labels = grid(runs, timings, cell)

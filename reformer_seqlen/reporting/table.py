@@ -75,3 +75,12 @@ def clock(seconds: float) -> str:
     minutes, hundredths = divmod(hundredths, 6000)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{hundredths / 100:05.2f}"
+
+
+def joined(parts: list[str]) -> str:
+    """Some words as a list in a sentence.
+
+    Example: "a, b and c".
+    """
+    *first, last = parts
+    return f"{', '.join(first)} and {last}" if first else last

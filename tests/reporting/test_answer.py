@@ -5,7 +5,7 @@ from typing import Any
 from reformer_seqlen.parameters.runs import Run
 from reformer_seqlen.reporting.answer import answer
 from tests.metrics_example import metrics_of
-from tests.report_example import runs
+from tests.report_example import one_run, runs
 
 STUDY = runs(("news", "wiki"), (256, 1024, 512))
 
@@ -24,49 +24,69 @@ def _training(values: dict[str, Any], **changes: dict[str, Any]) -> None:
                 training.update(change)
 
 
-def test_the_shortest_and_the_longest_are_compared_corpus_by_corpus() -> None:
-    worse = {"news-256": 2.0, "news-1024": 2.1, "wiki-256": 3.0, "wiki-1024": 3.3}
-    assert answer(_values(worse), STUDY)[0] == (
-        "From 256 to 1,024 tokens of context, bits per byte of the test text (lower is better) "
-        "rise: news 2.000 → 2.100 (+5.0 %) and wiki 3.000 → 3.300 (+10.0 %)."
+NOTHING = (
+    "No corpus has results at two sequence lengths that were trained alike yet: there is nothing "
+    "to compare."
+)
+
+
+def _known(values: dict[str, Any], longer: str, shorter: str, low: float, high: float) -> None:
+    interval = {"bits_per_byte": (low + high) / 2, "low": low, "high": high}
+    values["details"]["differences"].setdefault(longer, {})[shorter] = {"test": interval}
+
+
+def test_the_change_from_the_shortest_to_the_longest_is_shared_out_over_the_doublings() -> None:
+    values = _values({"news-256": 2.0, "news-1024": 2.1, "wiki-256": 3.0, "wiki-1024": 2.7})
+    begin = (
+        "At equal updates (1,200) and equal text, each doubling of the context from 256 to 1,024 "
+        "tokens changes bits per byte of the test text (lower is better) by "
     )
-    better = {"news-256": 2.1, "news-1024": 2.0, "wiki-256": 3.3, "wiki-1024": 3.0}
-    assert "fall: news 2.100 → 2.000 (-4.8 %)" in answer(_values(better), STUDY)[0]
-    mixed = {**worse, "wiki-1024": 2.7}
-    assert (
-        "change: news 2.000 → 2.100 (+5.0 %) and wiki 3.000 → 2.700 (-10.0 %)"
-        in (answer(_values(mixed), STUDY)[0])
+    assert answer(values, STUDY)[0] == (
+        f"{begin}+0.050 in news (2.000 → 2.100) and -0.150 in wiki (3.000 → 2.700)."
     )
-    assert "stay the same: news 1.625 → 1.625 (0 %)" in answer(_values({}), STUDY)[0]
+    _known(values, "news-1024", "news-256", 0.08, 0.12)
+    _known(values, "wiki-1024", "wiki-256", -0.65, 0.05)
+    assert answer(values, STUDY)[0] == (
+        f"{begin}+0.050 ± 0.010 in news (2.000 → 2.100) and -0.150 ± 0.175 in wiki "
+        "(3.000 → 2.700): more than its uncertainty in news, not in wiki."
+    )
+    _known(values, "wiki-1024", "wiki-256", -0.35, -0.25)
+    assert answer(values, STUDY)[0].endswith("(3.000 → 2.700): more than its uncertainty in each.")
+    _known(values, "news-1024", "news-256", -0.12, 0.32)
+    _known(values, "wiki-1024", "wiki-256", -0.65, 0.05)
+    assert answer(values, STUDY)[0].endswith(": no more than its uncertainty in each.")
 
 
 def test_a_diverged_run_is_named() -> None:
     values = _values({})
     values["details"]["training"]["wiki-1024"]["diverged"] = True
-    assert answer(values, STUDY)[0].endswith("wiki 1.625 → 1.625 (0 %); wiki-1024 diverged.")
+    assert answer(values, STUDY)[0].endswith("in wiki (1.625 → 1.625); wiki-1024 diverged.")
 
 
 def test_lengths_are_named_where_corpora_differ_in_them() -> None:
     study = {**runs(("news",), (256, 1024)), **runs(("wiki",), (512, 2048))}
     sentence = answer(_values({}, study), study)[0]
-    assert sentence.startswith("From the shortest to the longest context, bits per byte")
-    assert "wiki 1.625 → 1.625 (512 → 2,048 tokens, 0 %)" in sentence
+    assert "each doubling of the context changes bits per byte" in sentence
+    assert "+0.000 in wiki (512 → 2,048 tokens: 1.625 → 1.625)" in sentence
 
 
-def test_models_are_named_where_there_are_several() -> None:
+def test_the_first_model_is_the_one_whose_lengths_are_compared() -> None:
     study = {
         f"{model}-{length}": Run(corpus="news", model=model, sequence_length=length)
         for model in ("small", "large")
         for length in (256, 1024)
     }
-    assert "news (large) 1.625 → 1.625" in answer(_values({}, study), study)[0]
+    values = _values({"small-256": 2.0, "small-1024": 2.5, "large-256": 1.0}, study)
+    assert "by +0.250 in news (2.000 → 2.500)" in answer(values, study)[0]
 
 
 def test_unequal_updates_are_said() -> None:
     values = _values({})
     _training(values, at_256={"updates": 171}, at_1024={"updates": 42})
     values["details"]["training"]["wiki-256"]["updates"] = 198
-    assert answer(values, STUDY)[1] == (
+    sentences = answer(values, STUDY)
+    assert sentences[0].startswith("Each doubling of the context from 256 to 1,024 tokens changes")
+    assert sentences[1] == (
         "Equal epochs are not equal updates: the shortest made 171 to 198 and the longest 42, "
         "so context alone does not explain the difference."
     )
@@ -74,11 +94,8 @@ def test_unequal_updates_are_said() -> None:
     assert answer(values, STUDY)[1].startswith("Epochs and updates differ: the shortest made")
 
 
-def test_equal_updates_on_equal_text_are_said_too() -> None:
+def test_equal_updates_on_unequal_text_are_said() -> None:
     values = _values({})
-    assert answer(values, STUDY)[1] == (
-        "Both ends made the same number of updates (1,200) on as many tokens."
-    )
     _training(values, at_256={"tokens_seen": 1000}, at_1024={"tokens_seen": 4000})
     assert answer(values, STUDY)[1] == (
         "Equal updates (1,200) are not equal text: the shortest saw 1,000 tokens and the longest "
@@ -88,35 +105,60 @@ def test_equal_updates_on_equal_text_are_said_too() -> None:
 
 def test_the_cost_is_speed_and_memory() -> None:
     values = _values({})
-    values["measured"]["timings"]["finetune"]["news-256"]["tokens_per_second"] = 30000.0
+    for name in ("news-256", "wiki-256"):
+        values["measured"]["timings"]["finetune"][name]["tokens_per_second"] = 41234.5 / 4
     speed = (
-        "Training runs at 30,000 to 41,234 tokens a second at the shortest and 41,234 at the "
-        "longest (Imaginary CPU, 2 threads)"
+        "Each doubling changes the speed of training by +100.0 % (10,309 → 41,234 tokens a second "
+        "on Imaginary CPU, 2 threads)"
     )
-    assert answer(values, STUDY)[2] == f"{speed}."
+    assert answer(values, STUDY)[1] == f"{speed}."
     place = {"model": "cp", "positions": "axial", "allocations": "today", "batch_size": 16}
-    for name, length, mib in (("a", 16384, 6057.0), ("b", 256, 1015.0)):
+    for name, length, mib in (("a", 16384, 6400.0), ("b", 256, 100.0)):
         values["details"]["memory"]["rows"][name] = {**place, "sequence_length": length}
         values["memory"][name] = {"mib": mib}
-    assert answer(values, STUDY)[2] == (
-        f"{speed}; the memory of a forward pass is predicted to grow from 1,015 MiB at 256 tokens "
-        "to 6,057 MiB at 16,384 tokens (cp, axial positions, batch 16)."
+    assert answer(values, STUDY)[1] == (
+        f"{speed} and multiplies the predicted memory of a forward pass by 2.00 (cp, axial "
+        "positions, batch 16: 100 MiB at 256 tokens, 6,400 MiB at 16,384)."
     )
-    curve = {"curve": "reformer", "layers": 6, "batch_size": 1}
     values["details"]["memory"]["training"] = {
-        str(length): {**curve, "sequence_length": length, "predicted_allocated_mib": mib}
-        for length, mib in ((256, 25.0), (2048, 69.4))
-    }
-    assert answer(values, STUDY)[2] == (
-        f"{speed}; the memory of an update is predicted to grow from 25 MiB at 256 tokens to "
-        "69 MiB at 2,048 tokens (`reformer`, 6 layers, batch 1)."
+        f"{curve}-{length}": {
+            "curve": curve, "layers": 6, "batch_size": 1, "sequence_length": length,
+            "predicted_allocated_mib": mib,
+        }
+        for curve in ("gpt2", "tiny")
+        for length, mib in ((256, 25.0), (1024, 100.0))
+    }  # fmt: skip
+    assert answer(values, STUDY)[1] == (
+        f"{speed} and multiplies the predicted memory of an update by 2.00 (`tiny`, 6 layers, "
+        "batch 1: 25 MiB at 256 tokens, 100 MiB at 1,024)."
     )
+
+
+def test_a_model_that_is_not_trained_has_a_sentence_of_its_own() -> None:
+    study = {
+        **runs(("news",), (256, 1024)),
+        **{f"base-{n}": one_run(n, model="base", train="none") for n in (128, 8192)},
+    }
+    values = _values({"base-128": 1.18, "base-8192": 1.0}, study)
+    _known(values, "base-8192", "base-128", -0.24, -0.12)
+    sentences = answer(values, study)
+    assert sentences[0].startswith("At equal updates (1,200) and equal text, each doubling")
+    assert sentences[-1] == (
+        "`base`, untrained, changes by -0.030 ± 0.010 in news (128 → 8,192 tokens: 1.180 → 1.000) "
+        "a doubling: more than its uncertainty."
+    )
+    alone = {name: run for name, run in study.items() if name.startswith("base")}
+    assert answer(values, alone) == sentences[-1:]
+
+
+def test_what_is_trained_otherwise_is_not_compared_with_the_plain_runs() -> None:
+    study = {**runs(("news",), (256,)), "longer": one_run(1024, train={"updates": 100})}
+    assert answer(_values({}, study), study) == [NOTHING]
 
 
 def test_only_runs_with_results_are_compared() -> None:
     values = metrics_of(runs(("news",), (256, 512)))
-    assert "From 256 to 512 tokens" in answer(values, STUDY)[0]
+    assert "from 256 to 512 tokens" in answer(values, STUDY)[0]
     del values["test"]["news-512"]["bits_per_byte"]  # a loss that is no number
-    nothing = "No corpus has results at two sequence lengths yet: there is nothing to compare."
-    assert answer(values, STUDY) == [nothing]
-    assert answer(metrics_of({}), STUDY) == [nothing]
+    assert answer(values, STUDY) == [NOTHING]
+    assert answer(metrics_of({}), STUDY) == [NOTHING]

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
 from colorsys import rgb_to_hls
@@ -23,21 +24,36 @@ from reformer_seqlen.memory.trace import (
     WEIGHTS,
 )
 from reformer_seqlen.reporting.figures import FIGURES, TEMPLATES, draw_figures, write_plots
+from reformer_seqlen.reporting.records import Counted
 from reformer_seqlen.runtime.errors import StudyError
 from tests.conftest import ROOT
-from tests.plots_example import CORPORA, LENGTHS, memory_results, results, run_results, runs
+from tests.gap_example import GAP_STUDY, gap_results
+from tests.plots_example import (
+    CORPORA,
+    LENGTHS,
+    memory_results,
+    results,
+    run_results,
+    runs,
+    score,
+    training_point,
+)
+from tests.report_example import one_run
 
-PLOTS = [plot for plots in FIGURES.values() for plot in plots]
+PLOTS = [plot for rows in FIGURES.values() for row in rows for plot in row]
 
 
 @pytest.fixture(scope="module")
 def plots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The CSV files of a study of two corpora and one model."""
+    """The CSV files of a study of two corpora and one model; what it lacks is of other ones."""
     folder = tmp_path_factory.mktemp("study") / "plots"
     study = runs("tiny")
-    assert write_plots(results(**run_results(study), **memory_results()), study, folder) == [
-        *FIGURES
-    ]
+    shown = write_plots(results(**run_results(study), **memory_results()), study, folder)
+    published = folder.parent / "published"
+    trained = {key: run_results(GAP_STUDY)[key] for key in ("histories", "timings")}
+    write_plots(gap_results(GAP_STUDY, **trained), GAP_STUDY, published)
+    shutil.copy(published / "gap.csv", folder)
+    assert {*shown, "gap"} == {*FIGURES}
     return folder
 
 
@@ -91,15 +107,49 @@ def test_every_figure_is_on_white_and_names_no_revision(figures: dict[str, str])
         assert "workspace" not in texts(svg)
 
 
-def test_the_answer_is_a_line_a_corpus_with_the_cost_beside_it(figures: dict[str, str]) -> None:
+def test_the_answer_is_a_panel_a_corpus_with_the_cost_below(figures: dict[str, str]) -> None:
     svg = figures["answer"]
-    for text in ("Does a longer context predict better?", "What does a longer context cost?"):
+    for text in (
+        "Does a longer context predict better?",
+        "What does a longer context cost in time?",
+        "What does a longer context cost in memory?",
+    ):
         assert text in texts(svg)
-    for text in ("bits per byte", "tokens a second", "256", "4096", *CORPORA):
+    for text in ("bits per byte", "tokens a second", "256", "4096", "tiny", *CORPORA):
         assert text in texts(svg)
-    assert len(set(colours(svg))) == len(CORPORA)
-    assert colours(svg) == colours(svg)[:2] * 2
-    assert "tiny" not in texts(svg)
+    memory = 2  # curves, which are of other models
+    assert len(colours(svg)) == len(CORPORA) + 1 + memory
+    assert len(set(colours(svg)[: len(CORPORA) + 1])) == 1
+
+
+def test_a_model_has_one_colour_in_the_answer_and_one_entry_in_its_legend(tmp_path: Path) -> None:
+    study = runs("tiny", "other")
+    points = [training_point(model, 6, length) for model in ("other", "tiny") for length in LENGTHS]
+    write_plots(results(**run_results(study), memory_training=points), study, tmp_path / "plots")
+    draw_figures(["answer"], tmp_path / "plots", tmp_path / "figures")
+    svg = (tmp_path / "figures/answer.svg").read_text(encoding="utf-8")
+    assert colours(svg) == colours(svg)[:2] * (len(CORPORA) + 2)
+    assert texts(svg).count("tiny") == texts(svg).count("other") == 1
+
+
+def test_counting_is_dashed_and_named_and_the_untrained_have_panels_of_their_own(
+    tmp_path: Path,
+) -> None:
+    study = {**runs("tiny"), "as-it-is": one_run(512, model="base", train="none")}
+    counts = {
+        f"news-{order}gram": Counted(
+            validation=score(2.5), test=score(4.0),
+            corpus="news", model="tiny", order=order, text="own", tokens_counted=5,
+        )
+        for order in (3, 5)
+    }  # fmt: skip
+    write_plots(results(**run_results(study), counts=counts), study, tmp_path)
+    svg = drawn("answer", rows_of(tmp_path, "answer"))
+    dashes = re.findall(r'stroke-dasharray="3,4"', "".join(marks(svg, "line mark")))
+    assert len(dashes) == 2
+    assert {"3-gram", "5-gram", "news: base, untrained"} <= set(texts(svg))
+    places = [float(y) for y in re.findall(r'translate\([\d.]+,([\d.]+)\)"[^>]*>[35]-gram<', svg)]
+    assert abs(places[0] - places[1]) > 8  # pixels, though both scored alike
 
 
 def test_a_length_has_its_colour_in_every_figure_and_its_shade_of_grey(
@@ -121,16 +171,24 @@ def test_the_validation_figure_shows_the_unigram_level(figures: dict[str, str]) 
     assert texts(figures["validation_loss"]).count("unigram") == len(CORPORA)
 
 
-def test_several_models_have_shapes_and_panels_of_their_own(tmp_path: Path) -> None:
+def test_several_models_have_colours_and_panels_of_their_own(tmp_path: Path) -> None:
     study = runs("tiny", "other")
     write_plots(results(**run_results(study)), study, tmp_path / "plots")
     answer = drawn("answer", rows_of(tmp_path / "plots", "answer"))
     assert len(colours(answer)) == 2 * len(CORPORA)
-    assert {"tiny", "other"} <= set(texts(answer))
     panels = texts(drawn("training_loss", rows_of(tmp_path / "plots", "training_loss")))
     assert {f"{corpus}, {model}" for corpus in CORPORA for model in ("tiny", "other")} <= set(
         panels
     )
+
+
+def test_the_published_gap_is_a_line_and_a_bar_a_way(figures: dict[str, str]) -> None:
+    svg = figures["gap"]
+    for text in ("news", "+ equal epochs and batch size", "+0.600", "gap: the longest above the"):
+        assert any(text in each for each in texts(svg))
+    ways = colours(svg)
+    assert len(set(ways)) == 4
+    assert colours(svg, "bar", "fill") == ways
 
 
 def test_memory_has_a_line_a_model_and_marks_what_it_is_held_against(
@@ -252,7 +310,7 @@ def test_a_plot_that_cannot_be_drawn_gives_a_message(
     plots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken: dict[str, Any] = json.loads((TEMPLATES / "answer.json").read_text("utf-8"))
-    broken["layer"] = [{"mark": "no such mark"}]
+    broken["spec"]["layer"] = [{"mark": "no such mark"}]
     (tmp_path / "memory.json").write_text(json.dumps(broken), encoding="utf-8")
     monkeypatch.setattr("reformer_seqlen.reporting.figures.TEMPLATES", tmp_path)
     with pytest.raises(StudyError, match="drawn: memory: Vega-Lite to SVG conversion failed"):

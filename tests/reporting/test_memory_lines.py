@@ -10,6 +10,7 @@ from tests.plots_example import (
     memory_row,
     memory_rows,
     results,
+    runs,
     searched,
     training_point,
 )
@@ -17,7 +18,7 @@ from tests.plots_example import (
 
 def lines(name: str, **found: Any) -> list[dict[str, Any]]:
     """The lines of one file, by column."""
-    columns, *rows = memory_lines(results(**found))[name]
+    columns, *rows = memory_lines(results(**found), {})[name]
     return [dict(zip(map(str, columns), row, strict=True)) for row in rows]
 
 
@@ -95,8 +96,26 @@ def test_training_points_are_what_was_predicted() -> None:
     assert lines("memory_training", memory_training=[point]) == [point.model_dump()]
 
 
+def test_an_update_is_that_of_the_runs_models_at_their_smallest_depth() -> None:
+    points = [
+        training_point(curve, layers, length)
+        for curve in ("other", "tiny")
+        for layers in (12, 6)
+        for length in (1024, 256)
+    ]
+    found = results(memory_training=points)
+    assert memory_lines(found, runs("tiny"))["update_memory"] == [
+        ("curve", "layers", "batch_size", "sequence_length", "mib"),
+        ("tiny", 6, 1, 256, 6 * 256),
+        ("tiny", 6, 1, 1024, 6 * 1024),
+    ]
+    curves = [line[0] for line in memory_lines(found, runs("small"))["update_memory"][1:]]
+    assert curves == ["other", "other", "tiny", "tiny"]
+
+
 def test_a_study_without_memory_has_the_columns_alone() -> None:
-    assert {name: len(rows) for name, rows in memory_lines(results()).items()} == dict.fromkeys(
-        ("memory", "memory_composition", "memory_gpus", "memory_training"), 1
+    found = {name: len(rows) for name, rows in memory_lines(results(), {}).items()}
+    assert found == dict.fromkeys(
+        ("memory", "memory_composition", "memory_gpus", "memory_training", "update_memory"), 1
     )
     assert len(lines("memory", **memory_results())) == 6 * 4

@@ -79,6 +79,9 @@ def test_the_details_say_which_split_they_are_of(finished: Path) -> None:
         "perplexity_published_lsh_spread": 0.4,
         "hash_draws": 2,
         "perplexity_spread": 0.01,
+        "hash_rounds": {},
+        "protocols": {},
+        "word_perplexity": None,
     }
     training = details["training"]["wiki-1024"]
     assert training["updates"] == 12

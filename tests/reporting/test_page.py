@@ -59,6 +59,7 @@ def test_every_figure_has_a_place() -> None:
     placed = [figure for figures in FIGURES_OF.values() for figure in figures]
     assert sorted(placed) == [
         "answer",
+        "gap",
         "memory",
         "memory_composition",
         "memory_gpus",
@@ -71,8 +72,11 @@ def test_every_figure_has_a_place() -> None:
 def test_the_readme_shows_the_answer_its_figure_and_one_table() -> None:
     sections = readme_sections(metrics_of(STUDY), STUDY, ["answer", "memory"], [])
     assert list(sections) == ["answer", "headline", "gpu"]
-    assert sections["answer"].startswith("From 256 to 1,024 tokens of context")
-    assert sections["answer"].endswith("\n\n![answer](results/figures/answer.svg)")
+    paragraph, advised, figure = sections["answer"].split("\n\n")
+    assert paragraph.startswith("At equal updates (1,200) and equal text, each doubling")
+    assert "\n" not in paragraph
+    assert [line[:11] for line in advised.splitlines()] == ["- For news,", "- For wiki,"]
+    assert figure == "![answer](results/figures/answer.svg)"
     assert sections["headline"].startswith("Bits per byte of text, validation / test")
     assert "| seq len " in sections["headline"]
 

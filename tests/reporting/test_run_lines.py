@@ -1,10 +1,10 @@
-"""The lines of the CSV files of runs."""
+"""The lines of the CSV files of training."""
 
 import math
 
-from reformer_seqlen.reporting.records import Counted, Scores, Step
+from reformer_seqlen.reporting.records import Step
 from reformer_seqlen.reporting.run_lines import run_lines, thinned
-from tests.plots_example import results, run_results, runs, score
+from tests.plots_example import results, run_results, runs
 
 
 def test_every_file_names_its_columns_and_has_the_points_of_every_run() -> None:
@@ -12,11 +12,6 @@ def test_every_file_names_its_columns_and_has_the_points_of_every_run() -> None:
     lines = run_lines(results(**run_results(study)), study)
     place = ("news-tiny-256", "news", "tiny", 256)
     columns = ("run", "corpus", "model", "sequence_length")
-    assert lines["answer"][:2] == [
-        (*columns, "bits_per_byte", "low", "high", "kind"),
-        (*place, 3.0625, 3.0625, 3.0625, "trained"),
-    ]
-    assert lines["cost"][:2] == [(*columns, "tokens_per_second"), (*place, 1256.5)]
     assert lines["training_loss"][:2] == [
         (*columns, "update", "epoch", "training_loss"),
         (*place, 1, 0.5, 3.9375),
@@ -26,35 +21,9 @@ def test_every_file_names_its_columns_and_has_the_points_of_every_run() -> None:
         (*place, 2, 1.0, 4.0625, math.log(90)),
     ]
     assert {name: len(rows) - 1 for name, rows in lines.items()} == {
-        "answer": 3,
-        "cost": 3,
         "training_loss": 3 * 6,
         "validation_loss": 3 * 3,
     }
-
-
-def test_a_score_that_is_no_number_is_an_empty_cell() -> None:
-    study = {"only": runs("tiny")["news-tiny-256"]}
-    found = run_results(study)
-    found["scores"] = {"only": Scores(validation=score(None), test=score(None))}
-    line = run_lines(results(**found), study)["answer"][1]
-    assert line == ("only", "news", "tiny", 256, None, None, None, "trained")
-
-
-def test_counting_is_a_level_from_the_shortest_length_to_the_longest() -> None:
-    study = runs("tiny")
-    counted = Counted(
-        validation=score(2.5), test=score(2.0),
-        corpus="news", model="tiny", order=3, text="all", tokens_counted=5,
-    )  # fmt: skip
-    found = results(**run_results(study), counts={"news-3gram-all": counted})
-    levels = [line for line in run_lines(found, study)["answer"] if line[-1] == "counted"]
-    ends = sorted(run.sequence_length for run in study.values() if run.corpus == "news")
-    label = "3-gram, base text too"
-    assert levels == [
-        ("news-3gram-all", "news", label, length, 2.0, 2.0, 2.0, "counted")
-        for length in sorted({ends[0], ends[-1]})
-    ]
 
 
 def test_thinning_keeps_a_short_curve_as_it_is() -> None:

@@ -1,0 +1,73 @@
+"""Which length to take for each corpus, on this machine and with this much training."""
+
+from collections.abc import Sequence
+
+from reformer_seqlen.reporting.differences import above, told_apart
+from reformer_seqlen.reporting.grid import corpora_of
+from reformer_seqlen.reporting.metrics import Metrics
+from reformer_seqlen.reporting.points import UNTRAINED, Point, Runs, first_shown, points
+from reformer_seqlen.reporting.run_tables import shown_score
+from reformer_seqlen.reporting.seeds import score_of, scored
+from reformer_seqlen.reporting.table import clock, number
+
+
+def advice(values: Metrics, runs: Runs) -> list[str]:
+    """A sentence for each corpus that has trained runs of several lengths.
+
+    To take: the shortest length whose bits per byte of the test text can't be told from the best,
+    and of its models the fastest in training.
+    """
+    shown = first_shown(runs)
+    found = [it for it in points(shown, scored(values)) if it.variant != UNTRAINED]
+    several = len({point.model for point in found}) > 1
+    sentences = []
+    for corpus in corpora_of(shown):
+        own = [point for point in found if point.corpus == corpus]
+        if len({point.sequence_length for point in own}) > 1:
+            sentences.append(_sentence(values, own, several))
+    return sentences
+
+
+def _sentence(values: Metrics, found: Sequence[Point], several: bool) -> str:
+    known = values["details"]["differences"]
+
+    def bits(point: Point) -> float:
+        value: float = score_of(values, point.names, "test")["bits_per_byte"]
+        return value
+
+    def named(point: Point) -> str:
+        length = f"{number(point.sequence_length, 0)} tokens"
+        return f"{length} of `{point.label}`" if several else length
+
+    def worse(point: Point, than: Point) -> str:
+        interval = above(known, point.name, than.name, "test")
+        if interval is None:
+            return f"{bits(point) - bits(than):+.3f}"
+        half = number((interval["high"] - interval["low"]) / 2, 3)
+        return f"{interval['bits_per_byte']:+.3f} ± {half}"
+
+    best = min(found, key=bits)
+    as_good = [it for it in found if told_apart(known, it.name, best.name, "test") is False]
+    taken = min([best, *as_good], key=lambda it: (it.sequence_length, -_speed(values, it)))
+    score = shown_score(score_of(values, taken.names, "test"))
+    if taken is best:
+        others = sorted((it for it in found if it is not best), key=bits)
+        reason = f"scores best ({named(others[0])}: {worse(others[0], best)})"
+    else:
+        reason = f"can't be told from the best ({named(best)}: {worse(best, taken)})"
+    training = values["details"]["training"][taken.name]
+    seconds = values["measured"]["timings"]["finetune"][taken.name]["runtime_seconds"]
+    whole = clock(round(seconds)).removesuffix(".00")
+    fastest = max(found, key=lambda it: _speed(values, it))
+    pace = f"{number(_speed(values, taken), 0)} tokens a second"
+    if _speed(values, fastest) > _speed(values, taken):
+        pace += f" ({named(fastest)}: {number(_speed(values, fastest), 0)})"
+    return (
+        f"For {taken.corpus}, on this machine and with {number(training['updates'], 0)} updates "
+        f"({whole}), take {named(taken)}: {score} bits per byte {reason}, at {pace}."
+    )
+
+
+def _speed(values: Metrics, point: Point) -> float:
+    speed: float = values["measured"]["timings"]["finetune"][point.name]["tokens_per_second"]
+    return speed

@@ -1,0 +1,210 @@
+"""What each doubling of the length changes: in quality, in speed, in memory; as sentences.
+
+The shortest and the longest point of a line are compared, and the difference is shared out evenly
+over the doublings between them.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from reformer_seqlen.reporting.differences import above
+from reformer_seqlen.reporting.memory_tables import memory_rows, series_names
+from reformer_seqlen.reporting.metrics import Metrics
+from reformer_seqlen.reporting.points import Point, Runs, first_shown, points
+from reformer_seqlen.reporting.run_tables import threads
+from reformer_seqlen.reporting.seeds import score_of, scored
+from reformer_seqlen.reporting.table import joined, number, percent, span
+
+ALIKE = 0.03
+"""Relative; tokens seen differ by less where the last batch of an epoch is smaller."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The shortest and the longest point of a line."""
+
+    shortest: Point
+    longest: Point
+
+    @property
+    def doublings(self) -> float:
+        """How often the shortest length doubles to the longest."""
+        return math.log2(self.longest.sequence_length / self.shortest.sequence_length)
+
+
+def pairs(values: Metrics, runs: Runs) -> list[Pair]:
+    """One for every line that has scores at two lengths, in the order of the runs."""
+    lines: dict[tuple[str, str], list[Point]] = {}
+    for point in points(first_shown(runs), scored(values)):
+        lines.setdefault((point.corpus, point.label), []).append(point)
+    found = [Pair(min(line, key=_length), max(line, key=_length)) for line in lines.values()]
+    return [pair for pair in found if pair.doublings]
+
+
+def quality(values: Metrics, compared: Sequence[Pair]) -> str:
+    """By how much each doubling changes the score, corpus by corpus, and how sure that is."""
+    lengths = {(_length(pair.shortest), _length(pair.longest)) for pair in compared}
+    place = " from {:,} to {:,} tokens".format(*lengths.pop()) if len(lengths) == 1 else ""
+    changes = joined([_change(values, pair, bool(place)) for pair in compared])
+    return (
+        f"each doubling of the context{place} changes bits per byte of the test text (lower is "
+        f"better) by {changes}{_verdict(values, compared)}"
+    )
+
+
+def as_it_is(values: Metrics, compared: Sequence[Pair]) -> str:
+    """The same of a model that is not trained."""
+    changes = joined([_change(values, pair, of_equal_lengths=False) for pair in compared])
+    model = compared[0].shortest.model
+    return f"`{model}`, untrained, changes by {changes} a doubling{_verdict(values, compared)}"
+
+
+def _change(values: Metrics, pair: Pair, of_equal_lengths: bool) -> str:
+    known = _difference(values, pair)
+    change = f"{known['bits_per_byte'] / pair.doublings:+.3f}"
+    if "low" in known:
+        change += f" ± {(known['high'] - known['low']) / 2 / pair.doublings:.3f}"
+    ends = (pair.shortest, pair.longest)
+    bits = " → ".join(number(_bits(values, point), 3) for point in ends)
+    lengths = " → ".join(f"{_length(point):,}" for point in ends)
+    of = bits if of_equal_lengths else f"{lengths} tokens: {bits}"
+    return f"{change} in {pair.shortest.corpus} ({of})"
+
+
+def _difference(values: Metrics, pair: Pair) -> Mapping[str, float]:
+    """By how much the longest is above the shortest, with an interval where it is known."""
+    known = above(values["details"]["differences"], pair.longest.name, pair.shortest.name, "test")
+    change = _bits(values, pair.longest) - _bits(values, pair.shortest)
+    return known or {"bits_per_byte": change}
+
+
+def _verdict(values: Metrics, compared: Sequence[Pair]) -> str:
+    """Whether the changes are larger than their uncertainty, where that is known."""
+    known = {pair.shortest.corpus: _difference(values, pair) for pair in compared}
+    sure = [corpus for corpus, it in known.items() if is_sure(it)]
+    unsure = [corpus for corpus, it in known.items() if "low" in it and corpus not in sure]
+    if sure and unsure:
+        return f": more than its uncertainty in {joined(sure)}, not in {joined(unsure)}"
+    if sure or unsure:
+        more = "more" if sure else "no more"
+        return f": {more} than its uncertainty{' in each' if len(compared) > 1 else ''}"
+    return ""
+
+
+def is_sure(difference: Mapping[str, float]) -> bool:
+    """Whether a difference has an interval, and that does not hold 0."""
+    return "low" in difference and difference["low"] * difference["high"] > 0
+
+
+def _bits(values: Metrics, point: Point) -> float:
+    bits: float = score_of(values, point.names, "test")["bits_per_byte"]
+    return bits
+
+
+def alike(values: Metrics, compared: Sequence[Pair]) -> tuple[str, str]:
+    """What both ends have in common, and what to warn of where that is too little."""
+    training = values["details"]["training"]
+
+    def at(key: str, end: Callable[[Pair], Point]) -> list[float]:
+        return [training[end(pair).name][key] for pair in compared]
+
+    def equal(key: str, within: float) -> bool:
+        ends = zip(at(key, _shortest), at(key, _longest), strict=True)
+        return all(abs(long - short) <= within * max(long, short) for short, long in ends)
+
+    updates, tokens = (
+        [span(at(key, end)) for end in (_shortest, _longest)] for key in ("updates", "tokens_seen")
+    )
+    if equal("updates", 0.0) and equal("tokens_seen", ALIKE):
+        return f"at equal updates ({updates[0]}) and equal text", ""
+    if equal("updates", 0.0):
+        return "", (
+            f"Equal updates ({updates[0]}) are not equal text: the shortest saw {tokens[0]} tokens "
+            f"and the longest {tokens[1]}, so context alone does not explain the difference."
+        )
+    begin = (
+        "Equal epochs are not equal updates"
+        if equal("epochs", 0.0)
+        else "Epochs and updates differ"
+    )
+    return "", (
+        f"{begin}: the shortest made {updates[0]} and the longest {updates[1]}, "
+        "so context alone does not explain the difference."
+    )
+
+
+def cost(values: Metrics, compared: Sequence[Pair]) -> str:
+    """What each doubling does to the speed of training and to memory."""
+    timings = values["measured"]["timings"]["finetune"]
+    speeds = [
+        [timings[point.name]["tokens_per_second"] for point in (pair.shortest, pair.longest)]
+        for pair in compared
+    ]
+    logarithms = [
+        math.log(after / before) / pair.doublings
+        for pair, (before, after) in zip(compared, speeds, strict=True)
+    ]
+    change = percent(100 * math.expm1(fmean(logarithms)), 1)
+    ends = " → ".join(number(fmean(end), 0) for end in zip(*speeds, strict=True))
+    processor = values["measured"]["machine"]["processor"]
+    speed = (
+        f"Each doubling changes the speed of training by {change} ({ends} tokens a second on "
+        f"{processor}, {threads(values)})"
+    )
+    curves = values["details"]["memory"]["training"].values()
+    memory = _training_memory(curves, compared[0].shortest.model) or _inference_memory(values)
+    return f"{speed} and multiplies {memory}." if memory else f"{speed}."
+
+
+def _training_memory(found: Iterable[Mapping[str, Any]], model: str) -> str:
+    """What training takes by one curve at its smallest depth: the model's own, or the first."""
+    curves: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
+    for point in sorted(found, key=lambda it: it["curve"] != model):
+        curves.setdefault((point["curve"], point["layers"]), []).append(point)
+    for (curve, layers), of_curve in curves.items():
+        what = f"`{curve}`, {layers} layers, batch {of_curve[0]['batch_size']}"
+        if grown := _grown(of_curve, "predicted_allocated_mib", what):
+            return f"the predicted memory of an update by {grown}"
+    return ""
+
+
+def _inference_memory(values: Metrics) -> str:
+    """What one model's forward pass takes."""
+    memory = memory_rows(values)
+    names = series_names(memory)
+    series: dict[str, list[Mapping[str, Any]]] = {}
+    for name, row in memory.items():
+        if row["predicted_mib"] is not None:
+            series.setdefault(names[name], []).append(row)
+    for name, found in series.items():
+        if grown := _grown(found, "predicted_mib", f"{name}, batch {found[0]['batch_size']}"):
+            return f"the predicted memory of a forward pass by {grown}"
+    return ""
+
+
+def _grown(found: list[Mapping[str, Any]], key: str, what: str) -> str:
+    """By how much a doubling multiplies it; nothing where there is one length."""
+    ends = [pick(found, key=lambda it: it["sequence_length"]) for pick in (min, max)]
+    (short, less), (long, more) = ((end["sequence_length"], end[key]) for end in ends)
+    if short == long:
+        return ""
+    factor = (more / less) ** (1 / math.log2(long / short))
+    return (
+        f"{factor:.2f} ({what}: {number(less, 0)} MiB at {short:,} tokens, {number(more, 0)} MiB "
+        f"at {long:,})"
+    )
+
+
+def _length(point: Point) -> int:
+    return point.sequence_length
+
+
+def _shortest(pair: Pair) -> Point:
+    return pair.shortest
+
+
+def _longest(pair: Pair) -> Point:
+    return pair.longest

@@ -1,0 +1,106 @@
+"""Which runs belong together: those of a line differ in length alone, those of a point in seed.
+
+What sets a run apart is what it says over what holds for all runs. A run that says nothing is a
+plain one.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reformer_seqlen.parameters.runs import Run
+
+Runs = Mapping[str, "Run"]
+"""The runs of params.yaml, by name."""
+UNTRAINED = "untrained"
+SETS_NOTHING_APART = {"seed", "threads", "evaluations", "checkpoint_every_updates"}
+"""Of a training; the seed sets the runs of one point apart."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One row of a table, one point of a figure: runs that differ in their training seed alone.
+
+    Attributes:
+        variant: what they do otherwise than the plain runs, in words; empty for plain ones.
+        names: of the runs, in their order in params.yaml.
+    """
+
+    corpus: str
+    model: str
+    variant: str
+    sequence_length: int
+    names: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The first run's, by which all that is known of the point is found."""
+        return self.names[0]
+
+    @property
+    def label(self) -> str:
+        """What its line is called beside others of its corpus."""
+        return label(self.model, self.variant)
+
+
+def label(model: str, variant: str) -> str:
+    """What a line of points is called.
+
+    Example: "small, epochs 3, batch size 4".
+    """
+    return f"{model}, {variant}" if variant else model
+
+
+def variant(run: "Run") -> str:
+    """What a run does otherwise than the plain ones, in words; nothing for a plain one."""
+    training: Any = run.train
+    if training == "none":
+        return UNTRAINED
+    own = {key: item for key, item in training.items() if key not in SETS_NOTHING_APART}
+    own = {**run.chunk, **own, **run.options}
+    return ", ".join(f"{key.replace('_', ' ')} {item}" for key, item in own.items())
+
+
+def label_of_run(run: "Run") -> str:
+    """What the line of a run is called."""
+    return label(run.model, variant(run))
+
+
+def points(runs: Runs, there: Collection[str] | None = None) -> list[Point]:
+    """The points that runs make up, in the order of the runs.
+
+    Args:
+        runs: the runs of params.yaml.
+        there: names of those that count; all without it.
+    """
+    groups: dict[tuple[Any, ...], list[str]] = {}
+    for name, run in runs.items():
+        if there is None or name in there:
+            place = (run.corpus, run.model, variant(run), run.sequence_length)
+            groups.setdefault((*place, run.evaluate.get("stride")), []).append(name)
+    found = []
+    for (corpus, model, otherwise, length, _), names in groups.items():
+        seeds = {_seed(runs[name]) for name in names}
+        parts = [names] if len(seeds) == len(names) else [[name] for name in names]
+        found += [Point(corpus, model, otherwise, length, tuple(part)) for part in parts]
+    return found
+
+
+def _seed(run: "Run") -> Any:
+    training: Any = run.train
+    return None if training == "none" else training.get("seed")
+
+
+def first_shown(runs: Runs) -> Runs:
+    """Without those that are trained otherwise than a plain run of the same corpus and length."""
+
+    def place(run: "Run") -> tuple[str, str, int]:
+        return run.corpus, run.model, run.sequence_length
+
+    plain = {place(run) for run in runs.values() if not variant(run)}
+    return {
+        name: run
+        for name, run in runs.items()
+        if variant(run) in ("", UNTRAINED) or place(run) not in plain
+    }

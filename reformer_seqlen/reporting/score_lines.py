@@ -1,0 +1,121 @@
+"""The numbers behind the figures of scores, as the lines of CSV files: those of the test text."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from reformer_seqlen.reporting.gap import gaps
+from reformer_seqlen.reporting.grid import corpora_of
+from reformer_seqlen.reporting.points import UNTRAINED, Point, Runs, first_shown, points
+from reformer_seqlen.reporting.results import Results
+from reformer_seqlen.reporting.run_lines import PLACE, Line
+from reformer_seqlen.reporting.run_tables import label_of
+from reformer_seqlen.reporting.seeds import of_several
+
+INTERVAL = ("bits_per_byte", "low", "high")
+LABEL = 0.05
+"""The height of a label over that of a panel."""
+
+
+def score_lines(results: Results, runs: Runs) -> dict[str, list[Line]]:
+    """The lines of each CSV file by its name; the first line names the columns.
+
+    Only `cost` holds timings.
+    """
+    shown = points(first_shown(runs))
+    return {
+        "answer": [
+            (*PLACE, *INTERVAL, "kind", "label_at"),
+            *_answer(results, runs),
+        ],
+        "cost": [(*PLACE, "tokens_per_second"), *_speeds(results, shown)],
+        "gap": [
+            ("run", "corpus", "way", "sequence_length", "quantity", *INTERVAL),
+            *_gaps(results, runs),
+        ],
+    }
+
+
+def _place(point: Point) -> Line:
+    return point.name, point.corpus, point.label, point.sequence_length
+
+
+def _scored(
+    results: Results, found: list[Point]
+) -> Iterator[tuple[Point, tuple[float | None, ...]]]:
+    """Each point with its bits per byte and their interval; None where they are no number."""
+    several = of_several(found, results.scores, results.blocks)
+    for point in found:
+        together: Mapping[str, Any] = several.get(point.name, {}).get("test", {})
+        score = together or results.scores[point.name].test.model_dump()
+        yield point, tuple(score[key] for key in INTERVAL)
+
+
+def _speeds(results: Results, found: list[Point]) -> Iterator[Line]:
+    for point in found:
+        timings = [results.timings[name].tokens_per_second for name in point.names]
+        speeds = [speed for speed in timings if speed is not None]
+        if speeds:
+            yield (*_place(point), fmean(speeds))
+
+
+def _answer(results: Results, runs: Runs) -> Iterator[Line]:
+    """Each point, the trained ones first, and what counting scores, corpus by corpus."""
+    shown = points(first_shown(runs))
+    ordered = sorted(_scored(results, shown), key=lambda it: it[0].variant == UNTRAINED)
+    for point, score in ordered:
+        yield *_place(point), *score, UNTRAINED if point.variant == UNTRAINED else "trained", None
+    for corpus in corpora_of(runs):
+        own = [(point, score) for point, score in ordered if point.corpus == corpus]
+        own = [each for each in own if each[0].variant != UNTRAINED] or own
+        lengths = [point.sequence_length for point, _ in own]
+        yield from _levels(results, corpus, lengths, [bits for _, score in own for bits in score])
+
+
+def _levels(
+    results: Results, corpus: str, lengths: Sequence[int], scores: Sequence[float | None]
+) -> Iterator[Line]:
+    """What counting scores, a level from the shortest length of the corpus to the longest.
+
+    `label_at` is where a label of the level stands clear of the others'.
+    """
+    several = len({count.model for count in results.counts.values()}) > 1
+    counts = {name: it for name, it in results.counts.items() if it.corpus == corpus}
+    levels = {name: count.test.bits_per_byte for name, count in counts.items()}
+    known = [bits for bits in (*levels.values(), *scores) if bits is not None]
+    places = apart(levels, LABEL * (max(known) - min(known))) if known else {}
+    for name, count in counts.items():
+        label = label_of(count.model_dump(), several)
+        for length in sorted({min(lengths), max(lengths)}):
+            yield (
+                name, corpus, label, length,
+                count.test.bits_per_byte, count.test.low, count.test.high,
+                "counted", places.get(name),
+            )  # fmt: skip
+
+
+def apart(levels: Mapping[str, float | None], gap: float) -> dict[str, float]:
+    """Where labels of levels stand: near them, and `gap` or more above one another."""
+    places: dict[str, float] = {}
+    lowest = -math.inf
+    for name, level in sorted(levels.items(), key=lambda it: it[1] or 0.0):
+        if level is not None:
+            places[name] = lowest = max(level, lowest + gap)
+    return places
+
+
+def _gaps(results: Results, runs: Runs) -> Iterator[Line]:
+    """Of each way of training and scoring: the score at both ends, the gap between them."""
+    for corpus, ways in gaps(points(runs), runs, results).items():
+        for way, known in ways.items():
+            for end in ("shortest", "longest"):
+                length = known[end]["sequence_length"]
+                yield known[end]["run"], corpus, way, length, "score", *_interval(known[end])
+            longest = known["longest"]
+            place = (longest["run"], corpus, way, longest["sequence_length"])
+            yield *place, "gap", *_interval(known["gap"])
+
+
+def _interval(known: Mapping[str, float]) -> Line:
+    return tuple(known.get(key) for key in INTERVAL)

@@ -1,0 +1,48 @@
+"""Which runs are one point, and which points are one line."""
+
+from reformer_seqlen.reporting.points import first_shown, points, variant
+from tests.report_example import one_run, runs
+
+
+def test_a_plain_run_says_nothing_over_what_holds_for_all() -> None:
+    assert variant(one_run()) == ""
+    assert variant(one_run(evaluate={"contexts": [64]})) == ""
+    assert variant(one_run(train={"seed": 43, "threads": 1})) == ""
+
+
+def test_what_a_run_does_otherwise_is_said_in_words() -> None:
+    assert variant(one_run(train={"epochs": 3, "batch_size": 4})) == "epochs 3, batch size 4"
+    published = one_run(chunk={"policy": "published"}, options={"num_hashes": 2})
+    assert variant(published) == "policy published, num hashes 2"
+    assert variant(one_run(train="none")) == "untrained"
+
+
+def test_runs_that_differ_in_their_seed_alone_are_one_point() -> None:
+    study = {
+        "a": one_run(),
+        "b": one_run(1024),
+        "a43": one_run(train={"seed": 43}),
+        "a-epochs": one_run(train={"epochs": 3, "seed": 44}),
+        "b43": one_run(1024, train={"seed": 43}),
+    }
+    found = points(study)
+    assert [point.names for point in found] == [("a", "a43"), ("b", "b43"), ("a-epochs",)]
+    assert [point.label for point in found] == ["tiny", "tiny", "tiny, epochs 3"]
+    assert [point.names for point in points(study, {"a43", "b"})] == [("b",), ("a43",)]
+
+
+def test_runs_that_differ_in_nothing_or_are_scored_otherwise_stay_apart() -> None:
+    twice = {"a": one_run(), "again": one_run()}
+    assert [point.names for point in points(twice)] == [("a",), ("again",)]
+    otherwise = {"a": one_run(), "b": one_run(train={"seed": 43}, evaluate={"stride": 64})}
+    assert [point.names for point in points(otherwise)] == [("a",), ("b",)]
+
+
+def test_what_is_trained_otherwise_than_a_plain_run_beside_it_is_not_shown_first() -> None:
+    plain = runs(("news",), (256, 1024))
+    more = {
+        "news-256-epochs": one_run(train={"epochs": 3}),
+        "news-256-base": one_run(train="none"),
+        "news-4096": one_run(4096, train={"updates": 100}),
+    }
+    assert list(first_shown({**plain, **more})) == [*plain, "news-256-base", "news-4096"]
