@@ -8,7 +8,7 @@ export PYTHONUNBUFFERED := 1
 
 PROFILE ?= quick
 
-.PHONY: help install repro plan show sample check test test-fast lint bench bench-text bench-gpu
+.PHONY: help install repro plan show sample check keep test test-fast lint bench bench-text bench-gpu
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 11
@@ -46,6 +46,9 @@ sample: $(INSTALLED)  ## continue a text: make sample RUN=news-512 PROMPT="The "
 
 check: $(INSTALLED)  ## compare what was computed with what is committed
 	@python -m reformer_seqlen check
+
+keep: $(INSTALLED)  ## keep the study that is here whole, in results/PROFILE/
+	@python -m reformer_seqlen keep
 
 test: $(INSTALLED)  ## run every test, 7 to 15 minutes on two cores
 	@python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder

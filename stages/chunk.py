@@ -30,7 +30,8 @@ def chunk(name: str, run: Run, policy: Policy, target: Path) -> None:
                 windows = cut(each, tokens.rows, len(tokens), length, every_token=split != "train")
                 counts[each] = kept(each, windows, len(tokens), length)
                 if each == policy:
-                    refuse_empty(windows, name, split, len(tokens), length)
+                    if split != "train" or run.is_trained:
+                        refuse_empty(windows, name, split, len(tokens), length)
                     save_windows(folder / f"{split}.npy", windows)
             report[split] = counts
         write_json(folder / "report.json", report)

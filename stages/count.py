@@ -59,7 +59,8 @@ def count(name: str, item: Count) -> None:
             loss = float(losses.mean(dtype=np.float64))
             blocks = blocks_of(split, losses)
             np.save(folder / f"{split_name}.blocks.npy", blocks)
-            target = describe_targets(split, record["unknown_id"])
+            words = record["splits"][split_name].get("words")
+            target = describe_targets(split, record["unknown_id"], words)
             result[split_name] = describe_loss(loss, blocks, target)
         write_json(folder / "scores.json", result)
 

@@ -12,13 +12,14 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from reformer_seqlen.models.causal import load
+from reformer_seqlen.models.causal import draws_hashes, load
 from reformer_seqlen.parameters.common.reading import known, read_section
 from reformer_seqlen.parameters.evaluation import Evaluation
 from reformer_seqlen.parameters.model_options import options_of
 from reformer_seqlen.parameters.runs import Run, overridden
 from reformer_seqlen.reformer.model import Reformer
 from reformer_seqlen.runtime.files import read_json, whole_folder, write_json
+from reformer_seqlen.runtime.messages import parameters as messages
 from reformer_seqlen.runtime.paths import EVALUATIONS, MODELS, TIMINGS, TOKENS, WINDOWS
 from reformer_seqlen.scoring.scorer import Scorer
 from reformer_seqlen.text.splits import load_split
@@ -26,7 +27,11 @@ from reformer_seqlen.training.determinism import device, make_deterministic
 
 
 def load_scorer(name: str, run: Run, settings: Evaluation, options: Mapping[str, Any]) -> Scorer:
-    """A run's model on the device that is there."""
+    """A run's model on the device that is there.
+
+    Raises:
+        StudyError: it is to be scored with other numbers of hash rounds, and no layer hashes.
+    """
     folder, key = MODELS / name, f"runs.{name}"
 
     def loaded(**changes: Any) -> PreTrainedModel:
@@ -35,22 +40,27 @@ def load_scorer(name: str, run: Run, settings: Evaluation, options: Mapping[str,
         return model.to(device())
 
     model = loaded()
+    if settings.hash_rounds and not draws_hashes(model):
+        raise messages.nothing_hashes(name, run.model)
     strict = isinstance(model, Reformer) and model.config.lsh_causality == "strict"
-    return Scorer(model, loaded(lsh_causality="published") if strict else None, settings)
+    peeking = loaded(lsh_causality="published") if strict else None
+    with_rounds = (lambda rounds: loaded(num_hashes=rounds)) if settings.hash_rounds else None
+    return Scorer(model, peeking, settings, with_rounds)
 
 
 def evaluate(name: str, run: Run, settings: Evaluation, options: Mapping[str, Any]) -> None:
     """Score a run on validation and test and write what came of it."""
     make_deterministic(settings.threads)
     tokens = TOKENS / f"{run.corpus}-{run.model}"
-    unknown_id = read_json(tokens / "tokens.json")["unknown_id"]
+    record = read_json(tokens / "tokens.json")
     scorer = load_scorer(name, run, settings, options)
     result: dict[str, Any] = {"run": name, "sequence_length": run.sequence_length}
     began = time.monotonic()
     with whole_folder(EVALUATIONS / name) as folder:
         for part in ("validation", "test"):
             split = load_split(tokens, WINDOWS / name, part)
-            result[part] = scorer.score_split(split, part, folder, unknown_id)
+            words = record["splits"][part].get("words")
+            result[part] = scorer.score_split(split, part, folder, record["unknown_id"], words)
         write_json(folder / "scores.json", result)
     seconds = time.monotonic() - began
     write_json(TIMINGS / "evaluate" / f"{name}.json", {"runtime_seconds": seconds})

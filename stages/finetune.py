@@ -2,12 +2,16 @@
 
 Reads data/bases/MODEL, data/tokens/CORPUS-MODEL and data/windows/RUN; writes data/models/RUN,
 data/histories/RUN.json and data/timings/finetune/RUN.json. Goes on from its last checkpoint in
-work/finetune/RUN if it was interrupted.
+work/finetune/RUN if it was interrupted. A run of `train: none` gets its base as it is.
 """
 
 import shutil
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from transformers import PreTrainedModel
 
 from reformer_seqlen.models.causal import draws_hashes, load, parameter_counts
 from reformer_seqlen.parameters.common.reading import known, read_section
@@ -31,6 +35,9 @@ from reformer_seqlen.text.splits import load_split
 from reformer_seqlen.training.determinism import make_deterministic, seed
 from reformer_seqlen.training.trainer import train
 
+SPEEDS = ("steps_per_second", "samples_per_second", "tokens_per_second")
+"""None of a run that is not trained."""
+
 
 def finetune(name: str, run: Run, settings: Training, options: dict[str, Any]) -> None:
     """Train a run and write its model, history and timings."""
@@ -46,27 +53,59 @@ def finetune(name: str, run: Run, settings: Training, options: dict[str, Any]) -
         model = load(base, sequence_length=run.sequence_length, options=options, key=key)
         learnt, validation = (load_split(tokens, windows, part) for part in ("train", "validation"))
         trained = train(model, learnt, validation, settings, work)
-        with whole_folder(MODELS / name) as folder:
-            trained.model.save_pretrained(folder)
-            shutil.copytree(TOKENIZERS / run.model, folder, dirs_exist_ok=True)
-        record = {
-            "run": name,
-            "corpus": run.corpus,
-            "model": run.model,
-            "sequence_length": run.sequence_length,
-            "hash_buckets": hash_buckets(model) if draws_hashes(model) else None,
-            "parameters": parameter_counts(trained.model),
-        }
-        write_json(HISTORIES / f"{name}.json", {**record, **trained.history})
-        timings = {**trained.timings, **machine.describe()}
-        write_json(TIMINGS / "finetune" / f"{name}.json", timings)
+        write(name, run, trained.model, trained.history, trained.timings)
+
+
+def take_base(name: str, run: Run, settings: Training, options: dict[str, Any]) -> None:
+    """Write the base as a run's model, with a history of no update and timings without speeds.
+
+    Args:
+        name: the run's.
+        run: one that is not trained.
+        settings: of the section `train`: threads, and the seed of a fresh position table.
+        options: of the run's model.
+    """
+    make_deterministic(settings.threads)
+    seed(settings.seed)
+    began = time.monotonic()
+    length, key = run.sequence_length, f"runs.{name}"
+    model = load(BASES / run.model, sequence_length=length, options=options, key=key)
+    history = {"updates": 0, "epochs": 0, "tokens_seen": 0, "steps": [], "evaluations": []}
+    timings = {"runtime_seconds": time.monotonic() - began, **dict.fromkeys(SPEEDS)}
+    write(name, run, model, history, timings)
+
+
+def write(
+    name: str,
+    run: Run,
+    model: PreTrainedModel,
+    history: Mapping[str, Any],
+    timings: Mapping[str, float | None],
+) -> None:
+    """Write a run's model with its tokenizer, its history and its timings."""
+    with whole_folder(MODELS / name) as folder:
+        model.save_pretrained(folder)
+        shutil.copytree(TOKENIZERS / run.model, folder, dirs_exist_ok=True)
+    record = {
+        "run": name,
+        "corpus": run.corpus,
+        "model": run.model,
+        "sequence_length": run.sequence_length,
+        "hash_buckets": hash_buckets(model) if draws_hashes(model) else None,
+        "parameters": parameter_counts(model),
+    }
+    write_json(HISTORIES / f"{name}.json", {**record, **history})
+    write_json(TIMINGS / "finetune" / f"{name}.json", {**timings, **machine.describe()})
 
 
 def main(name: str) -> None:
-    """Fine-tune a run."""
+    """Fine-tune a run, or take its base as it is."""
     run = known("runs", read_section("runs", dict[str, Run]), name)
-    settings = overridden(read_section("train", Training), run.train, f"runs.{name}.train")
-    finetune(name, run, settings, options_of(run))
+    settings, options = read_section("train", Training), options_of(run)
+    if isinstance(run.train, str):
+        take_base(name, run, settings, options)
+    else:
+        finetune(name, run, overridden(settings, run.train, f"runs.{name}.train"), options)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,19 @@
 """Encode a corpus with a model's tokenizer, once for all lengths: `python -m stages.tokenize NAME`.
 
-Reads data/texts/CORPUS and data/tokenizers/MODEL, writes data/tokens/NAME (see text/tokens.py).
+Reads data/texts/CORPUS and data/tokenizers/MODEL, writes data/tokens/NAME (see text/tokens.py):
+the arrays, and tokens.json, which also says how many words a text of words has.
 """
 
 from pathlib import Path
+from typing import Any
 
 from reformer_seqlen.parameters.common.quantities import SPLITS
 from reformer_seqlen.parameters.common.reading import known, read_section
 from reformer_seqlen.parameters.tokens import TokenSet
-from reformer_seqlen.runtime.files import whole_folder, write_json
+from reformer_seqlen.runtime.files import read_json, whole_folder, write_json
 from reformer_seqlen.runtime.messages import text as messages
 from reformer_seqlen.runtime.paths import TEXTS, TOKENIZERS, TOKENS
-from reformer_seqlen.text.encoding import Counts, write_tokens
+from reformer_seqlen.text.encoding import write_tokens
 from reformer_seqlen.text.tokenizers import load_tokenizer
 
 
@@ -21,14 +23,16 @@ def tokenize(name: str, item: TokenSet, target: Path) -> None:
     prefix = tokenizer.document_prefix if item.document_prefix else ()
     if item.document_prefix and not prefix:
         raise messages.no_document_prefix(name, item.model)
+    text = TEXTS / item.corpus
+    sizes = read_json(text / "source.json")["splits"]
     with whole_folder(target) as folder:
-        splits: dict[str, Counts] = {}
+        splits: dict[str, dict[str, Any]] = {}
         for split in SPLITS:
-            splits[split] = counts = write_tokens(
-                tokenizer, TEXTS / item.corpus, split, folder, item.row_shape, prefix=prefix
-            )
+            counts = write_tokens(tokenizer, text, split, folder, item.row_shape, prefix=prefix)
             if counts["unknown"]:
                 print(messages.unknown_pieces(f"tokens.{name}", split, counts))
+            words = {key: size for key, size in sizes[split].items() if key == "words"}
+            splits[split] = {**counts, **words}
         record = {
             "corpus": item.corpus,
             "model": item.model,

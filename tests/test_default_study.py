@@ -43,7 +43,9 @@ def test_every_length_is_trained_alike(study: Study) -> None:
         )
         for name in study.runs
         for settings in [study.training(name)]
+        if settings is not None
     }
+    assert all(run.is_trained for run in study.runs.values())
     assert len(alike) == 1
     assert {study.chunking(name).policy for name in study.runs} == {"contiguous"}
 

@@ -1,6 +1,7 @@
 """What git's HEAD has."""
 
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 from reformer_seqlen.runtime.errors import StudyError
@@ -22,13 +23,20 @@ def _git(*arguments: str) -> str | None:
     return done.stdout if done.returncode == 0 else None
 
 
-def is_there() -> bool:
-    """Whether there is a commit to compare with.
+def commit() -> str | None:
+    """The name of HEAD; None where there is no commit.
 
     Raises:
         StudyError: there is no git.
     """
-    return _git("rev-parse", "HEAD") is not None
+    name = _git("rev-parse", "HEAD")
+    return None if name is None else name.strip()
+
+
+def changed(paths: Iterable[str]) -> list[str]:
+    """The files below these paths that are not as HEAD has them."""
+    listed = _git("status", "--porcelain", "--", *paths) or ""
+    return [line[3:] for line in listed.splitlines()]
 
 
 def text_of(path: Path) -> str | None:

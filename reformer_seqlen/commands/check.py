@@ -1,18 +1,18 @@
 """Compare what was computed with what is committed: `make check`.
 
-Metrics and the numbers of every figure are compared with git's HEAD. They must be the same bytes if
+Metrics and the numbers of every figure are compared with git's HEAD, or with results/PROFILE/ where
+the study of that profile is kept. They must be the same bytes if
 both were computed on the same processor, with the same threads and torch. Else they must be within
 TOLERANCE, losses of updates in the mean over an epoch. Predicted memory must be the same
 everywhere. Timings and measured memory are not compared. results/README.md and what README.md shows
-of it must be what the metrics give, params.yaml what its profile gives.
+of it must be what the metrics give, params.yaml what its profile gives. The same is asked of every
+kept study, and said where the code that decides numbers is no longer the one that computed it.
 """
 
 import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-from ruamel.yaml import YAML
 
 from reformer_seqlen.checking import head
 from reformer_seqlen.checking.curves import curve_differences
@@ -23,10 +23,11 @@ from reformer_seqlen.checking.differences import (
     difference,
     differences,
 )
-from reformer_seqlen.parameters.profiles import compose
+from reformer_seqlen.checking.profile import compare_profile
 from reformer_seqlen.parameters.study import load_study
 from reformer_seqlen.reporting import readme
 from reformer_seqlen.reporting.gpu import read_cards
+from reformer_seqlen.reporting.kept import Kept, kept_folders, read_kept
 from reformer_seqlen.reporting.metrics import read_metrics
 from reformer_seqlen.reporting.page import page, readme_sections
 from reformer_seqlen.runtime.errors import StudyError
@@ -39,6 +40,7 @@ from reformer_seqlen.runtime.paths import (
     PLOTS,
     README,
     REPORT,
+    RESULTS,
 )
 
 TOLERANCE = 0.05
@@ -55,26 +57,37 @@ PROFILE_ADVICE = (
 )
 
 
-def compare_with_head(tolerance: float) -> list[Difference]:
-    """Metrics and curves of the working tree against those of HEAD."""
+def kept_reference() -> Path | None:
+    """The folder in which the study of params.yaml is kept; None where it is not."""
+    folder = RESULTS / load_study().profile
+    return folder if folder in kept_folders() else None
+
+
+def compare_results(tolerance: float, kept: Path | None = None) -> list[Difference]:
+    """Metrics and curves of the working tree against those of HEAD, or of a kept study."""
     found = []
-    for path in _compared():
+    for path in _compared(kept):
         exact = path.is_relative_to(METRICS / "memory") or path.stem.startswith("memory")
-        found += _compare_file(path, 0.0 if exact else tolerance)
+        found += _compare_file(path, 0.0 if exact else tolerance, kept)
     return found
 
 
-def _compared() -> list[Path]:
-    """The metrics and CSV files of HEAD and of the working tree, but for those of measurements."""
-    metrics = head.files_below(METRICS) | set(METRICS.rglob("*.json"))
-    plots = {path for path in head.files_below(PLOTS) if path.suffix == ".csv"}
-    plots |= set(PLOTS.rglob("*.csv"))
+def _compared(kept: Path | None) -> list[Path]:
+    """The metrics and CSV files of both sides, but for those of measurements."""
+    found = {path for folder in (METRICS, PLOTS) for path in folder.rglob("*")}
+    for folder in (METRICS, PLOTS):
+        if kept is None:
+            found |= head.files_below(folder)
+        else:
+            found |= {path.relative_to(kept) for path in (kept / folder).rglob("*")}
+    metrics = {path for path in found if path.suffix == ".json" and METRICS in path.parents}
+    plots = {path for path in found if path.suffix == ".csv" and PLOTS in path.parents}
     computed = {path for path in metrics if not path.is_relative_to(MEASURED)}
     return [*sorted(computed), *sorted(plots - {TIMINGS})]
 
 
-def _compare_file(path: Path, tolerance: float) -> list[Difference]:
-    committed, computed = head.text_of(path), _computed_text(path)
+def _compare_file(path: Path, tolerance: float, kept: Path | None) -> list[Difference]:
+    committed, computed = _committed_text(path, kept), _computed_text(path)
     if committed is None or computed is None:
         there = [MISSING if text is None else Words("a file") for text in (committed, computed)]
         return [difference(str(path), "", (there[0], there[1]))]
@@ -88,14 +101,18 @@ def _compare_file(path: Path, tolerance: float) -> list[Difference]:
     return found
 
 
+def _committed_text(path: Path, kept: Path | None) -> str | None:
+    return head.text_of(path) if kept is None else _computed_text(kept / path)
+
+
 def _computed_text(path: Path) -> str | None:
     return path.read_text(encoding="utf-8") if path.exists() else None
 
 
-def machine_tolerance() -> tuple[float, str]:
+def machine_tolerance(kept: Path | None = None) -> tuple[float, str]:
     """The tolerance for what was computed here, and the reason for it, to be printed."""
     path = MEASURED / "machine.json"
-    texts = [head.text_of(path), _computed_text(path)]
+    texts = [_committed_text(path, kept), _computed_text(path)]
     committed, computed = (json.loads(text) if text else {} for text in texts)
     if committed and committed == computed:
         return 0.0, f"byte for byte: both were computed on {_machine(computed)}"
@@ -120,9 +137,31 @@ def compare_report(root: Path = Path()) -> list[Difference]:
     made = page(values, study.runs, study.profile, figures, cards)
     found = list(_lines(path, "", _computed_text(path) or MISSING, made))
     path, sections = root / README, readme_sections(values, study.runs, figures, cards)
+    for kept in map(read_kept, kept_folders(root)):
+        sections |= kept.sections()
     for name, text in readme.sections(_computed_text(path) or "", str(path)).items():
         found += _lines(path, f"section `{name}`", text, sections.get(name, MISSING))
     return found
+
+
+def compare_kept(kept: Kept) -> list[Difference]:
+    """A kept study's page against its metrics, and its params.yaml against its profile."""
+    path = kept.folder / REPORT.name
+    page_differs = _lines(path, "", _computed_text(path) or MISSING, kept.page())
+    return [*page_differs, *compare_profile(kept.folder / PARAMS)]
+
+
+def _say_what_changed(kept: Kept) -> None:
+    """Whether the code is still the one that computed a kept study."""
+    changed, name = kept.changed_code(Path()), kept.folder
+    if not changed:
+        print(f"{name}: the code that decides its numbers is what computed it")
+        return
+    shown = ", ".join(changed[:3]) + (", ..." if len(changed) > 3 else "")
+    print(
+        f"{name}: of the code that decides its numbers, {len(changed)} files have changed since "
+        f"({shown}); `dvc exp run -S profile={name.name}` and `make keep` compute it anew"
+    )
 
 
 def _lines(path: Path, key: str, shown: str, made: str) -> Iterator[Difference]:
@@ -134,27 +173,19 @@ def _lines(path: Path, key: str, shown: str, made: str) -> Iterator[Difference]:
         yield Difference(str(path), key, f"{what}: {MEND_REPORT}")
 
 
-def compare_profile(root: Path = Path()) -> list[Difference]:
-    """params.yaml against the profile that it names.
-
-    Raises:
-        StudyError: there is no such profile.
-    """
-    values = YAML(typ="safe").load(root / PARAMS)
-    profile = values["profile"]
-    labels = (f"{PARAMS} has", f"profile {profile} has")
-    return list(differences(str(PARAMS), values, compose(profile, root / CONF), 0.0, labels))
-
-
 def main() -> None:
     """Compare, print what differs, and fail if anything does."""
-    if not head.is_there():
+    if head.commit() is None:
         raise StudyError("there is no commit to compare with: run this in the git repository")
     report, profile = compare_report(), compare_profile()
-    tolerance, reason = machine_tolerance()
-    print(f"metrics and curves are compared with HEAD {reason}")
+    reference = kept_reference()
+    tolerance, reason = machine_tolerance(reference)
+    print(f"metrics and curves are compared with {reference or 'HEAD'} {reason}")
     print("timings and measured memory are not compared")
-    found = [*compare_with_head(tolerance), *report, *profile]
+    found = [*compare_results(tolerance, reference), *report, *profile]
+    for kept in map(read_kept, kept_folders()):
+        found += compare_kept(kept)
+        _say_what_changed(kept)
     for each in found[:SHOWN]:
         print(f"  {each}")
     if found:

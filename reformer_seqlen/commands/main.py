@@ -19,6 +19,7 @@ COMMANDS = {
     "repro": "run what is stale of the study, and print its results",
     "show": "print the results that are here",
     "check": "compare what was computed with what is committed",
+    "keep": "keep the study that is here whole, in results/PROFILE/",
     "sample": "continue a text with a run's model",
     "memory": "say what memory a model of your own takes, and which GPUs hold it",
 }

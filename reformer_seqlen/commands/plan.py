@@ -82,7 +82,10 @@ def present_study() -> Study | None:
 
 
 def estimate(job: Job, base: Config | None, trial: Trial) -> Estimate:
-    """Predict a training's memory and, where it fits, time a few of its updates."""
+    """Predict a training's memory and, where it fits, time a few of its updates.
+
+    Of a run that is not trained, the same of scoring a batch.
+    """
     if base is None:
         return Estimate()
     try:
@@ -110,10 +113,10 @@ def estimates(todo: list[Job], params: Study) -> dict[str, Estimate]:
     shown = tqdm(todo, desc="trial", unit="training", leave=False, disable=None)
     for job in shown:
         shown.set_postfix_str(job.name)
-        settings = job.training
+        settings, optimizer = job.settings, job.training and job.training.optimizer
         determinism.make_deterministic(settings.threads)
         shape: tuple[Any, ...] = (job.model, job.sequence_length, job.options)
-        shape += (job.batch_size, settings.optimizer, settings.precision, settings.threads)
+        shape += (job.batch_size, optimizer, settings.precision, settings.threads)
         if (key := repr(shape)) not in done:
             base = base_config(job.model, params.models[job.model])
             done[key] = estimate(job, base, trial)
@@ -127,12 +130,14 @@ def expected_seconds(job: Job, pace: Pace) -> float | None:
     if updates is None:
         return None
     scored = job.scored_windows() / job.batch_size
+    if job.training is None:
+        return pace.seconds * scored
     return pace.seconds * (updates + FORWARD_SHARE * scored)
 
 
 def theirs(job: Job, published: Mapping[str, Any]) -> float | None:
     """The updates that the published study made in the same training; None if it has none."""
-    if job.corpus is None or job.model != published["counts_as"]["model"]:
+    if job.corpus is None or job.training is None or job.model != published["counts_as"]["model"]:
         return None
     return published_updates(published, job.corpus, job.sequence_length)
 
@@ -142,17 +147,24 @@ def _row(job: Job, found: Estimate, published: Mapping[str, Any]) -> list[str]:
     their_updates = theirs(job, published)
     time = None if found.pace is None else expected_seconds(job, found.pace)
     about = "" if job.amount.counted else "~ "
+    exactly = "" if job.training is None else about
     return [
         job.name,
         UNKNOWN if tokens is None else f"{about}{tokens:,}",
         UNKNOWN if tokens is None else f"{about}{job.windows('train'):,}",
-        UNKNOWN if updates is None else f"{about}{updates:,}",
+        UNKNOWN if updates is None else f"{exactly}{updates:,}",
         "" if their_updates is None else f"~ {their_updates:,.0f}",
-        UNKNOWN if updates is None else f"{about}{job.tokens_read():,}",
+        UNKNOWN if updates is None else f"{exactly}{job.tokens_read():,}",
         UNKNOWN if found.memory is None else f"{found.memory / MIB:,.0f}",
-        UNKNOWN if found.pace is None else f"{found.pace.seconds:.3g}",
+        _update_seconds(job, found.pace),
         UNKNOWN if time is None else duration(time),
     ]
+
+
+def _update_seconds(job: Job, pace: Pace | None) -> str:
+    if job.training is None:
+        return ""
+    return UNKNOWN if pace is None else f"{pace.seconds:.3g}"
 
 
 def _model_rows(todo: list[Job], found: Mapping[str, Estimate], params: Study) -> list[list[str]]:
@@ -194,6 +206,10 @@ def _notes(todo: list[Job], found: Mapping[str, Estimate], params: Study) -> lis
     if unknown:
         notes.append(f"{UNKNOWN} until downloaded: how much text there is in {', '.join(unknown)}.")
     notes.append("MiB: peak memory of an update in float32, without the process and its libraries.")
+    if any(job.training is None for job in todo):
+        notes.append(
+            "0 updates: by `train: none` the base is scored as it is, and MiB are of scoring it."
+        )
     if short:
         sizes = " or ".join(str(size) for size in sorted(short))
         notes.append(

@@ -1,7 +1,7 @@
 """How far a study is: what is finished, what runs, how long the rest takes."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
 
@@ -33,12 +33,14 @@ class Progress:
         names: the stages that may have to run.
         runtimes: what is known of how long stages train or score, in seconds.
         jobs: how many run at a time.
+        untrained: the stages `finetune` of runs that are not trained.
         now: the seconds of a clock.
     """
 
     names: Iterable[str]
     runtimes: Mapping[str, float]
     jobs: int = 1
+    untrained: Collection[str] = ()
     now: Callable[[], float] = time.monotonic
     took: dict[str, float] = field(default_factory=dict)
     running: dict[str, float] = field(default_factory=dict)
@@ -88,16 +90,16 @@ class Progress:
 
     def expected(self, name: str) -> float | None:
         """How long a stage takes: as its last run, else as others of its kind; None if unknown."""
-        kind = name.partition("@")[0]
+        kind = self._kind(name)
         if kind not in TIMED:
             return STARTUP_SECONDS
         if name in self.runtimes:
             return STARTUP_SECONDS + self.runtimes[name]
-        alike = [seconds for other, seconds in self.took.items() if _kind(other) == kind]
+        alike = [seconds for other, seconds in self.took.items() if self._kind(other) == kind]
         alike = alike or [
             STARTUP_SECONDS + seconds
             for other, seconds in self.runtimes.items()
-            if _kind(other) == kind
+            if self._kind(other) == kind
         ]
         return fmean(alike) if alike else None
 
@@ -113,6 +115,6 @@ class Progress:
         pace = sum(self.took.values()) / planned if planned else 1.0
         return max(0.0, pace * max([sum(rest) / self.jobs, *rest]) - done / self.jobs)
 
-
-def _kind(name: str) -> str:
-    return name.partition("@")[0]
+    def _kind(self, name: str) -> str:
+        """Stages of one kind take about as long as each other."""
+        return "" if name in self.untrained else name.partition("@")[0]

@@ -49,9 +49,13 @@ class DvcProgress(Progress):
     """The progress of a study, told by the lines that DVC prints."""
 
     def __init__(
-        self, names: Collection[str], runtimes: Mapping[str, float], jobs: int = 1
+        self,
+        names: Collection[str],
+        runtimes: Mapping[str, float],
+        jobs: int = 1,
+        untrained: Collection[str] = (),
     ) -> None:
-        super().__init__(names, runtimes, jobs)
+        super().__init__(names, runtimes, jobs, untrained)
         self.ran: list[str] = []
 
     def said(self, name: str, line: str) -> None:
@@ -182,7 +186,8 @@ def repro(targets: Sequence[str], jobs: int | None) -> str:
     names = with_dependents(stale, needs) & selected(targets or needs, needs)
     needs = {name: needs[name] & names for name in needs if name in names}
     jobs = jobs or default_jobs(params.train.threads)
-    progress = DvcProgress(names, last_runtimes(), jobs)
+    untrained = {f"finetune@{name}" for name, run in params.runs.items() if not run.is_trained}
+    progress = DvcProgress(names, last_runtimes(), jobs, untrained)
     try:
         failed = (
             side_by_side(needs, jobs, progress) if jobs > 1 else one_after_another(needs, progress)

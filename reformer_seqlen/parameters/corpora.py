@@ -37,6 +37,8 @@ class Corpus(Section):
     """A text and its three splits: one file to be split, or a file for each split.
 
     Attributes:
+        words: whether the text is words separated by blanks, as WikiText-2 and Penn Treebank are;
+            each line's end is a word of its own. Perplexity per word is told then.
         first_bytes: of each file; what is used of it ends with a whole line.
         first_rows: of each file, lines.
         shuffle_lines_seed: the order in which lines are taken, before they are split.
@@ -44,6 +46,7 @@ class Corpus(Section):
 
     format: Format
     files: dict[SplitFile, FileSource]
+    words: bool = False
     first_bytes: Annotated[int, Field(gt=0)] | None = None
     first_rows: Annotated[int, Field(gt=0)] | None = None
     shuffle_lines_seed: int | None = None

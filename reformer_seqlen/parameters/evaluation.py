@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from reformer_seqlen.parameters.chunking import Policy
 from reformer_seqlen.parameters.common.quantities import BatchSize, Precision, Seed, Threads
 from reformer_seqlen.parameters.common.section import Section
 
@@ -18,11 +19,17 @@ class Evaluation(Section):
             length. Not for the published policy, whose blocks are scored as they are.
         contexts: shorter windows in which the same model is scored, too, in tokens: does it use
             what it is given?
+        hash_rounds: numbers of hash rounds with which the same weights are scored, too; of a
+            Reformer whose layers hash.
+        protocols: policies (see `Chunking`) in whose windows the same model is scored, too: what
+            does the protocol alone change? The run's own is skipped.
         hash_draws: of a model whose layers hash; a score is their mean.
     """
 
     stride: Annotated[int, Field(gt=0)] | None = None
     contexts: list[Annotated[int, Field(gt=1)]] = Field(default_factory=list)
+    hash_rounds: list[Annotated[int, Field(gt=0)]] = Field(default_factory=list)
+    protocols: list[Policy] = Field(default_factory=list)
     batch_size: BatchSize = 16
     precision: Precision = "float32"
     threads: Threads = 2

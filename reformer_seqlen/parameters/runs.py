@@ -1,9 +1,9 @@
 """The section `runs` of params.yaml: the grid, and what a run says over what holds for all."""
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from reformer_seqlen.parameters.common.quantities import SequenceLength
 from reformer_seqlen.parameters.common.section import Name, Section
@@ -18,7 +18,7 @@ class Run(Section):
 
     Attributes:
         chunk: over the section `chunk`.
-        train: over the section `train`.
+        train: over the section `train`; or the word `none`: the base is scored as it is.
         evaluate: over the section `evaluate`.
         options: over the model's options.
     """
@@ -27,9 +27,21 @@ class Run(Section):
     model: Name
     sequence_length: SequenceLength
     chunk: dict[str, Any] = Field(default_factory=dict)
-    train: dict[str, Any] = Field(default_factory=dict)
+    train: dict[str, Any] | Literal["none"] = Field(default_factory=dict)
     evaluate: dict[str, Any] = Field(default_factory=dict)
     options: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("train", mode="before")
+    @classmethod
+    def _train_is_values_or_the_word_none(cls, train: Any) -> Any:
+        if not isinstance(train, dict) and train != "none":
+            raise ValueError(messages.NEITHER_VALUES_NOR_NONE)
+        return train
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the base is trained before it is scored."""
+        return self.train != "none"
 
 
 def overridden(base: S, own: Mapping[str, Any], key: str) -> S:

@@ -13,7 +13,7 @@ from reformer_seqlen.parameters.corpora import Corpus
 from reformer_seqlen.parameters.counts import Count
 from reformer_seqlen.parameters.evaluation import Evaluation
 from reformer_seqlen.parameters.memory import MemoryStudy
-from reformer_seqlen.parameters.model_options import ModelOptions, options_for
+from reformer_seqlen.parameters.model_options import ModelOptions, ReformerOptions, options_for
 from reformer_seqlen.parameters.models import Model
 from reformer_seqlen.parameters.report import Reporting
 from reformer_seqlen.parameters.runs import Run, overridden
@@ -98,21 +98,30 @@ class Study(Section):
         self.chunking(name)
         training = self.training(name)
         try:
-            training.sequences(run.sequence_length)
+            if training is not None:
+                training.sequences(run.sequence_length)
         except StudyError as error:
             raise messages.of_a_run(name, error) from error
-        stride = self.evaluation(name).stride
+        self._check_evaluation(name, run)
+
+    def _check_evaluation(self, name: str, run: Run) -> None:
+        evaluation, options = self.evaluation(name), self.options(name)
+        stride = evaluation.stride
         if stride is not None and stride > run.sequence_length:
-            raise messages.stride_skips(key, stride, run.sequence_length)
-        self.options(name)
+            raise messages.stride_skips(f"runs.{name}", stride, run.sequence_length)
+        if evaluation.hash_rounds and not _may_hash(self.models[run.model], options):
+            raise messages.nothing_hashes(name, run.model)
 
     def chunking(self, run: str) -> Chunking:
         """How windows of `run` are cut."""
         return overridden(self.chunk, self.runs[run].chunk, f"runs.{run}.chunk")
 
-    def training(self, run: str) -> Training:
-        """How `run` is trained."""
-        return overridden(self.train, self.runs[run].train, f"runs.{run}.train")
+    def training(self, run: str) -> Training | None:
+        """How `run` is trained; None where its base is scored as it is."""
+        own = self.runs[run].train
+        if isinstance(own, str):
+            return None
+        return overridden(self.train, own, f"runs.{run}.train")
 
     def evaluation(self, run: str) -> Evaluation:
         """How `run` is scored."""
@@ -148,6 +157,14 @@ def _check_length(key: str, run: Run, model: Model) -> None:
 def _check_chunks(key: str, length: int, model: Model) -> None:
     if length % model.chunk_length:
         raise messages.no_whole_chunks(key, length, model.chunk_length)
+
+
+def _may_hash(model: Model, options: ModelOptions) -> bool:
+    """Whether a model may have layers that hash; what a checkpoint has only it knows."""
+    if model.pretraining is None or not isinstance(options, ReformerOptions):
+        return isinstance(options, ReformerOptions)
+    layers = model.pretraining.architecture.get("attn_layers")
+    return not isinstance(layers, list) or "lsh" in layers
 
 
 def _refer(key: str, name: str, known: dict[str, Any], section: str) -> None:

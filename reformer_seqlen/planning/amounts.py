@@ -12,6 +12,7 @@ from reformer_seqlen.fetching.unpacking import packing
 from reformer_seqlen.parameters.chunking import Policy
 from reformer_seqlen.parameters.common.quantities import SPLITS
 from reformer_seqlen.parameters.corpora import Corpus
+from reformer_seqlen.parameters.evaluation import Evaluation
 from reformer_seqlen.parameters.model_options import ModelOptions, ReformerOptions
 from reformer_seqlen.parameters.models import Pretraining
 from reformer_seqlen.parameters.sources import (
@@ -90,19 +91,22 @@ class Job:
     """One training: a base model's own, or a run.
 
     Attributes:
+        training: None where the run's base is scored as it is.
         options: of the model, as params.yaml has them.
         passes: how often each split is scored, after epochs and at the end.
+        scoring: how the run is scored.
     """
 
     name: str
     model: str
     corpus: str | None
     sequence_length: int
-    training: Training
+    training: Training | None
     options: Mapping[str, Any]
     policy: Policy
     amount: Amount
     passes: Mapping[str, int]
+    scoring: Evaluation = field(default_factory=Evaluation)
 
     def windows(self, split: str) -> int | None:
         """Windows of a split; the most that are possible where its rows are not known."""
@@ -113,16 +117,27 @@ class Job:
 
     @property
     def batch_size(self) -> int:
-        """Sequences of an update."""
+        """Sequences of an update, or that are scored at a time where there is no update."""
+        if self.training is None:
+            return self.scoring.batch_size
         return self.training.sequences(self.sequence_length)
+
+    @property
+    def settings(self) -> Training | Evaluation:
+        """What says how many threads compute, and in which precision."""
+        return self.training or self.scoring
 
     def updates(self) -> int | None:
         """Updates of the weights in all epochs."""
+        if self.training is None:
+            return 0
         windows = self.windows("train")
         return windows and self.training.updates_on(windows, self.sequence_length)
 
     def tokens_read(self) -> int | None:
         """Tokens that training reads in all epochs."""
+        if self.training is None:
+            return 0
         windows = self.windows("train")
         read = windows and self.training.windows_read(windows, self.sequence_length)
         return read and read * self.sequence_length
@@ -178,8 +193,9 @@ def jobs(params: Study, known: Study | None) -> list[Job]:
 
 
 def _run_job(name: str, params: Study, known: Study | None) -> Job:
-    run, training = params.runs[name], params.training(name)
-    final = params.evaluation(name).hash_draws * (1 + _peeks(params.options(name)))
+    run, training, scoring = params.runs[name], params.training(name), params.evaluation(name)
+    while_training = 0 if training is None else training.epochs or training.evaluations
+    final = scoring.hash_draws * _final_passes(params, name)
     return Job(
         name=name,
         model=run.model,
@@ -189,8 +205,18 @@ def _run_job(name: str, params: Study, known: Study | None) -> Job:
         options=params.given_options(name),
         policy=params.chunking(name).policy,
         amount=amount_of(run.corpus, run.model, params, known),
-        passes={"validation": (training.epochs or training.evaluations) + final, "test": final},
+        passes={"validation": while_training + final, "test": final},
+        scoring=scoring,
     )
+
+
+def _final_passes(params: Study, run: str) -> int:
+    """How often each split is scored at the end under one draw, each way of scoring once."""
+    scoring = params.evaluation(run)
+    contexts = sum(length < params.runs[run].sequence_length for length in scoring.contexts)
+    protocols = sum(policy != params.chunking(run).policy for policy in scoring.protocols)
+    own = 1 + _peeks(params.options(run))
+    return own + contexts + len(scoring.hash_rounds) + protocols
 
 
 def _peeks(options: ModelOptions) -> bool:
@@ -306,6 +332,9 @@ def disk_bytes(todo: list[Job], parameters: Mapping[str, int], params: Study) ->
     tokens = sum(sum(amount.values()) for amount in sets.values())
     models = {job.name: BYTES_PER_NUMBER * parameters.get(job.name, 0) for job in todo}
     kept = COPIES * (texts + BYTES_PER_TOKEN * tokens + sum(models.values()))
-    states = {job.name: STATES[job.training.optimizer] for job in todo}
-    training = max((models[name] * states[name] for name in models), default=0)
-    return download_bytes(params) + kept + CHECKPOINTS * training
+    states = (
+        models[job.name] * STATES[job.training.optimizer]
+        for job in todo
+        if job.training is not None
+    )
+    return download_bytes(params) + kept + CHECKPOINTS * max(states, default=0)

@@ -4,10 +4,13 @@ from reformer_seqlen.models.configurations import check_length
 from reformer_seqlen.parameters.model_options import REFORMER
 from reformer_seqlen.parameters.study import Study
 from reformer_seqlen.planning.trial import base_config
+from reformer_seqlen.runtime.messages import parameters as messages
 
 
 def check_models(params: Study) -> None:
-    """Refuse architectures that make no model, and runs that are longer than a model's positions.
+    """Refuse architectures that make no model, and runs that want of a model what it has not.
+
+    That is more positions, or other numbers of hash rounds of one whose layers do not hash.
 
     A Reformer's tables are checked with params.yaml. What a checkpoint is like is not known before
     it is fetched; its runs say so themselves.
@@ -18,5 +21,10 @@ def check_models(params: Study) -> None:
     configs = {name: base_config(name, model) for name, model in params.models.items()}
     for name, run in params.runs.items():
         config = configs[run.model]
-        if config is not None and config.model_type != REFORMER:
+        if config is None:
+            continue
+        if config.model_type != REFORMER:
             check_length(config, run.sequence_length, f"runs.{name}")
+        hashes = config.model_type == REFORMER and "lsh" in config.attn_layers
+        if params.evaluation(name).hash_rounds and not hashes:
+            raise messages.nothing_hashes(name, run.model)

@@ -1,4 +1,7 @@
-"""What one update takes here: memory predicted, time measured on random tokens."""
+"""What one update takes here: memory predicted, time measured on random tokens.
+
+Of a run that is not trained, the same of a batch that is scored.
+"""
 
 import time
 from dataclasses import dataclass
@@ -16,6 +19,7 @@ from reformer_seqlen.memory.prediction import (
     predict,
     reformer_training_memory,
     stock_reformer,
+    trace_inference,
     trace_training,
 )
 from reformer_seqlen.models.causal import create, parameter_counts
@@ -44,10 +48,10 @@ FORWARD_SHARE = 1 / 3
 
 @dataclass(frozen=True)
 class Pace:
-    """How long an update takes.
+    """How long an update takes, or scoring a batch of a run that is not trained.
 
     Attributes:
-        seconds: of one update.
+        seconds: of one.
         batch_size: of the update that was timed; if it is less than the run's, `seconds` is
             extrapolated linearly in the tokens.
     """
@@ -96,9 +100,11 @@ def counted_parameters(config: Config, job: Job) -> dict[str, int]:
 
 
 def predicted_memory(config: Config, job: Job) -> Prediction:
-    """The memory that a job's updates need in float32; bfloat16 needs less."""
+    """The memory that a job's updates need in float32, or its scoring; bfloat16 needs less."""
     batch_size, length = job.batch_size, job.sequence_length
     options = options_of(config, job)
+    if job.training is None:
+        return predict(trace_inference(partial(create, config, options), batch_size, length))
     if not isinstance(options, ReformerOptions):
         build = partial(create, config, options)
         return predict(trace_training(build, batch_size, length, job.training.optimizer))
@@ -161,17 +167,20 @@ class Trial:
         tokens = torch.randint(config.vocab_size, (batch_size, length), device=device)
         _wait(device)
         began = time.perf_counter()
-        with autocast(device, job.training.precision):
+        training = job.training
+        with autocast(device, job.settings.precision), torch.set_grad_enabled(training is not None):
             loss = nats(model(tokens, use_cache=False).logits, tokens)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), job.training.max_gradient_norm)
-        optimizer.step()
-        optimizer.zero_grad()
+        if training is not None:
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), training.max_gradient_norm)
+            optimizer.step()
+            optimizer.zero_grad()
         _wait(device)
         return time.perf_counter() - began
 
     def _key(self, config: Config, job: Job) -> str:
-        return repr((config.to_dict(), job.options, job.training.optimizer))
+        optimizer = job.training and job.training.optimizer
+        return repr((config.to_dict(), job.options, optimizer))
 
     def _model(self, config: Config, job: Job) -> tuple[Any, Any]:
         key = self._key(config, job)
@@ -179,8 +188,9 @@ class Trial:
             self._made = None  # the last model goes before the next one comes
             torch.manual_seed(0)
             model = create(config, options_of(config, job))
-            model.to(determinism.device()).train()
-            self._made = (key, model, make_optimizer(job.training.optimizer, model))
+            model.to(determinism.device()).train(job.training is not None)
+            optimizer = job.training and make_optimizer(job.training.optimizer, model)
+            self._made = (key, model, optimizer)
         return self._made[1:]
 
 

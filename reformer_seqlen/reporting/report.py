@@ -1,6 +1,7 @@
 """Everything that git keeps of a study, written from the stages' results.
 
-metrics/, plots/, results/README.md with its figures, and what README.md shows of it.
+metrics/, plots/, results/README.md with its figures, and what README.md shows of it. The pages of
+kept studies are written anew of their metrics.
 """
 
 from pathlib import Path
@@ -10,6 +11,7 @@ from reformer_seqlen.reporting import readme
 from reformer_seqlen.reporting.advice import advice
 from reformer_seqlen.reporting.answer import answer
 from reformer_seqlen.reporting.gpu import read_cards
+from reformer_seqlen.reporting.kept import kept_folders, read_kept
 from reformer_seqlen.reporting.metrics import metrics, read_metrics, write_metrics
 from reformer_seqlen.reporting.page import page, readme_sections
 from reformer_seqlen.reporting.published import load_published
@@ -45,8 +47,13 @@ def write_report(study: Study, root: Path = Path()) -> None:
     with whole_file(root / REPORT) as partial:
         text = page(values, study.runs, study.profile, figures, cards)
         partial.write_text(text, encoding="utf-8")
+    sections = readme_sections(values, study.runs, figures, cards)
+    for kept in map(read_kept, kept_folders(root)):
+        sections |= kept.sections()
+        with whole_file(kept.folder / REPORT.name) as partial:
+            partial.write_text(kept.page(), encoding="utf-8")
     if (root / README).exists():
-        readme.fill(root / README, readme_sections(values, study.runs, figures, cards))
+        readme.fill(root / README, sections)
     draw_figures(figures, root / PLOTS, root / FIGURES)
 
 

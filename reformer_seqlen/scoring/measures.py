@@ -24,33 +24,54 @@ MAX_LOSS_NATS = 700.0
 
 @dataclass(frozen=True)
 class Target:
-    """Statistics of a split's scored targets, which depend on no model."""
+    """Statistics of a split's scored targets, which depend on no model.
+
+    Attributes:
+        unigram_nats: entropy of the targets' own piece counts, nats per piece: no unigram model
+            scores better.
+        words: that the targets stand for; None where the text is none of words.
+    """
 
     tokens: int
     bytes: int
     unknown: int
     unigram_nats: float
-    """Entropy of the targets' own piece counts, nats per piece: no unigram model scores better."""
+    words: float | None = None
 
 
-def describe_targets(split: Split, unknown_id: int | None) -> Target:
-    """Count the scored targets of a split: tokens, bytes, unknown pieces and unigram entropy.
+def describe_targets(split: Split, unknown_id: int | None, words: int | None = None) -> Target:
+    """Count the scored targets of a split: tokens, bytes, unknown pieces, entropy and words.
 
-    Special tokens before documents are none of them. `unknown_id` is None under a tokenizer that
-    knows every text.
+    Special tokens before documents are none of them.
+
+    Args:
+        split: what was scored.
+        unknown_id: the tokenizer's unknown piece; None where it knows every text.
+        words: of the split's whole text, if it is one of words. The scored targets stand for words
+            in proportion to their bytes; contiguous windows leave out the first piece alone.
     """
     scored = split.scored_positions()
     ids = split.tokens.ids[scored]
+    size = split.tokens.bytes_of(scored)
     return Target(
         tokens=len(scored),
-        bytes=split.tokens.bytes_of(scored),
+        bytes=size,
         unknown=0 if unknown_id is None else int((ids == unknown_id).sum()),
         unigram_nats=unigram_nats(np.bincount(ids)),
+        words=None if words is None else words * size / split.tokens.bytes_of(slice(None)),
     )
 
 
 def describe_loss(loss_nats: float, blocks: Sums, target: Target) -> dict[str, Any]:
-    """What is written of any model's mean loss on a split's targets."""
+    """What is written of any model's mean loss on a split's targets.
+
+    A text of words has a perplexity per word too, the exponential of all nats over the number of
+    words. Like bits per byte it can be compared across tokenizers, and is too low where pieces are
+    unknown; also where a line's end, which is a word, is no piece (`row_shape` of a token set).
+    """
+    of_words = {}
+    if target.words is not None:
+        of_words["word_perplexity"] = perplexity(loss_nats * target.tokens / target.words)
     return {
         "loss_nats": finite(loss_nats),
         "perplexity": perplexity(loss_nats),
@@ -59,6 +80,7 @@ def describe_loss(loss_nats: float, blocks: Sums, target: Target) -> dict[str, A
         "bytes": target.bytes,
         "unknown_rate": target.unknown / target.tokens,
         "unigram_perplexity": perplexity(target.unigram_nats),
+        **of_words,
     }
 
 
@@ -101,7 +123,11 @@ def short(blocks: Sums) -> dict[str, float | None]:
 
 
 def describe(
-    split: Split, losses: list[float], blocks: Sums, unknown_id: int | None
+    split: Split,
+    losses: list[float],
+    blocks: Sums,
+    unknown_id: int | None,
+    words: int | None = None,
 ) -> dict[str, float | int | None]:
     """What is written of one split.
 
@@ -110,9 +136,10 @@ def describe(
         losses: mean nats per token for each draw of the hashes.
         blocks: nats and bytes of each block of text.
         unknown_id: the tokenizer's unknown piece.
+        words: of the split's whole text, if it is one of words.
     """
     return {
-        **describe_loss(fmean(losses), blocks, describe_targets(split, unknown_id)),
+        **describe_loss(fmean(losses), blocks, describe_targets(split, unknown_id, words)),
         "hash_draws": len(losses),
         "perplexity_spread": spread([p for p in map(perplexity, losses) if p is not None]),
     }

@@ -1,6 +1,6 @@
-"""A run's model on a split: every draw, the published rule, shorter contexts."""
+"""A run's model on a split: every draw, and what changes in other windows or by other hashing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from reformer_seqlen.models.causal import draws_hashes
+from reformer_seqlen.parameters.chunking import Policy
 from reformer_seqlen.parameters.evaluation import Evaluation
 from reformer_seqlen.scoring.loss import Scored, score
 from reformer_seqlen.scoring.measures import (
@@ -18,8 +19,10 @@ from reformer_seqlen.scoring.measures import (
     describe,
     describe_peeking,
     nats_by_position,
+    perplexity,
     short,
 )
+from reformer_seqlen.text.chunking import cut
 from reformer_seqlen.text.splits import Split
 from reformer_seqlen.text.windows import sliding
 
@@ -30,11 +33,13 @@ class Scorer:
 
     Attributes:
         peeking: the same weights under the published lsh rule; None if that is the run's own.
+        with_rounds: loads the same weights with a number of hash rounds; None if none is asked for.
     """
 
     model: PreTrainedModel
     peeking: PreTrainedModel | None
     settings: Evaluation
+    with_rounds: Callable[[int], PreTrainedModel] | None = None
 
     def draws(self, model: PreTrainedModel, split: Split, description: str) -> list[Scored]:
         """The scores of every draw of the hashes; one where none is drawn."""
@@ -52,7 +57,12 @@ class Scorer:
         ]
 
     def score_split(
-        self, split: Split, name: str, folder: Path, unknown_id: int | None
+        self,
+        split: Split,
+        name: str,
+        folder: Path,
+        unknown_id: int | None,
+        words: int | None = None,
     ) -> dict[str, Any]:
         """Score a split, write its arrays to `folder`, and return what is said of it.
 
@@ -61,6 +71,10 @@ class Scorer:
             name: `validation` or `test`.
             folder: gets NAME.nats.npy and NAME.blocks.npy.
             unknown_id: the tokenizer's unknown piece, if it has one.
+            words: of the split's text, if it is one of words.
+
+        Returns:
+            The measures, with `hash_rounds` and `protocols` where the settings ask for them.
         """
         split = windowed(split, self.settings.stride)
         draws = self.draws(self.model, split, name)
@@ -74,11 +88,12 @@ class Scorer:
             rules = ([draw.mean_nats for draw in each] for each in (draws, published))
             peeking = describe_peeking(*rules)
         return {
-            **describe(split, [draw.mean_nats for draw in draws], blocks, unknown_id),
+            **describe(split, [draw.mean_nats for draw in draws], blocks, unknown_id, words),
             "accuracy": fmean(float(draw.first.mean()) for draw in draws),
             **peeking,
             "by_position": nats_by_position(split, nats),
             "contexts": self._contexts(split, name),
+            **self._others(split, name),
         }
 
     def _contexts(self, split: Split, name: str) -> dict[int, dict[str, float | None]]:
@@ -86,10 +101,35 @@ class Scorer:
         found = {}
         for length in self.settings.contexts:
             if length < split.length:
-                cut = shortened(split, length)
-                draws = self.draws(self.model, cut, f"{name}, {length} tokens of context")
-                found[length] = short(blocks_of(cut, mean_over(draws)))
+                shorter = shortened(split, length)
+                draws = self.draws(self.model, shorter, f"{name}, {length} tokens of context")
+                found[length] = short(blocks_of(shorter, mean_over(draws)))
         return found
+
+    def _others(self, split: Split, name: str) -> dict[str, Any]:
+        """By other numbers of hash rounds and under other policies, where they are asked for."""
+        found: dict[str, Any] = {}
+        if self.with_rounds is not None:
+            found["hash_rounds"] = {}
+            for rounds in self.settings.hash_rounds:
+                draws = self.draws(self.with_rounds(rounds), split, f"{name}, {rounds} hash rounds")
+                found["hash_rounds"][rounds] = short(blocks_of(split, mean_over(draws)))
+        if self.settings.protocols:
+            others = (policy for policy in self.settings.protocols if policy != split.policy)
+            found["protocols"] = {policy: self._under(policy, split, name) for policy in others}
+        return found
+
+    def _under(self, policy: Policy, split: Split, name: str) -> dict[str, float | None]:
+        """The score in the windows that another policy cuts; no number where it cuts none."""
+        split = recut(split, policy)
+        if not len(split.windows):
+            return {**dict.fromkeys(("bits_per_byte", "low", "high", "perplexity")), "tokens": 0}
+        draws = self.draws(self.model, split, f"{name}, {policy} windows")
+        return {
+            **short(blocks_of(split, mean_over(draws))),
+            "perplexity": perplexity(fmean(draw.mean_nats for draw in draws)),
+            "tokens": len(draws[0].nats),
+        }
 
 
 def windowed(split: Split, stride: int | None) -> Split:
@@ -103,6 +143,13 @@ def shortened(split: Split, context: int) -> Split:
     """The split in windows of another length."""
     windows = sliding(len(split.tokens), context, context)
     return replace(split, windows=windows, length=context, policy="contiguous")
+
+
+def recut(split: Split, policy: Policy) -> Split:
+    """The split in the windows that another policy cuts, side by side."""
+    tokens = split.tokens
+    windows = cut(policy, tokens.rows, len(tokens), split.length, every_token=True)
+    return replace(split, windows=windows, policy=policy)
 
 
 def mean_over(draws: Sequence[Scored]) -> NDArray[np.float64]:

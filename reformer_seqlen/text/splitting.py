@@ -17,7 +17,13 @@ from reformer_seqlen.text.arrays import array_parts
 from reformer_seqlen.text.blocks import read_parts, split_lines
 from reformer_seqlen.text.documents import documents
 from reformer_seqlen.text.shuffling import shuffle_lines
-from reformer_seqlen.text.stored import copy_text, documents_path, text_path, write_text
+from reformer_seqlen.text.stored import (
+    copy_text,
+    count_words,
+    documents_path,
+    text_path,
+    write_text,
+)
 
 WHOLE = "whole"
 """What a text is called that is not split yet."""
@@ -176,8 +182,17 @@ def write_splits(
         key: the corpus's place in params.yaml, for messages.
 
     Returns:
-        How many bytes and documents each split has.
+        How many bytes and documents each split has, and words where the corpus is one of words.
     """
+    counts = _write_splits(corpus, raw, target, work, key)
+    if corpus.words:
+        counts = {name: {**n, "words": count_words(target, name)} for name, n in counts.items()}
+    return counts
+
+
+def _write_splits(
+    corpus: Corpus, raw: Mapping[SplitFile, Path], target: Path, work: Path, key: str
+) -> dict[str, dict[str, int]]:
     texts = {name: _documents(path, corpus) for name, path in raw.items()}
     if corpus.split is None:
         return {name: write_text(target, name, parts, key) for name, parts in texts.items()}

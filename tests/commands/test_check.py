@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from reformer_seqlen.checking.profile import compare_profile
 from reformer_seqlen.commands import check
 from reformer_seqlen.commands.check import (
     TOLERANCE,
-    compare_profile,
     compare_report,
     machine_tolerance,
 )
@@ -66,7 +66,7 @@ def _on_another_machine() -> None:
 
 
 def _found(tolerance: float = 0.0) -> list[str]:
-    return [str(difference) for difference in check.compare_with_head(tolerance)]
+    return [str(difference) for difference in check.compare_results(tolerance)]
 
 
 @pytest.mark.usefixtures("committed")
@@ -252,4 +252,4 @@ def test_this_projects_tables_show_this_projects_metrics() -> None:
 
 
 def test_this_projects_params_are_their_profile() -> None:
-    assert [str(found) for found in compare_profile(ROOT)] == []
+    assert [str(found) for found in compare_profile(ROOT / "params.yaml", ROOT / "conf")] == []

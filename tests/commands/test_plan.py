@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -61,6 +62,25 @@ def test_updates_tokens_and_scored_windows() -> None:
     unknown = job(None)
     assert (unknown.updates(), unknown.tokens_read()) == (None, None)
     assert plan.expected_seconds(unknown, Pace(2.0, 16)) is None
+
+
+def test_scoring_alone_takes_a_batch_after_another() -> None:
+    asked = replace(job(256 * 100, policy="published"), training=None)
+    assert plan.expected_seconds(asked, Pace(2.0, 16)) == pytest.approx(2 * 3200 / 16)
+
+
+def test_a_run_that_is_not_trained_is_planned_as_scoring(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = compose("smoke", CONF)
+    values["runs"]["news-64"]["train"] = "none"
+    params = parse_study(values, "smoke")
+    monkeypatch.setattr(plan, "load_profile", lambda name: params)
+    printed = plan.plan("smoke")
+    rows = {line.split()[0]: line.split() for line in printed.splitlines() if "news-" in line}
+    untrained, trained = rows["news-64"], rows["news-256"]
+    # tokens, windows, updates, tokens read, MiB and the time: no seconds of an update
+    assert untrained[5:7] == ["0", "0"]
+    assert float(untrained[7]) < float(trained[9])
+    assert "by `train: none` the base is scored as it is" in printed
 
 
 def test_the_papers_updates_agree_with_the_published_speeds(paper: Study) -> None:

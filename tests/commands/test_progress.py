@@ -66,6 +66,13 @@ def test_time_left_is_not_said_before_it_can_be_known(capsys: pytest.CaptureFixt
     assert capsys.readouterr().out.splitlines() == lines
 
 
+def test_a_run_that_is_not_trained_says_nothing_of_how_long_training_takes() -> None:
+    runtimes = {"finetune@a": 56.0, "finetune@none": 0.5}
+    progress = Progress(["finetune@b"], runtimes, untrained=["finetune@none"], now=Clock())
+    assert progress.expected("finetune@b") == 60
+    assert progress.expected("finetune@none") == 4
+
+
 def test_runtimes_are_those_that_stages_wrote(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,11 +40,45 @@ def test_the_committed_params_are_the_composed_quick_profile() -> None:
 def test_a_run_overrides_what_holds_for_all(values: Any) -> None:
     values["runs"]["news-64"] |= {"train": {"epochs": 7}, "options": {"reversible": "on"}}
     params = parse_study(values, "params.yaml")
-    assert params.training("news-64").epochs == 7
-    assert params.training("news-64").batch_size == params.train.batch_size
-    assert params.training("news-256").epochs == params.train.epochs
+    short, long = params.training("news-64"), params.training("news-256")
+    assert short is not None
+    assert long is not None
+    assert (short.epochs, short.batch_size) == (7, params.train.batch_size)
+    assert long.epochs == params.train.epochs
     assert params.options("news-64") == ReformerOptions(reversible="on")
     assert params.options("news-256") == ReformerOptions()
+
+
+def test_a_run_may_be_scored_without_training(values: Any) -> None:
+    values["runs"]["news-64"]["train"] = "none"
+    params = parse_study(values, "params.yaml")
+    assert [run.is_trained for run in params.runs.values()] == [False, True]
+    assert params.training("news-64") is None
+    values["runs"]["news-64"]["train"] = {}
+    assert parse_study(values, "params.yaml").training("news-64") == params.train
+
+
+def test_a_run_may_be_scored_in_more_than_one_way(values: Any) -> None:
+    values["evaluate"] |= {"hash_rounds": [2], "protocols": ["published"]}
+    values["runs"]["news-64"]["evaluate"] = {"hash_rounds": [4, 8]}
+    params = parse_study(values, "params.yaml")
+    assert [params.evaluation(run).hash_rounds for run in params.runs] == [[4, 8], [2]]
+    assert params.evaluation("news-64").protocols == ["published"]
+
+
+def test_a_model_without_layers_that_hash_has_no_hash_rounds(values: Any) -> None:
+    model = values["models"]["tiny"]
+    model["pretraining"]["architecture"]["attn_layers"] = ["local", "local"]
+    values["evaluate"]["hash_rounds"] = [2]
+    complaint = r"runs\.news-64\.evaluate\.hash_rounds: models\.tiny has no layer that hashes; give"
+    with pytest.raises(StudyError, match=complaint):
+        parse_study(values, "params.yaml")
+    model |= {"options": {}}
+    model["pretraining"]["architecture"] = {"model_type": "gpt2"}
+    with pytest.raises(StudyError, match=complaint):
+        parse_study(values, "params.yaml")
+    values["runs"] = {"news-64": {**values["runs"]["news-64"], "evaluate": {"hash_rounds": []}}}
+    assert parse_study(values, "params.yaml").evaluation("news-64").hash_rounds == []
 
 
 def _set(path: str, value: Any) -> Any:
@@ -120,6 +154,20 @@ def _set(path: str, value: Any) -> Any:
             _set("runs/news-64/train", {"pace": 1}),
             r"runs\.news-64\.train: unknown key `pace`; known are optimizer, ",
         ),
+        (
+            _set("runs/news-64/train", "some"),
+            r"runs\.news-64\.train: give values .* or the word `none` .*, but it is 'some'",
+        ),
+        (_set("runs/news-64/train", None), r"runs\.news-64\.train: give values .* but it is None"),
+        (
+            _set("evaluate/hash_rounds", [0]),
+            r"evaluate\.hash_rounds\.0: .*greater than 0, but it is 0",
+        ),
+        (
+            _set("evaluate/protocols", ["stock"]),
+            r"evaluate\.protocols\.0: .*'contiguous' or 'published', but it is 'stock'",
+        ),
+        (_set("corpora/news/words", "yes"), r"corpora\.news\.words: .*boolean, but it is 'yes'"),
         (
             _set("train/optimizer", "sgd"),
             r"train\.optimizer: .*'adafactor', 'adamw' or 'muon'.*'sgd'",

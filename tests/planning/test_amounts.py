@@ -85,6 +85,27 @@ def test_counts_of_an_earlier_run_are_used_if_it_declared_the_same(
         assert not amounts.amount_of(*names, paper, other).counted
 
 
+def test_what_is_scored_in_more_ways_is_scored_more_often(paper: Study) -> None:
+    def passes(**changes: Any) -> Any:
+        evaluate = paper.evaluate.model_copy(update=changes)
+        return jobs(paper.model_copy(update={"evaluate": evaluate}), None)[0].passes
+
+    assert passes() == {"validation": 30 + 1, "test": 1}
+    # of windows of 256 under the published policy; none of its layers is strict
+    more = passes(contexts=[128, 256], hash_rounds=[2, 4], protocols=["published", "contiguous"])
+    assert more == {"validation": 30 + 5, "test": 5}
+
+
+def test_a_run_that_is_not_trained_is_only_scored(paper: Study) -> None:
+    run = paper.runs["ptb-256"].model_copy(update={"train": "none"})
+    study = paper.model_copy(update={"runs": {"ptb-256": run}})
+    [job] = jobs(study, None)
+    assert (job.updates(), job.tokens_read(), job.batch_size) == (0, 0, paper.evaluate.batch_size)
+    assert job.passes == {"validation": 1, "test": 1}
+    # two copies of the model, and no checkpoint of a training
+    assert disk_bytes([job], {"ptb-256": 1000}, study) == disk_bytes([job], {}, study) + 2 * 4000
+
+
 def test_disk_counts_models_twice_and_the_largest_checkpoints(paper: Study) -> None:
     todo = jobs(paper, None)
     none = disk_bytes(todo, {}, paper)

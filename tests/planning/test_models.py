@@ -50,3 +50,19 @@ def test_what_cannot_run_is_named_with_its_key(
 ) -> None:
     with pytest.raises(StudyError, match=words):
         check_models(study_of(length, **architecture))
+
+
+def test_a_checkpoint_whose_layers_do_not_hash_has_no_hash_rounds(tmp_path: Path) -> None:
+    values = compose("smoke", CONF)
+    source = {"kind": "path", "path": str(tmp_path), "licence": "my own"}
+    values["models"]["tiny"] = {"options": {}, "checkpoint": source}
+    values["evaluate"]["hash_rounds"] = [2]
+    for layers, hashes in ((["local", "lsh"], True), (["local"], False)):
+        made("reformer", attn_layers=layers).save_pretrained(tmp_path)
+        study = parse_study(values | {"counts": {}}, "params.yaml")
+        if hashes:
+            check_models(study)
+        else:
+            complaint = r"runs\.news-64\.evaluate\.hash_rounds: models\.tiny has no layer that"
+            with pytest.raises(StudyError, match=complaint):
+                check_models(study)

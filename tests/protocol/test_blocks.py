@@ -29,6 +29,7 @@ def test_the_profile_says_what_the_study_did() -> None:
     for run in params.runs:
         training, options = params.training(run), params.options(run)
         assert params.chunking(run).policy == "published"
+        assert training is not None
         assert (training.optimizer, training.schedule, training.precision) == (
             "adafactor",
             "linear",

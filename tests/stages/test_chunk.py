@@ -77,6 +77,23 @@ def test_a_split_without_a_window_leaves_nothing(study: SmallStudy) -> None:
     assert list(WINDOWS.iterdir()) == []
 
 
+def test_a_run_that_is_not_trained_needs_no_text_to_train_on(study: SmallStudy) -> None:
+    write_split("train", 30)
+    with pytest.raises(StudyError, match=r"runs\.news-64: the train split has 30 tokens, too few"):
+        study.run(main, "news-64")
+    study.values["runs"]["news-64"]["train"] = "none"
+    study.run(main, "news-64")
+    assert len(load_windows(NEWS / "train.npy")) == 0
+    assert read_json(NEWS / "report.json")["train"]["contiguous"] == {
+        "windows": 0,
+        "kept": 0,
+        "dropped": 30,
+    }
+    write_split("test", 64)
+    with pytest.raises(StudyError, match=r"runs\.news-64: the test split has 64 tokens, too few"):
+        study.run(main, "news-64")
+
+
 def test_a_run_that_is_not_declared_is_named(study: SmallStudy) -> None:
     with pytest.raises(StudyError, match=r"runs\.news-128: not in params\.yaml, which has news-64"):
         study.run(main, "news-128")

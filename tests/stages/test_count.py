@@ -34,14 +34,14 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallStudy:
     Path("long.txt").write_bytes(b"".join(LINES) * 20)
     make_tokenizer("sentencepiece", Path("long.txt"), PIECES, BASES / "tiny")
     tokenizer = load_tokenizer(BASES / "tiny")
+    splits = {}
     for split, lines in SPLITS.items():
         write_text(TEXTS / "news", split, lines, "corpora.news")
-        write_tokens(tokenizer, TEXTS / "news", split, TOKENS_OF_NEWS)
+        splits[split] = write_tokens(tokenizer, TEXTS / "news", split, TOKENS_OF_NEWS)
     write_text(TEXTS / "base", "train", LINES[8:] * 3, "pretraining")
     write_tokens(tokenizer, TEXTS / "base", "train", BASE_TOKENS / "tiny")
-    write_json(
-        TOKENS_OF_NEWS / "tokens.json", {"pieces": PIECES, "unknown_id": tokenizer.unknown_id}
-    )
+    record = {"pieces": PIECES, "unknown_id": tokenizer.unknown_id, "splits": splits}
+    write_json(TOKENS_OF_NEWS / "tokens.json", record)
     return SmallStudy()
 
 
@@ -83,6 +83,22 @@ def test_a_score_has_the_fields_of_a_runs_score(study: SmallStudy) -> None:
     }
     assert scores["test"]["low"] < scores["test"]["bits_per_byte"] < scores["test"]["high"]
     assert scores["validation"]["perplexity"] < scores["test"]["perplexity"]  # it is like train
+
+
+def test_a_text_of_words_has_a_perplexity_per_word(study: SmallStudy) -> None:
+    """21 fish swim in it. and the line's end: 6 words, of which the first piece is not scored."""
+    record = read_json(TOKENS_OF_NEWS / "tokens.json")
+    record["splits"]["test"]["words"] = 6
+    write_json(TOKENS_OF_NEWS / "tokens.json", record)
+    study.run(main, "news-3gram")
+    scores, sizes = (
+        read_json(COUNTS / "news-3gram/scores.json"),
+        load_tokens(TOKENS_OF_NEWS, "test").piece_bytes,
+    )
+    words = 6 * sizes[1:].sum() / sizes.sum()
+    total = float(losses("news-3gram", "test").sum(dtype=np.float64))
+    assert scores["test"]["word_perplexity"] == pytest.approx(math.exp(total / words))
+    assert "word_perplexity" not in scores["validation"]
 
 
 def test_the_record_says_what_was_counted(study: SmallStudy) -> None:

@@ -46,6 +46,18 @@ def test_the_record_says_what_was_read_and_made(study: SmallStudy) -> None:
     }
 
 
+def test_the_record_counts_words_where_a_text_is_of_words(study: SmallStudy) -> None:
+    """10 trees grow by the river. and the line's end: 7 words a line."""
+    study.corpus["words"] = True
+    study.run(main, "news")
+    splits = read_json(NEWS / "source.json")["splits"]
+    assert {name: size["words"] for name, size in splits.items()} == {
+        "train": 42,
+        "validation": 14,
+        "test": 14,
+    }
+
+
 def test_a_file_without_a_checksum_is_told_its_checksum(
     study: SmallStudy, capsys: pytest.CaptureFixture[str]
 ) -> None:

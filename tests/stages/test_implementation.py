@@ -58,9 +58,13 @@ def test_stages_train_and_score_the_chosen_implementation(
     create_reformer(config).save_pretrained(base)
     tokens = TOKENS / f"{run.corpus}-{run.model}"
     write_json(TOKENIZERS / run.model / "kind.json", {"kind": "bytes"})
-    write_json(tokens / "tokens.json", {"unknown_id": 0})  # the piece that no text here has
+    splits: dict[str, dict[str, int]] = {"validation": {}, "test": {}}
+    # the piece that no text here has
+    write_json(tokens / "tokens.json", {"unknown_id": 0, "splits": splits})
     (WINDOWS / RUN).mkdir(parents=True)
-    finetune.finetune(RUN, run, study.training(RUN), chosen)
+    training = study.training(RUN)
+    assert training is not None
+    finetune.finetune(RUN, run, training, chosen)
     evaluate.evaluate(RUN, run, study.evaluation(RUN), chosen)
     assert seen
     assert set(seen) == {kind}

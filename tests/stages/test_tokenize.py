@@ -24,8 +24,11 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallStudy:
     monkeypatch.chdir(tmp_path)
     for folder in (TEXTS / "news", TOKENIZERS / "tiny"):
         folder.mkdir(parents=True)
-    for split, lines in SPLITS.items():
-        write_text(TEXTS / "news", split, lines, "corpora.news")
+    sizes = {
+        split: write_text(TEXTS / "news", split, lines, "corpora.news")
+        for split, lines in SPLITS.items()
+    }
+    write_json(TEXTS / "news/source.json", {"splits": sizes})
     Path("long.txt").write_bytes(b"".join(LINES) * 20)
     make_tokenizer("sentencepiece", Path("long.txt"), 120, TOKENIZERS / "tiny")
     return SmallStudy()
@@ -54,6 +57,16 @@ def test_the_record_counts_them(study: SmallStudy) -> None:
         "rows": 1,
         "documents": 1,
     }
+
+
+def test_the_record_has_the_number_of_words_of_a_text_of_words(study: SmallStudy) -> None:
+    source = read_json(TEXTS / "news/source.json")
+    source["splits"]["test"]["words"] = 7  # 19 trees grow by the river. and the line's end
+    write_json(TEXTS / "news/source.json", source)
+    study.run(main, "news-tiny")
+    splits = read_json(NEWS / "tokens.json")["splits"]
+    assert splits["test"]["words"] == 7
+    assert "words" not in splits["train"]
 
 
 def test_a_missing_text_leaves_nothing(study: SmallStudy) -> None:

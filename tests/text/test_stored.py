@@ -8,7 +8,7 @@ import pytest
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.text import stored
 from reformer_seqlen.text.documents import Rest
-from reformer_seqlen.text.stored import copy_text, write_text
+from reformer_seqlen.text.stored import copy_text, count_words, write_text
 
 
 def documents(folder: Path, split: str) -> list[int]:
@@ -30,6 +30,13 @@ def test_a_document_may_come_in_parts(
     parts = [b"a\n", Rest(b"b\n"), b"c\n", Rest(b"d\n"), b"e\n"]
     assert write_text(tmp_path, "test", parts, "corpora.x") == {"bytes": 10, "documents": 3}
     assert documents(tmp_path, "test") == [0, 4, 8]
+
+
+def test_words_stand_between_blanks_and_a_lines_end_is_one(tmp_path: Path) -> None:
+    r"""Of ` = A = \n`, a blank line, and a last line that is not ended: 3 + 1, 0 + 1, 2 + 1."""
+    text = " = A = \n \ntwo\u2003words".encode()  # an em space is a blank, too
+    write_text(tmp_path, "test", [text], "corpora.x")
+    assert count_words(tmp_path, "test") == 8
 
 
 def test_an_empty_split_is_refused(tmp_path: Path) -> None:

@@ -19,6 +19,9 @@ NOTHING_LEFT_TO_TRAIN_ON = "validation + test must be less than 1, something is 
 ORIGIN_OF_A_MODEL = "give either `checkpoint` or `pretraining`"
 SPLIT_CUTS_ONE_FILE = "`split` cuts one file: give `files: {all: ...}` or leave `split` out"
 MATRIX_LEARNING_RATE = "`matrix_learning_rate` is what `optimizer: muon` needs, and no other takes"
+NEITHER_VALUES_NOR_NONE = (
+    "give values to go over the section `train`, or the word `none` to score the base as it is"
+)
 DECAY_OF_A_CONSTANT = "`schedule: constant_with_warmup` has no decay"
 FILES_WITHOUT_SPLIT = "give `files: {all: ...}` with a `split`, or a file for every split"
 
@@ -113,6 +116,14 @@ def stride_skips(key: str, stride: int, length: int) -> StudyError:
     return StudyError(
         f"{key}.evaluate.stride: {stride} is more than the {length} tokens of a window, and "
         "what is between two windows would not be scored"
+    )
+
+
+def nothing_hashes(run: str, model: str) -> StudyError:
+    """Other numbers of hash rounds for a model without layers that hash."""
+    return StudyError(
+        f"runs.{run}.evaluate.hash_rounds: models.{model} has no layer that hashes; give "
+        f"`evaluate: {{hash_rounds: []}}` for this run"
     )
 
 
