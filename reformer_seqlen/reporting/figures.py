@@ -27,6 +27,9 @@ TEMPLATES = Path(__file__).parent / "templates"
 FIGURES: dict[str, tuple[tuple[str, ...], ...]] = {
     "answer": (("answer",), ("cost", "update_memory")),
     "gap": (("gap",),),
+    "contexts": (("contexts",),),
+    "positions": (("positions",),),
+    "hash_rounds": (("hash_rounds",),),
     "training_loss": (("training_loss",),),
     "validation_loss": (("validation_loss",),),
     "memory": (("memory",),),

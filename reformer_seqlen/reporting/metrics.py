@@ -14,6 +14,7 @@ from reformer_seqlen.reporting.differences import differences
 from reformer_seqlen.reporting.gap import gaps
 from reformer_seqlen.reporting.points import Runs, points
 from reformer_seqlen.reporting.records import (
+    Counted,
     History,
     Interval,
     MemoryRow,
@@ -72,6 +73,16 @@ def _scores(scores: Scores) -> dict[str, Any]:
     """The rest; perplexity is there again, since spreads are compared relative to it."""
     elsewhere = set(Interval.model_fields)
     return {split: score.model_dump(exclude=elsewhere) for split, score in scores}
+
+
+def _counted(item: Counted) -> dict[str, Any]:
+    """What was counted, and what the flat files have no place for."""
+    words = {split: score.word_perplexity for split, score in item if isinstance(score, Score)}
+    known = _known(**words)
+    return {
+        **item.model_dump(exclude={"validation", "test"}),
+        **({"word_perplexity": known} if known else {}),
+    }
 
 
 def diverged(history: History, above_best_nats: float) -> bool:
@@ -182,10 +193,7 @@ def metrics(results: Results, runs: Runs, diverged_above_best_nats: float) -> Me
             "memory": {name: values for name, values in memory.items() if values},
             "details": {
                 "scores": {run: _scores(item) for run, item in scores.items()},
-                "counts": {
-                    name: item.model_dump(exclude={"validation", "test"})
-                    for name, item in results.counts.items()
-                },
+                "counts": {name: _counted(item) for name, item in results.counts.items()},
                 **_compared(results, runs),
                 "training": {
                     run: _training(run, history, diverged_above_best_nats)

@@ -23,6 +23,7 @@ from reformer_seqlen.reporting.published_tables import (
 )
 from reformer_seqlen.reporting.rivals import rivals, rivals_table
 from reformer_seqlen.reporting.run_tables import headline, quality_tables, training_tables
+from reformer_seqlen.reporting.score_tables import score_tables
 from reformer_seqlen.reporting.table import Table
 from reformer_seqlen.runtime.paths import FIGURES, REPORT
 
@@ -31,7 +32,9 @@ ANSWER = "answer"
 FIGURES_OF = {
     "headline": (ANSWER,),
     "gap": ("gap",),
-    "perplexity": ("validation_loss",),
+    "contexts": ("contexts",),
+    "hash-rounds": ("hash_rounds",),
+    "perplexity": ("validation_loss", "positions"),
     "training": ("training_loss",),
     "memory": ("memory", "memory_composition"),
     "gpus-longest": ("memory_gpus",),
@@ -81,7 +84,12 @@ def page(
             [headline(values, runs), rivals_table(rivals(values, runs)), gap_table(values)],
             figures,
         ),
-        _section("Quality", [], quality_tables(values, runs), figures),
+        _section(
+            "Quality",
+            [],
+            [*quality_tables(values, runs), *score_tables(values, runs)],
+            figures,
+        ),
         _section("Training", [], training_tables(values, runs), figures),
         _section("Memory", [], memory_tables(values), figures),
         _section("On a GPU", [summary(cards)], _tables_of(cards), figures),

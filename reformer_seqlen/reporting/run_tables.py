@@ -22,6 +22,11 @@ ALIKE_NOTE = (
     "≈ On the test text, this run can't be told from the next shorter one: the interval of their "
     "difference holds 0."
 )
+BOUND = "≥ "
+BOUND_NOTE = (
+    "≥ A lower bound: the tokenizer does not know some of the text, and unknown pieces are easier "
+    "to predict than what they stand for."
+)
 SPLITS = ("validation", "test")
 
 
@@ -87,14 +92,19 @@ def _shown(values: Metrics, names: list[str]) -> str:
     return " / ".join(shown_score(score_of(values, names, split)) for split in SPLITS)
 
 
-def shown_score(score: Mapping[str, float]) -> str:
-    """Bits per byte, plus or minus half of its interval."""
-    if "bits_per_byte" not in score:
+def shown_score(score: Mapping[str, Any]) -> str:
+    """Bits per byte, plus or minus half of its interval; marked where it is a lower bound."""
+    if score.get("bits_per_byte") is None:
         return INFINITE
     shown = number(score["bits_per_byte"], 3)
-    if "low" not in score:
-        return shown
-    return f"{shown} ± {number((score['high'] - score['low']) / 2, 3)}"
+    if "low" in score:
+        shown += f" ± {number((score['high'] - score['low']) / 2, 3)}"
+    return bounded(score, shown)
+
+
+def bounded(score: Mapping[str, Any], shown: str) -> str:
+    """What is shown of a score, marked where unknown pieces make it a lower bound."""
+    return f"{BOUND}{shown}" if score.get("bound") == "lower" else shown
 
 
 def _unlike(values: Metrics, runs: Runs, name: str) -> str:

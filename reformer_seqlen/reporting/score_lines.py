@@ -7,10 +7,19 @@ from typing import Any
 
 from reformer_seqlen.reporting.gap import gaps
 from reformer_seqlen.reporting.grid import corpora_of
-from reformer_seqlen.reporting.points import UNTRAINED, Point, Runs, first_shown, points
+from reformer_seqlen.reporting.points import (
+    UNTRAINED,
+    Point,
+    Runs,
+    first_shown,
+    label_of_run,
+    points,
+)
+from reformer_seqlen.reporting.records import Score
 from reformer_seqlen.reporting.results import Results
 from reformer_seqlen.reporting.run_lines import PLACE, Line
 from reformer_seqlen.reporting.run_tables import label_of
+from reformer_seqlen.reporting.score_tables import OWN
 from reformer_seqlen.reporting.seeds import of_several
 
 INTERVAL = ("bits_per_byte", "low", "high")
@@ -30,6 +39,9 @@ def score_lines(results: Results, runs: Runs) -> dict[str, list[Line]]:
             *_answer(results, runs),
         ],
         "cost": [(*PLACE, "tokens_per_second"), *_speeds(results, shown)],
+        "contexts": [(*PLACE, "context", *INTERVAL), *_contexts(results, runs)],
+        "positions": [(*PLACE, "up_to", "tokens", "nats"), *_positions(results, runs)],
+        "hash_rounds": [(*PLACE, "rounds", *INTERVAL), *_hash_rounds(results, runs)],
         "gap": [
             ("run", "corpus", "way", "sequence_length", "quantity", *INTERVAL),
             *_gaps(results, runs),
@@ -105,6 +117,38 @@ def apart(levels: Mapping[str, float | None], gap: float) -> dict[str, float]:
     return places
 
 
+def _tests(results: Results, runs: Runs) -> Iterator[tuple[Line, Score]]:
+    """The place of every run, and its score on the test text."""
+    for name, run in runs.items():
+        place = (name, run.corpus, label_of_run(run), run.sequence_length)
+        yield place, results.scores[name].test
+
+
+def _contexts(results: Results, runs: Runs) -> Iterator[Line]:
+    """Each run in shorter windows and in its own."""
+    for place, score in _tests(results, runs):
+        for context in sorted(map(int, score.contexts)):
+            yield *place, context, *_interval(score.contexts[str(context)].model_dump())
+        if score.contexts:
+            yield *place, place[-1], *_interval(score.model_dump())
+
+
+def _positions(results: Results, runs: Runs) -> Iterator[Line]:
+    for place, score in _tests(results, runs):
+        for position in score.by_position:
+            if position.nats is not None:
+                yield *place, position.up_to, position.tokens, position.nats
+
+
+def _hash_rounds(results: Results, runs: Runs) -> Iterator[Line]:
+    """Each run as it was trained, and with other numbers of rounds."""
+    for place, score in _tests(results, runs):
+        if score.hash_rounds:
+            yield *place, OWN, *_interval(score.model_dump())
+        for rounds in sorted(map(int, score.hash_rounds)):
+            yield *place, rounds, *_interval(score.hash_rounds[str(rounds)].model_dump())
+
+
 def _gaps(results: Results, runs: Runs) -> Iterator[Line]:
     """Of each way of training and scoring: the score at both ends, the gap between them."""
     for corpus, ways in gaps(points(runs), runs, results).items():
@@ -117,5 +161,5 @@ def _gaps(results: Results, runs: Runs) -> Iterator[Line]:
             yield *place, "gap", *_interval(known["gap"])
 
 
-def _interval(known: Mapping[str, float]) -> Line:
+def _interval(known: Mapping[str, Any]) -> Line:
     return tuple(known.get(key) for key in INTERVAL)

@@ -182,6 +182,17 @@ def test_several_models_have_colours_and_panels_of_their_own(tmp_path: Path) -> 
     )
 
 
+def test_the_same_model_in_other_ways_is_a_line_a_run(figures: dict[str, str]) -> None:
+    for name, axis in (
+        ("contexts", "tokens of a window"),
+        ("positions", "tokens before, up to"),
+        ("hash_rounds", "hash rounds"),
+    ):
+        assert {axis, *CORPORA} <= set(texts(figures[name]))
+        assert colours(figures[name]) == colours(figures["training_loss"])
+    assert "as trained" in texts(figures["hash_rounds"])
+
+
 def test_the_published_gap_is_a_line_and_a_bar_a_way(figures: dict[str, str]) -> None:
     svg = figures["gap"]
     for text in ("news", "+ equal epochs and batch size", "+0.600", "gap: the longest above the"):
@@ -261,7 +272,9 @@ def test_one_row_still_draws(plots: Path, name: str) -> None:
 def test_figures_without_a_row_are_left_out(tmp_path: Path) -> None:
     study = runs("tiny")
     shown = write_plots(results(**run_results(study)), study, tmp_path / "plots")
-    assert shown == ["answer", "training_loss", "validation_loss"]
+    assert shown == [
+        "answer", "contexts", "positions", "hash_rounds", "training_loss", "validation_loss",
+    ]  # fmt: skip
     assert sorted(path.stem for path in (tmp_path / "plots").iterdir()) == sorted(PLOTS)
 
 

@@ -59,11 +59,14 @@ def test_every_figure_has_a_place() -> None:
     placed = [figure for figures in FIGURES_OF.values() for figure in figures]
     assert sorted(placed) == [
         "answer",
+        "contexts",
         "gap",
+        "hash_rounds",
         "memory",
         "memory_composition",
         "memory_gpus",
         "memory_training",
+        "positions",
         "training_loss",
         "validation_loss",
     ]

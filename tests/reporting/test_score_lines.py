@@ -19,8 +19,28 @@ def test_every_file_names_its_columns_and_has_every_run() -> None:
         (*place, 3.0625, 3.0625, 3.0625, "trained", None),
     ]
     assert lines["cost"][:2] == [(*columns, "tokens_per_second"), (*place, 1256.5)]
-    points = {name: len(rows) - 1 for name, rows in lines.items()}
-    assert {name: count for name, count in points.items() if count} == {"answer": 3, "cost": 3}
+    assert lines["contexts"][:3] == [
+        (*columns, "context", "bits_per_byte", "low", "high"),
+        (*place, 64, 3.5625, pytest.approx(3.4625), pytest.approx(3.6625)),
+        (*place, 256, 3.0625, 3.0625, 3.0625),
+    ]
+    assert lines["positions"][:2] == [
+        (*columns, "up_to", "tokens", "nats"),
+        (*place, 1, 10, 3.75),
+    ]
+    assert [line[4:6] for line in lines["hash_rounds"][:3]] == [
+        ("rounds", "bits_per_byte"),
+        ("as trained", 3.0625),
+        (2, 2.8125),
+    ]
+    assert {name: len(rows) - 1 for name, rows in lines.items()} == {
+        "answer": 3,
+        "cost": 3,
+        "contexts": 3 * 2,
+        "positions": 3 * 3,
+        "hash_rounds": 3 * 2,
+        "gap": 0,
+    }
 
 
 def test_a_score_that_is_no_number_is_an_empty_cell() -> None:
