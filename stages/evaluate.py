@@ -2,8 +2,9 @@
 
 Reads data/models/RUN, data/tokens/CORPUS-MODEL and data/windows/RUN. Writes the folder
 data/evaluations/RUN: scores.json, and for each split the loss of every target in nats
-(SPLIT.nats.npy) and its sums over blocks of text (SPLIT.blocks.npy), from which intervals come; and
-how long scoring took, to data/timings/evaluate/RUN.json.
+(SPLIT.nats.npy) and its sums over blocks of text (SPLIT.blocks.npy, and SPLIT.POLICY.blocks.npy of
+further protocols), from which intervals come; and how long scoring took, to
+data/timings/evaluate/RUN.json.
 """
 
 import time

@@ -34,20 +34,17 @@ def runs(corpora: tuple[str, ...] = CORPORA, lengths: tuple[int, ...] = LENGTHS)
 
 
 def one_run(sequence_length: int = 256, **own: Any) -> Run:
-    """A run of news and the model `tiny`, with what it says over what holds for all.
-
-    Not validated, so that `train` may be any value.
-    """
+    """A run of news and the model `tiny`, with what it says over what holds for all."""
     said = {"corpus": "news", "model": "tiny", "sequence_length": sequence_length, **own}
-    return Run.model_construct(**said)
+    return Run.model_validate(said)
 
 
-def study_of(made: dict[str, Run]) -> Study:
-    """As much of params.yaml as the report looks at."""
+def study_of(made: dict[str, Run], **notes: str) -> Study:
+    """As much of params.yaml as the report looks at, with notes by model."""
     values = SimpleNamespace(
         profile="tiny",
         runs=made,
-        report=Reporting(),
+        report=Reporting(notes=notes),
         corpora=dict.fromkeys(run.corpus for run in made.values()),
         counts={},
         models={run.model: SimpleNamespace(pretraining=True) for run in made.values()},
@@ -141,9 +138,13 @@ def write_results(
         length = run.sequence_length
         place = {"run": name, "corpus": run.corpus, "model": run.model, "sequence_length": length}
         perplexity = 10 + length / 512
+        trained = history(length)
         speed = {"steps_per_second": 4096 / length, "samples_per_second": 65536 / length}
         timing = {"runtime_seconds": 3723.456, **speed, "tokens_per_second": 65536.0, **MACHINE}
-        _write(data / f"histories/{name}.json", {**place, **history(length)})
+        if not run.is_trained:
+            nothing = {"updates": 0, "epochs": 0, "tokens_seen": 0, "steps": [], "evaluations": []}
+            trained, timing = {**trained, **nothing}, {"runtime_seconds": 1.5, **MACHINE}
+        _write(data / f"histories/{name}.json", {**place, **trained})
         _write(data / f"timings/finetune/{name}.json", timing)
         _write(data / f"timings/evaluate/{name}.json", {"runtime_seconds": 1.5})
         scores = {"validation": _score(perplexity), "test": _score(perplexity + 1)}

@@ -74,6 +74,8 @@ class Study(Section):
                 raise messages.encoding_of_another(f"tokens.{name}", item.model, kind)
         for name, run in self.runs.items():
             self._check_run(name, run)
+        for name in self.report.notes:
+            _refer("report.notes", name, self.models, "models")
         return self
 
     def _check_tokens(self, key: str, item: Count | Run) -> None:

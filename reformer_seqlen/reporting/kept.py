@@ -12,9 +12,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from reformer_seqlen.parameters.study import Study, load_study
-from reformer_seqlen.reporting.answer import answer
 from reformer_seqlen.reporting.metrics import Metrics, read_metrics
-from reformer_seqlen.reporting.page import page
+from reformer_seqlen.reporting.page import answer_paragraphs, page
 from reformer_seqlen.reporting.records import Record
 from reformer_seqlen.reporting.run_tables import headline
 from reformer_seqlen.runtime.errors import StudyError
@@ -69,7 +68,7 @@ class Kept:
         name, runs = self.study.profile, self.study.runs
         figure = f"![answer]({(RESULTS / name / FIGURES.name / 'answer.svg').as_posix()})"
         table = headline(self.values, runs)
-        parts = ["\n".join(answer(self.values, runs)), self.origin()]
+        parts = [*answer_paragraphs(self.values, runs), self.origin()]
         return {
             f"{name}-answer": "\n\n".join(
                 [*parts, *([figure] if "answer" in self.figures else [])]

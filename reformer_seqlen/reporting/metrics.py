@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from reformer_seqlen.parameters.report import Reporting
 from reformer_seqlen.reporting.differences import differences
 from reformer_seqlen.reporting.gap import gaps
 from reformer_seqlen.reporting.points import Runs, points
@@ -55,7 +56,7 @@ def _rounded(value: Any) -> Any:
     return value
 
 
-def _known(**values: float | None) -> dict[str, float]:
+def _known(**values: Any) -> dict[str, Any]:
     """Without those that are None: DVC shows numbers and text alone."""
     return {key: value for key, value in values.items() if value is not None}
 
@@ -178,7 +179,7 @@ def _compared(results: Results, runs: Runs) -> dict[str, Any]:
     }
 
 
-def metrics(results: Results, runs: Runs, diverged_above_best_nats: float) -> Metrics:
+def metrics(results: Results, runs: Runs, settings: Reporting) -> Metrics:
     """What belongs into metrics/, by folder and name, rounded."""
     memory = {
         name: _known(mib=row.predicted_mib, published_mib=row.published_mib)
@@ -196,11 +197,14 @@ def metrics(results: Results, runs: Runs, diverged_above_best_nats: float) -> Me
                 "counts": {name: _counted(item) for name, item in results.counts.items()},
                 **_compared(results, runs),
                 "training": {
-                    run: _training(run, history, diverged_above_best_nats)
+                    run: _training(run, history, settings.diverged_above_best_nats)
                     for run, history in results.histories.items()
                 },
                 "texts": _texts(results),
-                "models": {model: card.model_dump() for model, card in results.cards.items()},
+                "models": {
+                    model: {**card.model_dump(), **_known(note=settings.notes.get(model))}
+                    for model, card in results.cards.items()
+                },
                 "memory": _memory(results),
             },
             "measured": {

@@ -80,7 +80,7 @@ def page(
         "from `metrics/`; a change by hand is lost.",
         _section(
             "Answer",
-            _answer(values, runs),
+            answer_paragraphs(values, runs),
             [headline(values, runs), rivals_table(rivals(values, runs)), gap_table(values)],
             figures,
         ),
@@ -104,7 +104,7 @@ def page(
     return "\n\n".join(filter(None, sections)) + "\n"
 
 
-def _answer(values: Metrics, runs: Runs) -> list[str]:
+def answer_paragraphs(values: Metrics, runs: Runs) -> list[str]:
     """A paragraph, and a list of advice."""
     advised = [f"- {sentence}" for sentence in advice(values, runs)]
     return list(filter(None, [" ".join(answer(values, runs)), "\n".join(advised)]))
@@ -121,7 +121,7 @@ def readme_sections(
     figure = [_figure(ANSWER, FIGURES)] if ANSWER in figures else []
     table = headline(values, runs)
     return {
-        "answer": "\n\n".join([*_answer(values, runs), *figure]),
+        "answer": "\n\n".join([*answer_paragraphs(values, runs), *figure]),
         "headline": "\n\n".join([table.intro, table.markdown()]),
         "gpu": summary(cards),
     }

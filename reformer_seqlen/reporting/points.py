@@ -54,11 +54,10 @@ def label(model: str, variant: str) -> str:
 
 def variant(run: "Run") -> str:
     """What a run does otherwise than the plain ones, in words; nothing for a plain one."""
-    training: Any = run.train
-    if training == "none":
+    if isinstance(run.train, str):
         return UNTRAINED
-    own = {key: item for key, item in training.items() if key not in SETS_NOTHING_APART}
-    own = {**run.chunk, **own, **run.options}
+    training = {key: item for key, item in run.train.items() if key not in SETS_NOTHING_APART}
+    own: dict[str, Any] = {**run.chunk, **training, **run.options}
     return ", ".join(f"{key.replace('_', ' ')} {item}" for key, item in own.items())
 
 
@@ -81,15 +80,11 @@ def points(runs: Runs, there: Collection[str] | None = None) -> list[Point]:
             groups.setdefault((*place, run.evaluate.get("stride")), []).append(name)
     found = []
     for (corpus, model, otherwise, length, _), names in groups.items():
-        seeds = {_seed(runs[name]) for name in names}
+        trainings = [runs[name].train for name in names]
+        seeds = {each.get("seed") for each in trainings if not isinstance(each, str)}
         parts = [names] if len(seeds) == len(names) else [[name] for name in names]
         found += [Point(corpus, model, otherwise, length, tuple(part)) for part in parts]
     return found
-
-
-def _seed(run: "Run") -> Any:
-    training: Any = run.train
-    return None if training == "none" else training.get("seed")
 
 
 def first_shown(runs: Runs) -> Runs:

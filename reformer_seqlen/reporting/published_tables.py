@@ -93,6 +93,7 @@ def side_by_side(published: Mapping[str, Any], values: Metrics, runs: Runs) -> T
                 for name, run in runs.items()
                 if (run.corpus, run.model, run.sequence_length) == place
                 and name in values["validation"]
+                and run.is_trained
             ]
             if not found:
                 missing.append(f"{names['corpora'][corpus]} {length}")

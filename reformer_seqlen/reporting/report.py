@@ -41,7 +41,7 @@ def write_report(study: Study, root: Path = Path()) -> None:
     from reformer_seqlen.reporting.figures import draw_figures, write_plots
 
     results, cards = read_results(study, root), read_cards(root / GPU_RESULTS)
-    values = metrics(results, study.runs, study.report.diverged_above_best_nats)
+    values = metrics(results, study.runs, study.report)
     write_metrics(values, root / METRICS)
     figures = write_plots(results, study.runs, root / PLOTS)
     with whole_file(root / REPORT) as partial:

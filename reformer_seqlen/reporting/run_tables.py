@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from reformer_seqlen.reporting.differences import neighbour, told_apart
-from reformer_seqlen.reporting.grid import NOT_YET, corpora_of, grid
+from reformer_seqlen.reporting.grid import NOT_YET, corpora_of, grid, models_of
 from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.points import UNTRAINED, Runs, first_shown
 from reformer_seqlen.reporting.seeds import score_of
@@ -147,8 +147,18 @@ def headline(values: Metrics, runs: Runs) -> Table:
         "from a bootstrap over documents or blocks of the text."
     )
     alike = [ALIKE_NOTE] if any(ALIKE in cell for row in rows for cell in row) else []
-    notes = _marked(marks, [*alike, machine_note(values)])
+    notes = _marked(marks, [*alike, *_model_notes(values, runs), machine_note(values)])
     return Table("headline", title, headers, rows, notes, labels, intro)
+
+
+def _model_notes(values: Metrics, runs: Runs) -> list[str]:
+    """What a reader must know of the models that are shown."""
+    cards = values["details"]["models"]
+    return [
+        f"`{model}`: {cards[model]['note']}"
+        for model in models_of(runs)
+        if "note" in cards.get(model, {})
+    ]
 
 
 def _updates(updates: Iterable[int]) -> str:

@@ -69,7 +69,8 @@ class Scorer:
         Args:
             split: in the run's windows.
             name: `validation` or `test`.
-            folder: gets NAME.nats.npy and NAME.blocks.npy.
+            folder: gets NAME.nats.npy and NAME.blocks.npy, and NAME.POLICY.blocks.npy of each
+                further protocol.
             unknown_id: the tokenizer's unknown piece, if it has one.
             words: of the split's text, if it is one of words.
 
@@ -93,7 +94,7 @@ class Scorer:
             **peeking,
             "by_position": nats_by_position(split, nats),
             "contexts": self._contexts(split, name),
-            **self._others(split, name),
+            **self._others(split, name, folder),
         }
 
     def _contexts(self, split: Split, name: str) -> dict[int, dict[str, float | None]]:
@@ -106,7 +107,7 @@ class Scorer:
                 found[length] = short(blocks_of(shorter, mean_over(draws)))
         return found
 
-    def _others(self, split: Split, name: str) -> dict[str, Any]:
+    def _others(self, split: Split, name: str, folder: Path) -> dict[str, Any]:
         """By other numbers of hash rounds and under other policies, where they are asked for."""
         found: dict[str, Any] = {}
         if self.with_rounds is not None:
@@ -116,17 +117,23 @@ class Scorer:
                 found["hash_rounds"][rounds] = short(blocks_of(split, mean_over(draws)))
         if self.settings.protocols:
             others = (policy for policy in self.settings.protocols if policy != split.policy)
-            found["protocols"] = {policy: self._under(policy, split, name) for policy in others}
+            found["protocols"] = {
+                policy: self._under(policy, split, name, folder) for policy in others
+            }
         return found
 
-    def _under(self, policy: Policy, split: Split, name: str) -> dict[str, float | None]:
+    def _under(
+        self, policy: Policy, split: Split, name: str, folder: Path
+    ) -> dict[str, float | None]:
         """The score in the windows that another policy cuts; no number where it cuts none."""
         split = recut(split, policy)
         if not len(split.windows):
             return {**dict.fromkeys(("bits_per_byte", "low", "high", "perplexity")), "tokens": 0}
         draws = self.draws(self.model, split, f"{name}, {policy} windows")
+        blocks = blocks_of(split, mean_over(draws))
+        np.save(folder / f"{name}.{policy}.blocks.npy", blocks)
         return {
-            **short(blocks_of(split, mean_over(draws))),
+            **short(blocks),
             "perplexity": perplexity(fmean(draw.mean_nats for draw in draws)),
             "tokens": len(draws[0].nats),
         }

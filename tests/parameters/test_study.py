@@ -49,6 +49,14 @@ def test_a_run_overrides_what_holds_for_all(values: Any) -> None:
     assert params.options("news-256") == ReformerOptions()
 
 
+def test_a_note_is_of_a_model_that_there_is(values: Any) -> None:
+    values["report"]["notes"] = {"tiny": "It has surely seen the text."}
+    assert parse_study(values, "params.yaml").report.notes["tiny"].startswith("It has")
+    values["report"]["notes"] = {"tiyn": "It has surely seen the text."}
+    with pytest.raises(StudyError, match=r"report\.notes: `tiyn` is not among models: tiny"):
+        parse_study(values, "params.yaml")
+
+
 def test_a_run_may_be_scored_without_training(values: Any) -> None:
     values["runs"]["news-64"]["train"] = "none"
     params = parse_study(values, "params.yaml")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from reformer_seqlen.parameters.report import Reporting
 from reformer_seqlen.reporting.metrics import Metrics, metrics, read_metrics, write_metrics
 from reformer_seqlen.reporting.results import read_results
 from reformer_seqlen.runtime.errors import StudyError
@@ -14,7 +15,7 @@ from tests.report_example import LENGTHS, runs, study_of, write_results
 
 
 def _metrics(root: Path) -> Metrics:
-    return metrics(read_results(study_of(runs()), root), runs(), 0.1)
+    return metrics(read_results(study_of(runs()), root), runs(), Reporting())
 
 
 @pytest.fixture
@@ -167,7 +168,7 @@ def test_files_of_runs_that_are_gone_are_gone(finished: Path) -> None:
     folder = finished / "metrics"
     write_metrics(_metrics(finished), folder)
     fewer = runs(("news",))
-    less = metrics(read_results(study_of(fewer), finished), fewer, 0.1)
+    less = metrics(read_results(study_of(fewer), finished), fewer, Reporting())
     write_metrics(less, folder)
     assert sorted(path.stem for path in (folder / "test").iterdir()) == ["news-1024", "news-256"]
 

@@ -13,7 +13,7 @@ from reformer_seqlen.reporting import report
 from reformer_seqlen.reporting.report import print_results, write_report
 from reformer_seqlen.runtime.errors import StudyError
 from tests.gpu_example import write_card
-from tests.report_example import runs, study_of, write_results
+from tests.report_example import one_run, runs, study_of, write_results
 
 README = "# Mine\n\n<!-- results:answer -->\nold\n<!-- /results:answer -->\n\nEnd."
 STUDY = study_of(runs())
@@ -117,6 +117,35 @@ def test_any_grid_will_do_and_no_readme_is_needed(tmp_path: Path) -> None:
     assert "No corpus has results at two sequence lengths" in text
     assert "## Memory" not in text
     assert not (tmp_path / "README.md").exists()
+
+
+def test_a_run_that_is_not_trained_stands_in_every_table(tmp_path: Path) -> None:
+    study = study_of({**STUDY.runs, "news-256-base": one_run(train="none")})
+    _finish(tmp_path, study)
+    write_report(study, tmp_path)
+    text = (tmp_path / "results/README.md").read_text()
+    rows = [
+        re.sub(" +", " ", line) for line in text.splitlines() if "untrained" in line and "|" in line
+    ]
+    bits, perplexities = "1.696 ± 0.050 / 1.762 ± 0.050", "10.50 / 11.50"
+    peeking = "11.50 → 11.27 (-2.0 ± 1.7 %)"
+    assert rows == [
+        f"| tiny, untrained | 256 | {bits} | | untrained | |",
+        f"| tiny, untrained | 256 | {perplexities} | |",
+        f"| tiny, untrained | 256 | {peeking} | |",
+        "| news-256-base | untrained | | | | | | | 2,600,000 | 100,000 |",
+        "| tiny, untrained | 256 | | |",
+    ]
+    assert "diverged" not in text
+    assert "news-256-base" not in (tmp_path / "plots/training_loss.csv").read_text()
+
+
+def test_what_a_reader_must_know_of_a_model_stands_below_the_scores(tmp_path: Path) -> None:
+    study = study_of(runs(), tiny="It has surely seen this text.")
+    _finish(tmp_path, study)
+    write_report(study, tmp_path)
+    note = "`tiny`: It has surely seen this text.\n\nMeasured on"
+    assert note in (tmp_path / "results/README.md").read_text()
 
 
 def test_a_diverged_run_is_marked(tmp_path: Path) -> None:

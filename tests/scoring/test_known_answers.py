@@ -193,6 +193,9 @@ def test_another_protocol_is_scored_in_its_own_windows(tmp_path: Path) -> None:
     back = said_of(recut(split, "published"), tmp_path, protocols=["contiguous", "published"])
     assert back["tokens"] == 252
     assert back["protocols"]["contiguous"]["tokens"] == 399
+    rescored = np.load(tmp_path / "test.contiguous.blocks.npy")
+    whole = blocks_of(split, np.full(399, 3 * np.log(2)))
+    np.testing.assert_allclose(rescored, whole, rtol=1e-6)
     assert "protocols" not in said_of(split, tmp_path)
 
 
