@@ -35,7 +35,7 @@ def score_lines(results: Results, runs: Runs) -> dict[str, list[Line]]:
     shown = points(first_shown(runs))
     return {
         "answer": [
-            (*PLACE, *INTERVAL, "kind", "label_at"),
+            (*PLACE, *INTERVAL, "bound", "kind", "label_at"),
             *_answer(results, runs),
         ],
         "cost": [(*PLACE, "tokens_per_second"), *_speeds(results, shown)],
@@ -53,15 +53,16 @@ def _place(point: Point) -> Line:
     return point.name, point.corpus, point.label, point.sequence_length
 
 
-def _scored(
-    results: Results, found: list[Point]
-) -> Iterator[tuple[Point, tuple[float | None, ...]]]:
-    """Each point with its bits per byte and their interval; None where they are no number."""
+def _scored(results: Results, found: list[Point]) -> Iterator[tuple[Point, Line]]:
+    """Each point with its bits per byte, their interval, and whether they are a lower bound.
+
+    None where they are no number.
+    """
     several = of_several(found, results.scores, results.blocks)
     for point in found:
-        together: Mapping[str, Any] = several.get(point.name, {}).get("test", {})
-        score = together or results.scores[point.name].test.model_dump()
-        yield point, tuple(score[key] for key in INTERVAL)
+        own = results.scores[point.name].test
+        together = several.get(point.name, {"test": own.model_dump()})["test"]
+        yield point, (*_interval(together), own.bound)
 
 
 def _speeds(results: Results, found: list[Point]) -> Iterator[Line]:
@@ -82,11 +83,12 @@ def _answer(results: Results, runs: Runs) -> Iterator[Line]:
         own = [(point, score) for point, score in ordered if point.corpus == corpus]
         own = [each for each in own if each[0].variant != UNTRAINED] or own
         lengths = [point.sequence_length for point, _ in own]
-        yield from _levels(results, corpus, lengths, [bits for _, score in own for bits in score])
+        bits = [each for _, score in own for each in score if isinstance(each, float)]
+        yield from _levels(results, corpus, lengths, bits)
 
 
 def _levels(
-    results: Results, corpus: str, lengths: Sequence[int], scores: Sequence[float | None]
+    results: Results, corpus: str, lengths: Sequence[int], scores: Sequence[float]
 ) -> Iterator[Line]:
     """What counting scores, a level from the shortest length of the corpus to the longest.
 
@@ -95,14 +97,14 @@ def _levels(
     several = len({count.model for count in results.counts.values()}) > 1
     counts = {name: it for name, it in results.counts.items() if it.corpus == corpus}
     levels = {name: count.test.bits_per_byte for name, count in counts.items()}
-    known = [bits for bits in (*levels.values(), *scores) if bits is not None]
+    known = [*scores, *(bits for bits in levels.values() if bits is not None)]
     places = apart(levels, LABEL * (max(known) - min(known))) if known else {}
     for name, count in counts.items():
         label = label_of(count.model_dump(), several)
         for length in sorted({min(lengths), max(lengths)}):
             yield (
                 name, corpus, label, length,
-                count.test.bits_per_byte, count.test.low, count.test.high,
+                count.test.bits_per_byte, count.test.low, count.test.high, count.test.bound,
                 "counted", places.get(name),
             )  # fmt: skip
 
