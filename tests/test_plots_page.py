@@ -31,6 +31,7 @@ MARKS = {
     "answer": ("line mark", ("corpus", "model")),
     "cost": ("line mark", ("model",)),
     "update_memory": ("line mark", ("curve",)),
+    "pareto": ("line mark", ("corpus", "cost")),
     "gap": ("line mark", ("corpus", "way")),
     "contexts": ("line mark", ("run",)),
     "positions": ("line mark", ("run",)),

@@ -6,7 +6,7 @@ from reformer_seqlen.reporting.differences import above, told_apart
 from reformer_seqlen.reporting.grid import corpora_of
 from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.points import UNTRAINED, Point, Runs, first_shown, points
-from reformer_seqlen.reporting.run_tables import shown_score
+from reformer_seqlen.reporting.scores import shown_score
 from reformer_seqlen.reporting.seeds import score_of, scored
 from reformer_seqlen.reporting.table import clock, number
 

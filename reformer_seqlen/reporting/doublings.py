@@ -15,6 +15,7 @@ from reformer_seqlen.reporting.memory_tables import memory_rows, series_names
 from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.points import Point, Runs, first_shown, points
 from reformer_seqlen.reporting.run_tables import threads
+from reformer_seqlen.reporting.scores import bounded
 from reformer_seqlen.reporting.seeds import score_of, scored
 from reformer_seqlen.reporting.table import joined, number, percent, span
 
@@ -68,7 +69,8 @@ def _change(values: Metrics, pair: Pair, of_equal_lengths: bool) -> str:
     if "low" in known:
         change += f" ± {(known['high'] - known['low']) / 2 / pair.doublings:.3f}"
     ends = (pair.shortest, pair.longest)
-    bits = " → ".join(number(_bits(values, point), 3) for point in ends)
+    scores = [score_of(values, point.names, "test") for point in ends]
+    bits = " → ".join(bounded(score, number(score["bits_per_byte"], 3)) for score in scores)
     lengths = " → ".join(f"{_length(point):,}" for point in ends)
     of = bits if of_equal_lengths else f"{lengths} tokens: {bits}"
     return f"{change} in {pair.shortest.corpus} ({of})"

@@ -16,6 +16,7 @@ from dvc_render.vega import VegaRenderer  # type: ignore[import-untyped]
 from reformer_seqlen.reporting import drawing
 from reformer_seqlen.reporting.memory_lines import memory_lines
 from reformer_seqlen.reporting.metrics import DIGITS
+from reformer_seqlen.reporting.pareto_lines import pareto_lines
 from reformer_seqlen.reporting.points import Runs
 from reformer_seqlen.reporting.results import Results
 from reformer_seqlen.reporting.run_lines import run_lines
@@ -26,6 +27,7 @@ from reformer_seqlen.runtime.files import whole_folder
 TEMPLATES = Path(__file__).parent / "templates"
 FIGURES: dict[str, tuple[tuple[str, ...], ...]] = {
     "answer": (("answer",), ("cost", "update_memory")),
+    "pareto": (("pareto",),),
     "gap": (("gap",),),
     "contexts": (("contexts",),),
     "positions": (("positions",),),
@@ -46,6 +48,7 @@ def write_plots(results: Results, runs: Runs, plots: Path) -> list[str]:
         **score_lines(results, runs),
         **run_lines(results, runs),
         **memory_lines(results, runs),
+        "pareto": pareto_lines(results, runs),
     }
     with whole_folder(plots) as partial:
         for name, lines in files.items():

@@ -42,6 +42,7 @@ class End:
 
     point: Point
     score: dict[str, float]
+    bound: str | None
     sums: Sums | None
 
 
@@ -112,12 +113,13 @@ def _end(point: Point, policy: str, results: Results) -> End | None:
     if len(scores) < len(found) or any(None in score.values() for score in scores):
         return None
     sums = [each for _, each in found if each is not None]
+    bound = getattr(results.scores[point.name], SPLIT).bound
     if len(sums) == len(found) and _same_targets(sums):
         mean: Sums = np.mean(sums, axis=0)
-        return End(point, _with_interval(mean), mean)
+        return End(point, _with_interval(mean), bound, mean)
     if len(scores) == 1:
-        return End(point, scores[0], None)
-    return End(point, {BITS: fmean(score[BITS] for score in scores)}, None)
+        return End(point, scores[0], bound, None)
+    return End(point, {BITS: fmean(score[BITS] for score in scores)}, bound, None)
 
 
 def _scored(name: str, policy: str, results: Results) -> tuple[Interval | None, Sums | None]:
@@ -143,7 +145,8 @@ def _described(ways: Mapping[str, tuple[End, End]]) -> dict[str, Any]:
 
 
 def _described_end(end: End) -> dict[str, Any]:
-    return {"run": end.point.name, "sequence_length": end.point.sequence_length, **end.score}
+    place = {"run": end.point.name, "sequence_length": end.point.sequence_length}
+    return {**place, **end.score, **({"bound": end.bound} if end.bound else {})}
 
 
 def _sum_of(*terms: tuple[int, End]) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from reformer_seqlen.reporting.metrics import Metrics
+from reformer_seqlen.reporting.scores import bound_note, shown_score
 from reformer_seqlen.reporting.table import NOTHING, Table, joined, number
 
 Known = Mapping[str, float]
@@ -14,10 +15,6 @@ def signed(known: Known) -> str:
     return f"{known['bits_per_byte']:+.3f}{half}"
 
 
-def _plain(known: Known) -> str:
-    return signed(known).removeprefix("+")
-
-
 def gap_table(values: Metrics) -> Table:
     """A row for each way of training and scoring: both ends, the gap, what the way adds to it."""
     rows = []
@@ -26,7 +23,7 @@ def gap_table(values: Metrics) -> Table:
             ends = [way[end] for end in ("shortest", "longest")]
             lengths = " → ".join(number(end["sequence_length"], 0) for end in ends)
             added = signed(way["added"]) if "added" in way else NOTHING
-            rows.append([what, name, lengths, *map(_plain, ends), signed(way["gap"]), added])
+            rows.append([what, name, lengths, *map(shown_score, ends), signed(way["gap"]), added])
     headers = ["corpus", "way", "seq len", "shortest", "longest", "gap", "added"]
     intro = (
         "The published study trained for equal epochs with an equal batch size, so the longer the "
@@ -37,7 +34,8 @@ def gap_table(values: Metrics) -> Table:
     )
     note = "± is half of a 95 % interval; there is none where the targets are not the same."
     title = "How much of the published gap is what"
-    return Table("gap", title, headers, rows, [note], labels=3, intro=intro)
+    notes = [*bound_note(rows), note]
+    return Table("gap", title, headers, rows, notes, labels=3, intro=intro)
 
 
 def published_gap(values: Metrics) -> str:

@@ -71,18 +71,27 @@ def _score(score: Score) -> dict[str, float]:
 
 
 def _scores(scores: Scores) -> dict[str, Any]:
-    """The rest; perplexity is there again, since spreads are compared relative to it."""
+    """The rest; perplexity is there again, since spreads are compared relative to it.
+
+    DVC's table of the flat files has no room for a column that says what is a lower bound.
+    """
     elsewhere = set(Interval.model_fields)
-    return {split: score.model_dump(exclude=elsewhere) for split, score in scores}
+    return {
+        split: {**score.model_dump(exclude=elsewhere), "bound": score.bound}
+        for split, score in scores
+    }
 
 
 def _counted(item: Counted) -> dict[str, Any]:
     """What was counted, and what the flat files have no place for."""
-    words = {split: score.word_perplexity for split, score in item if isinstance(score, Score)}
-    known = _known(**words)
+    scores = {"validation": item.validation, "test": item.test}
+    more = {
+        "word_perplexity": _known(**{key: it.word_perplexity for key, it in scores.items()}),
+        "bound": _known(**{key: it.bound for key, it in scores.items()}),
+    }
     return {
-        **item.model_dump(exclude={"validation", "test"}),
-        **({"word_perplexity": known} if known else {}),
+        **item.model_dump(exclude=set(scores)),
+        **{key: found for key, found in more.items() if found},
     }
 
 

@@ -30,7 +30,7 @@ from reformer_seqlen.runtime.paths import FIGURES, REPORT
 ANSWER = "answer"
 """The figure of the answer."""
 FIGURES_OF = {
-    "headline": (ANSWER,),
+    "headline": (ANSWER, "pareto"),
     "gap": ("gap",),
     "contexts": ("contexts",),
     "hash-rounds": ("hash_rounds",),

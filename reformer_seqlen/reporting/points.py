@@ -54,11 +54,16 @@ def label(model: str, variant: str) -> str:
 
 def variant(run: "Run") -> str:
     """What a run does otherwise than the plain ones, in words; nothing for a plain one."""
-    if isinstance(run.train, str):
+    if not run.is_trained:
         return UNTRAINED
-    training = {key: item for key, item in run.train.items() if key not in SETS_NOTHING_APART}
-    own: dict[str, Any] = {**run.chunk, **training, **run.options}
-    return ", ".join(f"{key.replace('_', ' ')} {item}" for key, item in own.items())
+    return ", ".join(f"{key.replace('_', ' ')} {item}" for key, item in said_over(run).items())
+
+
+def said_over(run: "Run") -> dict[str, Any]:
+    """What a run says over what holds for all runs, but for what sets nothing apart."""
+    given = {} if isinstance(run.train, str) else run.train
+    training = {key: item for key, item in given.items() if key not in SETS_NOTHING_APART}
+    return {**run.chunk, **training, **run.options}
 
 
 def label_of_run(run: "Run") -> str:

@@ -124,6 +124,14 @@ class Score(Interval):
     hash_rounds: dict[str, Interval] = {}
     protocols: dict[str, Protocol] = {}
 
+    @property
+    def bound(self) -> str | None:
+        """`lower` where bits per byte are a lower bound.
+
+        Unknown pieces are easier to predict than the text that they stand for.
+        """
+        return "lower" if self.unknown_rate > 0 and self.bits_per_byte is not None else None
+
 
 class Scores(Record):
     """data/evaluations/RUN/scores.json."""

@@ -11,21 +11,16 @@ from reformer_seqlen.reporting.differences import neighbour, told_apart
 from reformer_seqlen.reporting.grid import NOT_YET, corpora_of, grid, models_of
 from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.points import UNTRAINED, Runs, first_shown
+from reformer_seqlen.reporting.scores import INFINITE, bound_note, shown_score
 from reformer_seqlen.reporting.seeds import score_of
 from reformer_seqlen.reporting.table import NOTHING, Table, clock, number, span
 
-INFINITE = "no number"
 DIVERGED = " †"
 DIVERGED_NOTE = "† This run diverged: its last validation loss is well above its best."
 ALIKE = " ≈"
 ALIKE_NOTE = (
     "≈ On the test text, this run can't be told from the next shorter one: the interval of their "
     "difference holds 0."
-)
-BOUND = "≥ "
-BOUND_NOTE = (
-    "≥ A lower bound: the tokenizer does not know some of the text, and unknown pieces are easier "
-    "to predict than what they stand for."
 )
 SPLITS = ("validation", "test")
 
@@ -92,21 +87,6 @@ def _shown(values: Metrics, names: list[str]) -> str:
     return " / ".join(shown_score(score_of(values, names, split)) for split in SPLITS)
 
 
-def shown_score(score: Mapping[str, Any]) -> str:
-    """Bits per byte, plus or minus half of its interval; marked where it is a lower bound."""
-    if score.get("bits_per_byte") is None:
-        return INFINITE
-    shown = number(score["bits_per_byte"], 3)
-    if "low" in score:
-        shown += f" ± {number((score['high'] - score['low']) / 2, 3)}"
-    return bounded(score, shown)
-
-
-def bounded(score: Mapping[str, Any], shown: str) -> str:
-    """What is shown of a score, marked where unknown pieces make it a lower bound."""
-    return f"{BOUND}{shown}" if score.get("bound") == "lower" else shown
-
-
 def _unlike(values: Metrics, runs: Runs, name: str) -> str:
     """A mark where a run's test score can't be told from that of the next shorter one."""
     shorter = neighbour(runs, name)
@@ -146,8 +126,9 @@ def headline(values: Metrics, runs: Runs) -> Table:
         "Bits per byte of text, validation / test: lower is better. ± is half of a 95 % interval, "
         "from a bootstrap over documents or blocks of the text."
     )
-    alike = [ALIKE_NOTE] if any(ALIKE in cell for row in rows for cell in row) else []
-    notes = _marked(marks, [*alike, *_model_notes(values, runs), machine_note(values)])
+    marked = [ALIKE_NOTE] if any(ALIKE in cell for row in rows for cell in row) else []
+    marked += bound_note(rows)
+    notes = _marked(marks, [*marked, *_model_notes(values, runs), machine_note(values)])
     return Table("headline", title, headers, rows, notes, labels, intro)
 
 

@@ -35,7 +35,7 @@ def score_lines(results: Results, runs: Runs) -> dict[str, list[Line]]:
     shown = points(first_shown(runs))
     return {
         "answer": [
-            (*PLACE, *INTERVAL, "kind", "label_at"),
+            (*PLACE, *INTERVAL, "bound", "kind", "label_at"),
             *_answer(results, runs),
         ],
         "cost": [(*PLACE, "tokens_per_second"), *_speeds(results, shown)],
@@ -53,18 +53,19 @@ def _place(point: Point) -> Line:
     return point.name, point.corpus, point.label, point.sequence_length
 
 
-def _scored(
-    results: Results, found: list[Point]
-) -> Iterator[tuple[Point, tuple[float | None, ...]]]:
-    """Each point with its bits per byte and their interval; None where they are no number."""
+def scored_points(results: Results, found: Sequence[Point]) -> Iterator[tuple[Point, Line]]:
+    """Each point with its bits per byte, their interval, and whether they are a lower bound.
+
+    None where they are no number.
+    """
     several = of_several(found, results.scores, results.blocks)
     for point in found:
-        together: Mapping[str, Any] = several.get(point.name, {}).get("test", {})
-        score = together or results.scores[point.name].test.model_dump()
-        yield point, tuple(score[key] for key in INTERVAL)
+        own = results.scores[point.name].test
+        together = several.get(point.name, {"test": own.model_dump()})["test"]
+        yield point, (*_interval(together), own.bound)
 
 
-def _speeds(results: Results, found: list[Point]) -> Iterator[Line]:
+def _speeds(results: Results, found: Sequence[Point]) -> Iterator[Line]:
     for point in found:
         timings = [results.timings[name].tokens_per_second for name in point.names]
         speeds = [speed for speed in timings if speed is not None]
@@ -75,43 +76,51 @@ def _speeds(results: Results, found: list[Point]) -> Iterator[Line]:
 def _answer(results: Results, runs: Runs) -> Iterator[Line]:
     """Each point, the trained ones first, and what counting scores, corpus by corpus."""
     shown = points(first_shown(runs))
-    ordered = sorted(_scored(results, shown), key=lambda it: it[0].variant == UNTRAINED)
+    ordered = sorted(scored_points(results, shown), key=lambda it: it[0].variant == UNTRAINED)
     for point, score in ordered:
         yield *_place(point), *score, UNTRAINED if point.variant == UNTRAINED else "trained", None
     for corpus in corpora_of(runs):
         own = [(point, score) for point, score in ordered if point.corpus == corpus]
         own = [each for each in own if each[0].variant != UNTRAINED] or own
         lengths = [point.sequence_length for point, _ in own]
-        yield from _levels(results, corpus, lengths, [bits for _, score in own for bits in score])
+        bits = [each for _, score in own for each in score if isinstance(each, float)]
+        yield from _levels(results, corpus, lengths, bits)
 
 
 def _levels(
-    results: Results, corpus: str, lengths: Sequence[int], scores: Sequence[float | None]
+    results: Results, corpus: str, lengths: Sequence[int], scores: Sequence[float]
 ) -> Iterator[Line]:
-    """What counting scores, a level from the shortest length of the corpus to the longest.
+    """What counting scores, a level from the shortest length of the corpus to the longest."""
+    for name, label, score, label_at in levels(results, corpus, scores):
+        for length in sorted({min(lengths), max(lengths)}):
+            yield name, corpus, label, length, *score, "counted", label_at
 
-    `label_at` is where a label of the level stands clear of the others'.
+
+def levels(
+    results: Results, corpus: str, scores: Sequence[float]
+) -> Iterator[tuple[str, str, Line, float | None]]:
+    """What counting scores: the count's name, what it is called, its score, and a label's place.
+
+    Args:
+        results: of the study.
+        corpus: whose n-grams.
+        scores: all other bits per byte in the same panel.
     """
     several = len({count.model for count in results.counts.values()}) > 1
     counts = {name: it for name, it in results.counts.items() if it.corpus == corpus}
-    levels = {name: count.test.bits_per_byte for name, count in counts.items()}
-    known = [bits for bits in (*levels.values(), *scores) if bits is not None]
-    places = apart(levels, LABEL * (max(known) - min(known))) if known else {}
+    bits = {name: count.test.bits_per_byte for name, count in counts.items()}
+    known = [*scores, *(each for each in bits.values() if each is not None)]
+    places = apart(bits, LABEL * (max(known) - min(known))) if known else {}
     for name, count in counts.items():
-        label = label_of(count.model_dump(), several)
-        for length in sorted({min(lengths), max(lengths)}):
-            yield (
-                name, corpus, label, length,
-                count.test.bits_per_byte, count.test.low, count.test.high,
-                "counted", places.get(name),
-            )  # fmt: skip
+        score = (*_interval(count.test.model_dump()), count.test.bound)
+        yield name, label_of(count.model_dump(), several), score, places.get(name)
 
 
-def apart(levels: Mapping[str, float | None], gap: float) -> dict[str, float]:
+def apart(bits: Mapping[str, float | None], gap: float) -> dict[str, float]:
     """Where labels of levels stand: near them, and `gap` or more above one another."""
     places: dict[str, float] = {}
     lowest = -math.inf
-    for name, level in sorted(levels.items(), key=lambda it: it[1] or 0.0):
+    for name, level in sorted(bits.items(), key=lambda it: it[1] or 0.0):
         if level is not None:
             places[name] = lowest = max(level, lowest + gap)
     return places

@@ -9,7 +9,8 @@ from typing import Any
 
 from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.points import Point, Runs, points
-from reformer_seqlen.reporting.run_tables import SPLITS, bounded, shown_score
+from reformer_seqlen.reporting.run_tables import SPLITS
+from reformer_seqlen.reporting.scores import bound_note, bounded, shown_score
 from reformer_seqlen.reporting.seeds import score_of, scored
 from reformer_seqlen.reporting.table import NOTHING, Table, number, span
 
@@ -39,8 +40,8 @@ def _measures(values: Metrics, runs: Runs) -> Table:
         "lowest to the highest of their test scores in bits per byte."
     )
     shown = [[row[i] for i in known] for row in rows] if len(known) > 2 else []
-    title = "Other measures"
-    return Table("measures", title, [names[i] for i in known], shown, intro=intro)
+    headers = [names[i] for i in known]
+    return Table("measures", "Other measures", headers, shown, bound_note(shown), intro=intro)
 
 
 def _of_point(values: Metrics, point: Point) -> list[str]:
@@ -70,7 +71,7 @@ def _all_of(scores: Sequence[Mapping[str, Any]], key: str) -> list[float]:
 
 def _of_count(values: Metrics, name: str) -> list[str]:
     words = values["details"]["counts"][name].get("word_perplexity", {})
-    of_splits = [values[split][name] for split in SPLITS]
+    of_splits = [score_of(values, [name], split) for split in SPLITS]
     bits = " / ".join(map(shown_score, of_splits))
     shown = [
         bounded(score, number(words[split]))
@@ -93,8 +94,8 @@ def _contexts(values: Metrics, runs: Runs) -> Table:
     rows = [
         [
             name,
-            *(shown_score(item[str(n)]) if str(n) in item else NOTHING for n in lengths),
-            f"{shown_score(values[SPLIT][name])} ({number(runs[name].sequence_length, 0)})",
+            *(_in_another_way(values, name, item.get(str(n))) for n in lengths),
+            f"{_own(values, name)} ({number(runs[name].sequence_length, 0)})",
         ]
         for name, item in found.items()
     ]
@@ -104,7 +105,7 @@ def _contexts(values: Metrics, runs: Runs) -> Table:
     )
     title = "Does a model use the context that it is given?"
     headers = ["run", *(f"{length}" for length in lengths), "its own length"]
-    return Table("contexts", title, headers, rows, intro=intro)
+    return Table("contexts", title, headers, rows, bound_note(rows), intro=intro)
 
 
 def _hash_rounds(values: Metrics, runs: Runs) -> Table:
@@ -113,8 +114,8 @@ def _hash_rounds(values: Metrics, runs: Runs) -> Table:
     rows = [
         [
             name,
-            shown_score(values[SPLIT][name]),
-            *(shown_score(item[str(n)]) if str(n) in item else NOTHING for n in numbers),
+            _own(values, name),
+            *(_in_another_way(values, name, item.get(str(n))) for n in numbers),
         ]
         for name, item in found.items()
     ]
@@ -123,4 +124,16 @@ def _hash_rounds(values: Metrics, runs: Runs) -> Table:
         "it was trained with. More rounds find more of the past that is alike, and take longer."
     )
     title = "What are more hash rounds worth?"
-    return Table("hash-rounds", title, ["run", OWN, *map(str, numbers)], rows, intro=intro)
+    headers = ["run", OWN, *map(str, numbers)]
+    return Table("hash-rounds", title, headers, rows, bound_note(rows), intro=intro)
+
+
+def _own(values: Metrics, name: str) -> str:
+    return shown_score(score_of(values, [name], SPLIT))
+
+
+def _in_another_way(values: Metrics, name: str, score: Mapping[str, Any] | None) -> str:
+    """A score of a run, which is a lower bound where the run's own is; nothing for none."""
+    if score is None:
+        return NOTHING
+    return shown_score({"bound": score_of(values, [name], SPLIT).get("bound"), **score})

@@ -76,6 +76,8 @@ def _together(scores: Sequence[Score], sums: Sums) -> dict[str, Any]:
 def score_of(values: Mapping[str, Any], names: Sequence[str], split: str) -> Mapping[str, Any]:
     """What metrics say of a point on a split: the score of its run, or that of all its seeds.
 
+    With `bound` where it is a lower bound. An n-gram is a point, too.
+
     Args:
         values: the metrics.
         names: the point's runs that have results.
@@ -86,7 +88,14 @@ def score_of(values: Mapping[str, Any], names: Sequence[str], split: str) -> Map
         found: Mapping[str, Any] = several[split]
     else:
         found = values[split].get(names[0], {})
-    return found
+    bound = _bound(values["details"], names[0], split)
+    return {**found, "bound": bound} if found and bound else found
+
+
+def _bound(details: Mapping[str, Any], name: str, split: str) -> str | None:
+    count = details["counts"].get(name, {}).get("bound", {})
+    bound: str | None = details["scores"].get(name, {}).get(split, {}).get("bound")
+    return bound or count.get(split)
 
 
 def scored(values: Mapping[str, Any]) -> set[str]:

@@ -182,6 +182,22 @@ def test_several_models_have_colours_and_panels_of_their_own(tmp_path: Path) -> 
     )
 
 
+def test_the_front_is_filled_and_joined(tmp_path: Path) -> None:
+    study = runs("tiny", "other", corpora=("news",))
+    found = run_results(study)
+    timings = {
+        name: timing.model_copy(update={"runtime_seconds": 100.0 + 10 * i})
+        for i, (name, timing) in enumerate(found["timings"].items())
+    }
+    write_plots(results(**found | {"timings": timings}), study, tmp_path)
+    svg = drawn("pareto", rows_of(tmp_path, "pareto"))
+    assert {"news: seconds of training", "tiny", "other"} <= set(texts(svg))
+    assert len(marks(svg, "line mark")) == 1
+    fills = colours(svg, "point", "fill")
+    assert fills.count("white") == 5  # the first is the cheapest, and the best
+    assert texts(svg).count("256") == 2  # its name, and an entry of the legend
+
+
 def test_the_same_model_in_other_ways_is_a_line_a_run(figures: dict[str, str]) -> None:
     for name, axis in (
         ("contexts", "tokens of a window"),
@@ -273,7 +289,8 @@ def test_figures_without_a_row_are_left_out(tmp_path: Path) -> None:
     study = runs("tiny")
     shown = write_plots(results(**run_results(study)), study, tmp_path / "plots")
     assert shown == [
-        "answer", "contexts", "positions", "hash_rounds", "training_loss", "validation_loss",
+        "answer", "pareto", "contexts", "positions", "hash_rounds",
+        "training_loss", "validation_loss",
     ]  # fmt: skip
     assert sorted(path.stem for path in (tmp_path / "plots").iterdir()) == sorted(PLOTS)
 

@@ -66,6 +66,7 @@ def test_every_figure_has_a_place() -> None:
         "memory_composition",
         "memory_gpus",
         "memory_training",
+        "pareto",
         "positions",
         "training_loss",
         "validation_loss",

@@ -15,8 +15,8 @@ def test_every_file_names_its_columns_and_has_every_run() -> None:
     place = ("news-tiny-256", "news", "tiny", 256)
     columns = ("run", "corpus", "model", "sequence_length")
     assert lines["answer"][:2] == [
-        (*columns, "bits_per_byte", "low", "high", "kind", "label_at"),
-        (*place, 3.0625, 3.0625, 3.0625, "trained", None),
+        (*columns, "bits_per_byte", "low", "high", "bound", "kind", "label_at"),
+        (*place, 3.0625, 3.0625, 3.0625, None, "trained", None),
     ]
     assert lines["cost"][:2] == [(*columns, "tokens_per_second"), (*place, 1256.5)]
     assert lines["contexts"][:3] == [
@@ -48,7 +48,14 @@ def test_a_score_that_is_no_number_is_an_empty_cell() -> None:
     found = run_results(study)
     found["scores"] = {"only": Scores(validation=score(None), test=score(None))}
     line = score_lines(results(**found), study)["answer"][1]
-    assert line == ("only", "news", "tiny", 256, None, None, None, "trained", None)
+    assert line == ("only", "news", "tiny", 256, None, None, None, None, "trained", None)
+
+
+def test_a_score_of_a_text_with_unknown_pieces_is_a_lower_bound() -> None:
+    study = {"only": one_run()}
+    found = run_results(study)
+    found["scores"] = {"only": Scores(validation=score(2.0), test=score(2.0, unknown_rate=0.01))}
+    assert score_lines(results(**found), study)["answer"][1][4:8] == (2.0, 2.0, 2.0, "lower")
 
 
 def test_counting_is_a_level_from_the_shortest_length_to_the_longest() -> None:
@@ -62,7 +69,7 @@ def test_counting_is_a_level_from_the_shortest_length_to_the_longest() -> None:
     ends = sorted(run.sequence_length for run in study.values() if run.corpus == "news")
     label = "3-gram, base text too"
     assert levels == [
-        ("news-3gram-all", "news", label, length, 2.0, 2.0, 2.0, "counted", 2.0)
+        ("news-3gram-all", "news", label, length, 2.0, 2.0, 2.0, None, "counted", 2.0)
         for length in sorted({ends[0], ends[-1]})
     ]
 
