@@ -62,7 +62,7 @@ def kept(environment: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
 
 def main() -> None:
     """Import what stages import, and in each child run what it is asked for."""
-    address, own = os.environ[warm.ADDRESS], warm.request()
+    address, own, sources = os.environ[warm.ADDRESS], warm.request(), _sources()
     prepare()
     for path in Path("stages").glob("[!_]*.py"):
         runpy.run_module(f"stages.{path.stem}", run_name="imports")
@@ -71,7 +71,7 @@ def main() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(address)
         listener.listen()
-        stage, *arguments = Server(listener, own).serve()
+        stage, *arguments = Server(listener, own, sources).serve()
     sys.argv[1:] = arguments
     runpy.run_module(stage, run_name="__main__", alter_sys=True)
 
@@ -82,11 +82,16 @@ class Server:
     Args:
         listener: what stages connect to.
         own: what this process would ask for: only what is alike would import the same.
+        sources: the project's modules before they were imported. DVC records the code that it finds
+            when a stage ends, so one that has changed since must not be run as it was.
     """
 
-    def __init__(self, listener: socket.socket, own: Mapping[str, Any]) -> None:
+    def __init__(
+        self, listener: socket.socket, own: Mapping[str, Any], sources: Mapping[Path, int]
+    ) -> None:
         self.listener = listener
         self.own = _to_be_alike(own)
+        self.sources = sources
         self.events = DefaultSelector()
 
     def serve(self) -> list[str]:
@@ -107,12 +112,12 @@ class Server:
         self._on(connection, self._begin, connection)
 
     def _begin(self, connection: socket.socket) -> list[str] | None:
-        """Fork for a stage, unless it is another environment's."""
+        """Fork for a stage, unless its environment or the code are no longer what was imported."""
         self.events.unregister(connection)
         message, streams, *_ = socket.recv_fds(connection, LARGEST_REQUEST, len(warm.STREAMS))
         asked = json.loads(message or "{}")
         child = 0
-        if message and _to_be_alike(asked) == self.own:
+        if message and _to_be_alike(asked) == self.own and _sources() == self.sources:
             server = os.getpid()
             child = os.fork()
             if not child:
@@ -153,6 +158,13 @@ def _to_be_alike(asked: Mapping[str, Any]) -> dict[str, Any]:
     environment = asked.get("environment", {}).items()
     kept = {name: value for name, value in environment if name not in SET_FOR_EACH}
     return {"environment": kept, **{name: asked.get(name) for name in ("python", "folder")}}
+
+
+def _sources() -> dict[Path, int]:
+    """When each module of the project was last changed."""
+    folders = (Path("stages"), Path("reformer_seqlen"))
+    modules = (path for folder in folders for path in folder.rglob("*.py"))
+    return {path: path.stat().st_mtime_ns for path in modules}
 
 
 def _be_a_stage(server: int, streams: list[int], environment: Mapping[str, str]) -> None:

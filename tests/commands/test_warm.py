@@ -148,6 +148,14 @@ def test_another_environment_runs_alone(warm: dict[str, str], variable: str) -> 
         assert runs.pid == started.pid
 
 
+def test_code_that_has_changed_since_runs_alone(warm: dict[str, str], folder: Path) -> None:
+    """DVC records the code that is there, which the warm process has not imported."""
+    module = folder / "stages/says.py"
+    module.write_text(SAYS)  # the same bytes, at another time
+    with _started(warm) as (started, runs):
+        assert runs.pid == started.pid
+
+
 def test_several_run_side_by_side(warm: dict[str, str]) -> None:
     with _started(warm) as (_, runs), _started(warm) as (started, _):
         started.send_signal(signal.SIGTERM)
