@@ -26,7 +26,7 @@ def test_every_file_names_its_columns_and_has_every_run() -> None:
     ]
     assert lines["positions"][:2] == [
         (*columns, "up_to", "tokens", "nats"),
-        (*place, 1, 10, 3.75),
+        (*place, 1, 1000, 3.75),
     ]
     assert [line[4:6] for line in lines["hash_rounds"][:3]] == [
         ("rounds", "bits_per_byte"),
