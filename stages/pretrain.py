@@ -9,6 +9,7 @@ model with `checkpoint` is fetched, and has none.
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 from reformer_seqlen.bases.architecture import architecture
 from reformer_seqlen.bases.card import card
@@ -26,6 +27,7 @@ from reformer_seqlen.parameters.sources import (
     describe,
     licence_line,
 )
+from reformer_seqlen.parameters.training import Training
 from reformer_seqlen.runtime import machine
 from reformer_seqlen.runtime.checkpoints import fingerprint, work_folder
 from reformer_seqlen.runtime.files import whole_folder, write_json
@@ -35,6 +37,7 @@ from reformer_seqlen.text.tokenizers import (
     save_tokenizer,
 )
 from reformer_seqlen.training.determinism import make_deterministic, seed
+from reformer_seqlen.training.trainer import Trained
 
 
 def pretrain(
@@ -42,33 +45,42 @@ def pretrain(
 ) -> None:
     """Make a base model from its own text and write it to `target`."""
     print(licence_line(recipe.file))
-    make_deterministic(recipe.train.threads)
+    began, settings = time.monotonic(), recipe.train or Training()
+    make_deterministic(settings.threads)
     mark = fingerprint(model.model_dump(mode="json"), [], Path(__file__))
     with work_folder("pretrain", name, mark) as work:
         text = work / "text"
         shutil.rmtree(text, ignore_errors=True)
         text.mkdir()
         tokens = prepare_text(recipe, model.tokenizer, text, mirror)
-        seed(recipe.train.seed)
+        seed(settings.seed)
         options = options_for(model.model_type, model.options, f"models.{name}.options")
         fresh = create(architecture(name, model, recipe), options)
         phases = train_phases(fresh, tokens, recipe, work)
-        trained = phases[-1]
         with whole_folder(target) as folder:
-            trained.model.save_pretrained(folder)
+            fresh.save_pretrained(folder)
             save_tokenizer(text, folder)
             write_json(folder / "history.json", {"phases": [each.history for each in phases]})
-            learnt = {
-                "tokens_seen": sum(each.history["tokens_seen"] for each in phases),
-                "final_training_loss": trained.history["final_training_loss"],
-                "validation_loss": trained.history["evaluations"][-1]["validation_loss"],
-            }
-            write_json(folder / "card.json", card(name, trained.model, {"pretraining": learnt}))
+            write_json(folder / "card.json", card(name, fresh, {"pretraining": learnt(phases)}))
         with whole_folder(BASE_TOKENS / name) as folder:
             shutil.copytree(text / "tokens", folder, dirs_exist_ok=True)
             counts = {split: {"tokens": len(part)} for split, part in tokens.items()}
             write_json(folder / "tokens.json", {"model": name, "splits": counts})
-        _write_timings(name, together(phases))
+    spent = {"runtime_seconds": time.monotonic() - began}
+    _write_timings(name, together(phases) if phases else spent)
+
+
+def learnt(phases: list[Trained]) -> dict[str, Any]:
+    """What a card says of a training: how much was read, and the losses at its end."""
+    seen = sum(each.history["tokens_seen"] for each in phases)
+    if not phases:
+        return {"tokens_seen": seen}
+    last = phases[-1].history
+    return {
+        "tokens_seen": seen,
+        "final_training_loss": last["final_training_loss"],
+        "validation_loss": last["evaluations"][-1]["validation_loss"],
+    }
 
 
 def fetch_checkpoint(

@@ -27,15 +27,16 @@ def train_phases(
     Raises:
         StudyError: a split has no window of some length; nothing has been trained.
     """
-    lengths, settings = zip(*recipe.trainings(), strict=True)
-    learnt, validation = (
-        [_windows(tokens[name], name, length) for length in lengths]
-        for name in ("train", "validation")
-    )
-    folders = [work / f"phase-{number}" for number in range(len(lengths))]
-    return [
-        train(model, *phase) for phase in zip(learnt, validation, settings, folders, strict=True)
+    phases = [
+        (
+            _windows(tokens["train"], "train", length),
+            _windows(tokens["validation"], "validation", length),
+            settings,
+            work / f"phase-{number}",
+        )
+        for number, (length, settings) in enumerate(recipe.trainings())
     ]
+    return [train(model, *phase) for phase in phases]
 
 
 def _windows(tokens: Tokens, name: str, length: int) -> Split:

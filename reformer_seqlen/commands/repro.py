@@ -11,6 +11,7 @@ import subprocess
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from reformer_seqlen.commands.dag import (
 )
 from reformer_seqlen.commands.progress import Progress, last_runtimes
 from reformer_seqlen.commands.schedule import end, run_all
+from reformer_seqlen.commands.warm import kept
 from reformer_seqlen.fetching.unpacking import packing
 from reformer_seqlen.parameters.corpora import Corpus
 from reformer_seqlen.parameters.sources import PathSource, describe
@@ -96,19 +98,21 @@ def default_jobs(threads: int) -> int:
     return max(1, (cores or 1) // threads)
 
 
-def side_by_side(needs: Needs, jobs: int, progress: DvcProgress) -> list[str]:
+def side_by_side(needs: Needs, progress: DvcProgress, variables: Mapping[str, str]) -> list[str]:
     """Run stages with a DVC of its own for each; return those that failed."""
     return run_all(
         needs,
         lambda name: [*DVC, "--wait-for-lock", "repro", "--single-item", name],
-        jobs,
+        progress.jobs,
         lambda name: progress.expected(name) or 0.0,
         progress,
-        environment(),
+        variables,
     )
 
 
-def one_after_another(needs: Needs, progress: DvcProgress) -> list[str]:
+def one_after_another(
+    needs: Needs, progress: DvcProgress, variables: Mapping[str, str]
+) -> list[str]:
     """Run stages with one DVC, which starts faster; return those that failed.
 
     DVC stops at the first one that fails. It is started again for those that do not need that one.
@@ -116,7 +120,7 @@ def one_after_another(needs: Needs, progress: DvcProgress) -> list[str]:
     """
     failed: list[str] = []
     while left := needs.keys() - with_dependents(failed, needs):
-        name = _until_one_fails(last(left, needs), progress)
+        name = _until_one_fails(last(left, needs), progress, variables)
         if name is None:
             break
         failed.append(name)
@@ -129,7 +133,9 @@ def last(names: Collection[str], needs: Needs) -> list[str]:
     return [name for name in needs if name in names and name not in needed]
 
 
-def _until_one_fails(targets: Sequence[str], progress: DvcProgress) -> str | None:
+def _until_one_fails(
+    targets: Sequence[str], progress: DvcProgress, variables: Mapping[str, str]
+) -> str | None:
     """Run stages; return the one that failed.
 
     Raises:
@@ -137,7 +143,7 @@ def _until_one_fails(targets: Sequence[str], progress: DvcProgress) -> str | Non
     """
     runs: str | None = None
     command = [*DVC, "repro", *targets]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=variables) as process:
         assert process.stdout is not None
         try:
             for line in (line.rstrip("\n") for line in process.stdout):
@@ -181,27 +187,39 @@ def repro(targets: Sequence[str], jobs: int | None) -> str:
     stale = stale_stages()
     if not stale:
         return "nothing to do: all stages are up to date"
-    _check_models(params, stale)
-    needs = all_needs()
-    names = with_dependents(stale, needs) & selected(targets or needs, needs)
-    needs = {name: needs[name] & names for name in needs if name in names}
-    jobs = jobs or default_jobs(params.train.threads)
-    untrained = {f"finetune@{name}" for name, run in params.runs.items() if not run.is_trained}
-    progress = DvcProgress(names, last_runtimes(), jobs, untrained)
-    try:
-        failed = (
-            side_by_side(needs, jobs, progress) if jobs > 1 else one_after_another(needs, progress)
-        )
-    finally:
-        progress.close()
+    with _warm(stale) as variables:
+        _check_models(params, stale)
+        needs = all_needs()
+        names = with_dependents(stale, needs) & selected(targets or needs, needs)
+        needs = {name: needs[name] & names for name in needs if name in names}
+        jobs = jobs or default_jobs(params.train.threads)
+        untrained = {f"finetune@{name}" for name, run in params.runs.items() if not run.is_trained}
+        progress = DvcProgress(names, last_runtimes(), jobs, untrained)
+        run_all_of = side_by_side if jobs > 1 else one_after_another
+        with closing(progress):
+            failed = run_all_of(needs, progress, variables)
     if failed:
         raise StudyError(failure(failed, needs))
     return f"{len(progress.ran)} stages ran, the others are up to date"
 
 
+def _warm(stale: Collection[str]) -> AbstractContextManager[Mapping[str, str]]:
+    """The environment of stages, with a warm process where some of them import torch.
+
+    CUDA works in no child of a process that has looked for GPUs.
+    """
+    if FIRST_GPU.exists() or not _any(stale, "pretrain", "finetune", "evaluate"):
+        return nullcontext(environment())
+    return kept(environment())
+
+
+def _any(stages: Collection[str], *kinds: str) -> bool:
+    return any(name.partition("@")[0] in kinds for name in stages)
+
+
 def _check_models(params: Study, stale: Collection[str]) -> None:
     """Ask transformers, which takes seconds to import, only where a model is to be made or used."""
-    if any(name.startswith(("pretrain@", "finetune@")) for name in stale):
+    if _any(stale, "pretrain", "finetune"):
         with process.importing():
             from reformer_seqlen.planning.models import check_models
         check_models(params)

@@ -3,7 +3,7 @@
 from math import lcm
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_serializer, field_validator, model_validator
 
 from reformer_seqlen.parameters.common.quantities import CHUNK_LENGTH, Fraction, SequenceLength
 from reformer_seqlen.parameters.common.section import Section
@@ -17,6 +17,8 @@ from reformer_seqlen.runtime.messages import parameters as messages
 
 BYTE_PIECES = 258
 """Of the tokenizer `bytes`: every byte, and two special ids."""
+UNTRAINED = "none"
+"""In the place of a training."""
 
 
 class Phase(Section):
@@ -39,6 +41,8 @@ class Pretraining(Section):
         character_coverage: the share of the text's characters that the tokenizer knows; all
             printable ASCII it knows anyway.
         sequence_length: of the texts that it is trained on first.
+        train: how; the word `none` for a base that is not trained, whose runs begin from nothing.
+            Its text then makes the tokenizer alone.
         phases: more training, in this order, each with an optimizer of its own: a base for runs of
             several lengths should have seen them all, and short texts first train faster.
         architecture: values of the model's configuration. `model_type` is any causal language
@@ -54,9 +58,26 @@ class Pretraining(Section):
     pieces: Annotated[int, Field(gt=0)] = 320
     character_coverage: Annotated[float, Field(gt=0, le=1)] = 1.0
     sequence_length: SequenceLength = 128
-    train: Training
+    train: Training | None
     phases: list[Phase] = Field(default_factory=list)
     architecture: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("train", mode="before")
+    @classmethod
+    def _none_is_no_training(cls, train: Any) -> Any:
+        if train is None or (isinstance(train, str) and train != UNTRAINED):
+            raise ValueError(messages.TRAINING_OR_NONE)
+        return None if train == UNTRAINED else train
+
+    @field_serializer("train")
+    def _no_training_is_none(self, train: Training | None) -> Any:
+        return UNTRAINED if train is None else train.model_dump()
+
+    @model_validator(mode="after")
+    def _phases_follow_a_training(self) -> Self:
+        if self.train is None and self.phases:
+            raise ValueError(messages.PHASES_OF_NOTHING)
+        return self
 
     def trainings(self) -> list[tuple[int, Training]]:
         """The sequence length and the settings of every phase, the first included.
@@ -64,6 +85,8 @@ class Pretraining(Section):
         Raises:
             StudyError: a phase's own value is wrong.
         """
+        if self.train is None:
+            return []
         own = [(self.sequence_length, {}), *((p.sequence_length, p.train) for p in self.phases)]
         return [
             (length, overridden(self.train, values, f"pretraining.phases.{number}.train"))

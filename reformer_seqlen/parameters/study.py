@@ -88,7 +88,8 @@ class Study(Section):
 
     def _check_count(self, name: str, count: Count) -> None:
         self._check_tokens(f"counts.{name}", count)
-        if count.text == "all" and self.models[count.model].pretraining is None:
+        recipe = self.models[count.model].pretraining
+        if count.text == "all" and (recipe is None or recipe.train is None):
             raise messages.no_base_text(f"counts.{name}.text", count.model)
         if name in self.runs:
             raise messages.count_named_as_a_run(name)

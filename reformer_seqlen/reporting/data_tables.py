@@ -85,6 +85,8 @@ def _kept_table(windows: Mapping[str, Any], runs: Runs) -> Table:
 def _origin(card: Mapping[str, Any]) -> str:
     if card["pretraining"]:
         seen, loss = (card["pretraining"].get(k) for k in ("tokens_seen", "validation_loss"))
+        if not seen:
+            return "made here: untrained"
         return f"made here: {number(seen, 0)} tokens, validation loss {number(loss, 2)} nats"
     if card["checkpoint"]:
         what, revision = (card["checkpoint"].get(key) for key in ("what", "revision"))

@@ -16,6 +16,7 @@ from reformer_seqlen.commands.repro import (
 )
 from reformer_seqlen.parameters.study import load_study
 from stages import download
+from tests.conftest import environment
 from tests.dvc_example import NEEDS, dvc_repository
 from tests.small_study import SmallStudy
 
@@ -23,8 +24,8 @@ from tests.small_study import SmallStudy
 def _run(progress: DvcProgress) -> list[str]:
     """Run the small repository's stages; return those that failed."""
     if progress.jobs > 1:
-        return side_by_side(NEEDS, progress.jobs, progress)
-    return one_after_another(NEEDS, progress)
+        return side_by_side(NEEDS, progress, environment())
+    return one_after_another(NEEDS, progress, environment())
 
 
 @pytest.mark.slow

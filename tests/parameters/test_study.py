@@ -234,6 +234,27 @@ def test_a_checkpoints_own_text_is_not_counted(values: Any) -> None:
     assert list(parse_study(values, "params.yaml").counts) == ["news-3gram"]
 
 
+def test_a_base_may_stay_untrained(values: Any) -> None:
+    recipe = values["models"]["tiny"]["pretraining"]
+    trained = recipe["train"]
+    recipe["train"] = "none"
+    complaint = r"counts\.news-3gram-all\.text: .* or untrained; give `own`"
+    with pytest.raises(StudyError, match=complaint):
+        parse_study(values, "params.yaml")
+    del values["counts"]["news-3gram-all"]
+    made = parse_study(values, "params.yaml").models["tiny"].pretraining
+    assert made is not None
+    assert made.trainings() == []
+    assert made.model_dump()["train"] == "none"
+    for wrong in ("nothing", None):
+        recipe["train"] = wrong
+        with pytest.raises(StudyError, match=r"pretraining\.train: .*the word `none`"):
+            parse_study(values, "params.yaml")
+    recipe |= {"train": "none", "phases": [{"sequence_length": 64, "train": trained}]}
+    with pytest.raises(StudyError, match=r"`train: none` has no `phases`"):
+        parse_study(values, "params.yaml")
+
+
 def test_every_mistake_is_named_at_once(values: Any) -> None:
     _set("train/epochs", 0)(values)
     _set("evaluate/batch_size", 0)(values)

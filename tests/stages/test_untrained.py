@@ -1,6 +1,10 @@
-"""`train: none`: a base is scored as it is, also by other hash rounds and under other protocols."""
+"""`train: none`: a base is scored as it is, also by other hash rounds and under other protocols.
+
+And of a base that is made here: its runs begin from untrained weights.
+"""
 
 import contextlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -188,3 +192,29 @@ def test_a_checkpoint_whose_layers_do_not_hash_is_refused_where_it_is_scored() -
             evaluate.main(OWN)
     finally:
         Path("params.yaml").write_bytes(before)
+
+
+def test_an_untrained_base_has_a_tokenizer_and_random_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    values = compose("smoke", CONF)
+    recipe = values["models"]["tiny"]["pretraining"]
+    recipe |= {"first_bytes": 20000, "validation": 0.1, "train": "none"}
+    values["counts"], values["runs"] = {}, {"news-64": values["runs"]["news-64"]}
+    values["train"] |= {"epochs": 1}
+    YAML().dump(values, Path("params.yaml"))
+    download.main("news")
+    pretrain.main("tiny")
+    card = read_json(BASES / "tiny/card.json")
+    assert card["pretraining"] == {"tokens_seen": 0}
+    assert read_json(BASES / "tiny/history.json") == {"phases": []}
+    timing = read_record(TIMINGS / "pretrain/tiny.json", Timing)
+    assert timing.tokens_per_second is None
+    tokenize.main("news-tiny")
+    chunk.main("news-64")
+    finetune.main("news-64")
+    history = read_json(HISTORIES / "news-64.json")
+    pieces = recipe["pieces"]
+    assert history["steps"][0]["training_loss"] == pytest.approx(math.log(pieces), rel=0.05)
+    assert history["steps"][-1]["training_loss"] < history["steps"][0]["training_loss"]

@@ -16,6 +16,8 @@ NO_FAST_TOKENIZER_IS_MADE = (
     "`tokenizer: bytes`; `tokenizer: transformers` is read from a `checkpoint`"
 )
 NOTHING_LEFT_TO_TRAIN_ON = "validation + test must be less than 1, something is left for train"
+PHASES_OF_NOTHING = "`train: none` has no `phases`: leave them out, or say how the base is trained"
+TRAINING_OR_NONE = "say how the base is trained, or the word `none` for one that is not"
 ORIGIN_OF_A_MODEL = "give either `checkpoint` or `pretraining`"
 SPLIT_CUTS_ONE_FILE = "`split` cuts one file: give `files: {all: ...}` or leave `split` out"
 MATRIX_LEARNING_RATE = "`matrix_learning_rate` is what `optimizer: muon` needs, and no other takes"
@@ -86,7 +88,7 @@ def no_base_text(key: str, model: str) -> StudyError:
     """N-grams of all text that a model has seen, where that text is not at hand."""
     return StudyError(
         f"{key}: `all` counts the base text too, but models.{model} is a checkpoint, whose text is "
-        "not known; give `own`"
+        "not known, or untrained; give `own`"
     )
 
 
