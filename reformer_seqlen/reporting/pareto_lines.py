@@ -12,7 +12,7 @@ from reformer_seqlen.reporting.score_lines import INTERVAL, levels, scored_point
 
 SECONDS, MEMORY = "seconds of training", "MiB of an update (predicted)"
 """The costs, as the panels are headed."""
-AMOUNTS = {"updates", "tokens"}
+AMOUNTS = {"updates", "tokens", "tokens_per_update"}
 """Of training: with more or less of it, a run still belongs into the figure."""
 COLUMNS = (*PLACE, *INTERVAL, "bound", "variant", "cost", "amount", "kind", "label_at")
 

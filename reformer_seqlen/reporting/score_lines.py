@@ -11,7 +11,7 @@ from reformer_seqlen.reporting.points import (
     Point,
     Runs,
     first_shown,
-    label_of_run,
+    labels,
     points,
 )
 from reformer_seqlen.reporting.records import Score
@@ -136,8 +136,9 @@ def apart(bits: Mapping[str, float | None], gap: float) -> dict[str, float]:
 
 def _tests(results: Results, runs: Runs) -> Iterator[tuple[Line, Score]]:
     """The place of every run, and its score on the test text."""
+    called = labels(runs)
     for name, run in runs.items():
-        place = (name, run.corpus, label_of_run(run), run.sequence_length)
+        place = (name, run.corpus, called[name], run.sequence_length)
         yield place, results.scores[name].test
 
 
