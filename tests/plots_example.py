@@ -76,7 +76,7 @@ def score_in_every_way(bits_per_byte: float) -> Score:
         {"bits_per_byte": bits, "low": bits - 0.1, "high": bits + 0.1}
         for bits in (bits_per_byte + 0.5, bits_per_byte - 0.25)
     )
-    positions = [{"up_to": n, "tokens": 10, "nats": 4 - n / 4} for n in (1, 2, 4)]
+    positions = [{"up_to": n, "tokens": 1000, "nats": 4 - n / 4} for n in (1, 2, 4)]
     return score(
         bits_per_byte, contexts={"64": worse}, hash_rounds={"2": better}, by_position=positions
     )

@@ -29,6 +29,7 @@ OPTIONS = (
 )
 MARKS = {
     "answer": ("line mark", ("corpus", "model")),
+    "untrained": ("line mark", ("corpus", "model")),
     "cost": ("line mark", ("model",)),
     "update_memory": ("line mark", ("curve",)),
     "pareto": ("line mark", ("corpus", "cost")),

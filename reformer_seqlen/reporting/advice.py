@@ -19,7 +19,7 @@ def advice(values: Metrics, runs: Runs) -> list[str]:
     """
     shown = first_shown(runs)
     found = [it for it in points(shown, scored(values)) if it.variant != UNTRAINED]
-    several = len({point.model for point in found}) > 1
+    several = len({point.label for point in found}) > 1
     sentences = []
     for corpus in corpora_of(shown):
         own = [point for point in found if point.corpus == corpus]

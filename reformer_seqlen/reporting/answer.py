@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from reformer_seqlen.reporting.doublings import Pair, alike, as_it_is, cost, pairs, quality
+from reformer_seqlen.reporting.doublings import Pair, alike, cost, in_short, pairs, quality
 from reformer_seqlen.reporting.gap_tables import published_gap
 from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.points import UNTRAINED, Runs, first_shown, points
@@ -23,19 +23,20 @@ def answer(values: Metrics, runs: Runs) -> list[str]:
     untrained = [pair for pair in found if pair.shortest.variant == UNTRAINED]
     if not found:
         return [NOTHING_TO_COMPARE]
+    first = [pair for pair in trained if pair.shortest.label == trained[0].shortest.label]
+    others = [pair for pair in (*trained, *untrained) if pair not in first]
     sentences = [
-        *(_of_training(values, trained) if trained else []),
+        *(_of_training(values, first) if first else []),
         standing(values, rivals(values, runs)),
-        _untrained(values, untrained),
+        _other_lines(values, others),
         _counting(values, runs),
         published_gap(values),
     ]
     return [sentence for sentence in sentences if sentence]
 
 
-def _of_training(values: Metrics, trained: Sequence[Pair]) -> list[str]:
+def _of_training(values: Metrics, compared: Sequence[Pair]) -> list[str]:
     """What each doubling changes for the first model, how comparable that is, what it costs."""
-    compared = [pair for pair in trained if pair.shortest.label == trained[0].shortest.label]
     common, warning = alike(values, compared)
     sentence = f"{f'{common}, ' if common else ''}{quality(values, compared)}"
     training = values["details"]["training"]
@@ -46,14 +47,13 @@ def _of_training(values: Metrics, trained: Sequence[Pair]) -> list[str]:
     return [f"{first}{ended}.", warning, cost(values, compared)]
 
 
-def _untrained(values: Metrics, untrained: Sequence[Pair]) -> str:
-    """What each doubling changes for a model as it is."""
-    models = dict.fromkeys(pair.shortest.model for pair in untrained)
-    parts = [
-        as_it_is(values, [pair for pair in untrained if pair.shortest.model == model])
-        for model in models
-    ]
-    return f"{'; '.join(parts)}." if parts else ""
+def _other_lines(values: Metrics, found: Sequence[Pair]) -> str:
+    """What each doubling changes for other models, and for what is trained otherwise or not."""
+    lines: dict[str, list[Pair]] = {}
+    for pair in found:
+        lines.setdefault(pair.shortest.label, []).append(pair)
+    parts = [in_short(values, own) for own in lines.values()]
+    return f"A doubling changes {'; '.join(parts)}." if parts else ""
 
 
 def _counting(values: Metrics, runs: Runs) -> str:
@@ -65,7 +65,7 @@ def _counting(values: Metrics, runs: Runs) -> str:
         if point.variant != UNTRAINED
         for name in point.names
     }
-    parts = []
+    parts: list[str] = []
     for order in sorted(orders - {1}):
         found = [
             all(values[split][name]["bits_per_byte"] < bits for split, bits in level.items())
@@ -73,7 +73,8 @@ def _counting(values: Metrics, runs: Runs) -> str:
             if name in trained and (level := _level(values, run.corpus, run.model, order))
         ]
         if found:
-            parts.append(f"{sum(found)} of {len(found)} runs beat the {order}-gram")
+            beat = "the" if parts else "runs beat the"
+            parts.append(f"{sum(found)} of {len(found)} {beat} {order}-gram")
     text = "of their own training text, on validation and test"
     return f"{joined(parts)} {text}." if parts else ""
 

@@ -15,7 +15,7 @@ from reformer_seqlen.reporting.memory_tables import memory_rows, series_names
 from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.points import Point, Runs, first_shown, points
 from reformer_seqlen.reporting.run_tables import threads
-from reformer_seqlen.reporting.scores import bounded
+from reformer_seqlen.reporting.scores import bounded, signed
 from reformer_seqlen.reporting.seeds import score_of, scored
 from reformer_seqlen.reporting.table import joined, number, percent, span
 
@@ -56,24 +56,29 @@ def quality(values: Metrics, compared: Sequence[Pair]) -> str:
     )
 
 
-def as_it_is(values: Metrics, compared: Sequence[Pair]) -> str:
-    """The same of a model that is not trained."""
-    changes = joined([_change(values, pair, of_equal_lengths=False) for pair in compared])
-    model = compared[0].shortest.model
-    return f"`{model}`, untrained, changes by {changes} a doubling{_verdict(values, compared)}"
+def in_short(values: Metrics, compared: Sequence[Pair]) -> str:
+    """The same of another line, in short."""
+    changes = []
+    for pair in compared:
+        lengths = f"{_length(pair.shortest):,} → {_length(pair.longest):,} tokens"
+        changes.append(f"{_a_doubling(values, pair)} in {pair.shortest.corpus} ({lengths})")
+    point = compared[0].shortest
+    named = f"`{point.model}`{f', {point.variant},' if point.variant else ''}"
+    return f"{named} by {joined(changes)}"
 
 
 def _change(values: Metrics, pair: Pair, of_equal_lengths: bool) -> str:
-    known = _difference(values, pair)
-    change = f"{known['bits_per_byte'] / pair.doublings:+.3f}"
-    if "low" in known:
-        change += f" ± {(known['high'] - known['low']) / 2 / pair.doublings:.3f}"
     ends = (pair.shortest, pair.longest)
     scores = [score_of(values, point.names, "test") for point in ends]
     bits = " → ".join(bounded(score, number(score["bits_per_byte"], 3)) for score in scores)
     lengths = " → ".join(f"{_length(point):,}" for point in ends)
     of = bits if of_equal_lengths else f"{lengths} tokens: {bits}"
-    return f"{change} in {pair.shortest.corpus} ({of})"
+    return f"{_a_doubling(values, pair)} in {pair.shortest.corpus} ({of})"
+
+
+def _a_doubling(values: Metrics, pair: Pair) -> str:
+    """The change of each doubling, with half of its interval."""
+    return signed({key: it / pair.doublings for key, it in _difference(values, pair).items()})
 
 
 def _difference(values: Metrics, pair: Pair) -> Mapping[str, float]:

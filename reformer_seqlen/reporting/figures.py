@@ -26,7 +26,7 @@ from reformer_seqlen.runtime.files import whole_folder
 
 TEMPLATES = Path(__file__).parent / "templates"
 FIGURES: dict[str, tuple[tuple[str, ...], ...]] = {
-    "answer": (("answer",), ("cost", "update_memory")),
+    "answer": (("answer",), ("untrained",), ("cost", "update_memory")),
     "pareto": (("pareto",),),
     "gap": (("gap",),),
     "contexts": (("contexts",),),
@@ -55,7 +55,11 @@ def write_plots(results: Results, runs: Runs, plots: Path) -> list[str]:
             with (partial / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
                 writer = csv.writer(file, lineterminator="\n")
                 writer.writerows([_rounded(cell) for cell in line] for line in lines)
-    return [figure for figure, ((first, *_), *_) in FIGURES.items() if len(files[first]) > 1]
+    return [
+        figure
+        for figure, rows in FIGURES.items()
+        if any(len(files[plot]) > 1 for row in rows for plot in row)
+    ]
 
 
 def _rounded(cell: object) -> object:
@@ -78,7 +82,7 @@ def _figure(rows: tuple[tuple[str, ...], ...], plots: Path) -> dict[str, Any]:
     """Plots in rows, with the look of the first; those without numbers are left out."""
     data = {plot: _rows_of(plots / f"{plot}.csv") for row in rows for plot in row}
     shown = [[_filled(plot, data[plot]) for plot in row if data[plot]] for row in rows]
-    first = shown[0][0]
+    first = next(plot for row in shown for plot in row)
     if sum(map(len, shown)) == 1:
         return first
     shared = {key: first[key] for key in ("$schema", "config")}
@@ -87,10 +91,7 @@ def _figure(rows: tuple[tuple[str, ...], ...], plots: Path) -> dict[str, Any]:
         for row in shown
         if row
     ]
-    # With the same models in all of them, each has one colour, and there is one legend.
-    of_first, *of_others = [_models(each) for each in data.values()]
-    same = all(models <= of_first for models in of_others)
-    resolve = {"scale": {"color": "shared" if same else "independent"}}
+    resolve = {"scale": {"color": "shared" if _of_the_same_models(data) else "independent"}}
     beside = [{"hconcat": row, "spacing": 40, "resolve": resolve} for row in own]
     return {**shared, "vconcat": beside, "spacing": 30, "resolve": resolve}
 
@@ -101,8 +102,11 @@ def _rows_of(file: Path) -> list[dict[str, str]]:
         return [{**row, "rev": "workspace"} for row in csv.DictReader(opened)]
 
 
-def _models(rows: list[dict[str, str]]) -> set[str | None]:
-    return {row.get("model", row.get("curve")) for row in rows}
+def _of_the_same_models(data: dict[str, list[dict[str, str]]]) -> bool:
+    """Whether memory was predicted for models of the runs: they then share colours and legend."""
+    rows = [row for each in data.values() for row in each]
+    models = {row["model"] for row in rows if "model" in row}
+    return models >= {row["curve"] for row in rows if "curve" in row}
 
 
 def _filled(plot: str, rows: list[dict[str, str]]) -> dict[str, Any]:

@@ -1,18 +1,8 @@
 """How much of the published gap is what: a table, and a sentence of the answer."""
 
-from collections.abc import Mapping
-
 from reformer_seqlen.reporting.metrics import Metrics
-from reformer_seqlen.reporting.scores import bound_note, shown_score
+from reformer_seqlen.reporting.scores import bound_note, shown_score, signed
 from reformer_seqlen.reporting.table import NOTHING, Table, joined, number
-
-Known = Mapping[str, float]
-
-
-def signed(known: Known) -> str:
-    """A difference with half of its interval where that is known."""
-    half = f" ± {number((known['high'] - known['low']) / 2, 3)}" if "low" in known else NOTHING
-    return f"{known['bits_per_byte']:+.3f}{half}"
 
 
 def gap_table(values: Metrics) -> Table:

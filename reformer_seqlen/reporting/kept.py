@@ -13,9 +13,8 @@ from pydantic import ValidationError
 
 from reformer_seqlen.parameters.study import Study, load_study
 from reformer_seqlen.reporting.metrics import Metrics, read_metrics
-from reformer_seqlen.reporting.page import answer_paragraphs, page
+from reformer_seqlen.reporting.page import answer_paragraphs, headline_paragraphs, page
 from reformer_seqlen.reporting.records import Record
-from reformer_seqlen.reporting.run_tables import headline
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import sha256_of
 from reformer_seqlen.runtime.paths import FIGURES, METRICS, PARAMS, PLOTS, REPORT, RESULTS
@@ -67,13 +66,12 @@ class Kept:
         """What README.md shows of it, under PROFILE-answer and PROFILE-headline."""
         name, runs = self.study.profile, self.study.runs
         figure = f"![answer]({(RESULTS / name / FIGURES.name / 'answer.svg').as_posix()})"
-        table = headline(self.values, runs)
         parts = [*answer_paragraphs(self.values, runs), self.origin()]
         return {
             f"{name}-answer": "\n\n".join(
                 [*parts, *([figure] if "answer" in self.figures else [])]
             ),
-            f"{name}-headline": "\n\n".join([table.intro, table.markdown()]),
+            f"{name}-headline": "\n\n".join(headline_paragraphs(self.values, runs)),
         }
 
     def origin(self) -> str:

@@ -4,6 +4,7 @@ Both are made of metrics and runs alone, and of what was measured on GPUs.
 """
 
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 from reformer_seqlen.reporting.advice import advice
@@ -110,6 +111,13 @@ def answer_paragraphs(values: Metrics, runs: Runs) -> list[str]:
     return list(filter(None, [" ".join(answer(values, runs)), "\n".join(advised)]))
 
 
+def headline_paragraphs(values: Metrics, runs: Runs) -> list[str]:
+    """The headline with its introduction, and all its notes in one paragraph."""
+    table = headline(values, runs)
+    shorter = replace(table, notes=[" ".join(table.notes)])
+    return [table.intro, shorter.markdown()]
+
+
 def _tables_of(cards: list[Card]) -> list[Table]:
     return [table for card in cards for table in card_tables(card)]
 
@@ -119,9 +127,8 @@ def readme_sections(
 ) -> dict[str, str]:
     """What stands between the markers of README.md: the answer with its figure, and the rest."""
     figure = [_figure(ANSWER, FIGURES)] if ANSWER in figures else []
-    table = headline(values, runs)
     return {
         "answer": "\n\n".join([*answer_paragraphs(values, runs), *figure]),
-        "headline": "\n\n".join([table.intro, table.markdown()]),
+        "headline": "\n\n".join(headline_paragraphs(values, runs)),
         "gpu": summary(cards),
     }

@@ -12,17 +12,15 @@ from reformer_seqlen.reporting.score_lines import INTERVAL, levels, scored_point
 
 SECONDS, MEMORY = "seconds of training", "MiB of an update (predicted)"
 """The costs, as the panels are headed."""
-AMOUNTS = {"updates", "tokens"}
+AMOUNTS = {"updates", "tokens", "tokens_per_update"}
 """Of training: with more or less of it, a run still belongs into the figure."""
-COLUMNS = (
-    *PLACE, *INTERVAL, "bound", "variant", "cost", "amount", "front", "kind", "label_at",
-)  # fmt: skip
+COLUMNS = (*PLACE, *INTERVAL, "bound", "variant", "cost", "amount", "kind", "label_at")
 
 
 def pareto_lines(results: Results, runs: Runs) -> list[Line]:
     """Each trained point against each cost that is known of it, and what counting scores.
 
-    A point is on the front where no other costs as little and scores as well.
+    The figure finds the front: here a score that differs a little would make whole rows differ.
     """
     found = [point for point in points(runs) if _belongs(point, runs)]
     lines: list[Line] = [COLUMNS]
@@ -41,26 +39,18 @@ def _panel(results: Results, corpus: str, found: Sequence[Point], cost: str) -> 
     """The points of a corpus against one cost; nothing where that is known of none of them."""
     of_cost = _seconds if cost == SECONDS else _memory
     known = [
-        (point, score, bits, amount)
+        (point, score, amount)
         for point, score in scored_points(results, found)
-        if isinstance(bits := score[0], float) and (amount := of_cost(results, point)) is not None
+        if score[0] is not None and (amount := of_cost(results, point)) is not None
     ]
-    places = [(amount, bits) for _, _, bits, amount in known]
     kind = "measured" if cost == SECONDS else "predicted"
-    for point, score, bits, amount in known:
+    for point, score, amount in known:
         place = (point.name, corpus, point.model, point.sequence_length)
-        front = is_on_front((amount, bits), places)
-        yield *place, *score, point.variant, cost, amount, front, kind, None
+        yield *place, *score, point.variant, cost, amount, kind, None
     if known:
         bits = [each for _, score, *_ in known for each in score if isinstance(each, float)]
         for name, label, score, label_at in levels(results, corpus, bits):
-            yield name, corpus, label, None, *score, "", cost, None, None, "counted", label_at
-
-
-def is_on_front(place: tuple[float, float], places: Sequence[tuple[float, float]]) -> bool:
-    """Whether nothing costs as little and scores as well: cost and score of one and of all."""
-    cost, score = place
-    return not any(c <= cost and s <= score and (c, s) != place for c, s in places)
+            yield name, corpus, label, None, *score, "", cost, None, "counted", label_at
 
 
 def _seconds(results: Results, point: Point) -> float | None:

@@ -1,9 +1,11 @@
 """Which runs belong together: those of a line differ in length alone, those of a point in seed.
 
 What sets a run apart is what it says over what holds for all runs. A run that says nothing is a
-plain one.
+plain one; where a corpus has none of a model, those that most of its runs are like are the plain
+ones.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -53,10 +55,30 @@ def label(model: str, variant: str) -> str:
 
 
 def variant(run: "Run") -> str:
-    """What a run does otherwise than the plain ones, in words; nothing for a plain one."""
+    """What a run says over what holds for all runs, in words."""
     if not run.is_trained:
         return UNTRAINED
     return ", ".join(f"{key.replace('_', ' ')} {item}" for key, item in said_over(run).items())
+
+
+def variants(runs: Runs) -> dict[str, str]:
+    """What each run does otherwise than the plain ones of its corpus and model, in words.
+
+    Nothing for a plain one.
+    """
+    groups: dict[tuple[str, str], list[str]] = {}
+    for run in runs.values():
+        if run.is_trained:
+            groups.setdefault((run.corpus, run.model), []).append(variant(run))
+    plain = {
+        place: "" if "" in said else Counter(said).most_common(1)[0][0]
+        for place, said in groups.items()
+    }
+    said_by = {name: variant(run) for name, run in runs.items()}
+    return {
+        name: "" if said_by[name] == plain.get((run.corpus, run.model)) else said_by[name]
+        for name, run in runs.items()
+    }
 
 
 def said_over(run: "Run") -> dict[str, Any]:
@@ -66,9 +88,9 @@ def said_over(run: "Run") -> dict[str, Any]:
     return {**run.chunk, **training, **run.options}
 
 
-def label_of_run(run: "Run") -> str:
-    """What the line of a run is called."""
-    return label(run.model, variant(run))
+def labels(runs: Runs) -> dict[str, str]:
+    """What the line of each run is called."""
+    return {name: label(runs[name].model, said) for name, said in variants(runs).items()}
 
 
 def points(runs: Runs, there: Collection[str] | None = None) -> list[Point]:
@@ -79,9 +101,10 @@ def points(runs: Runs, there: Collection[str] | None = None) -> list[Point]:
         there: names of those that count; all without it.
     """
     groups: dict[tuple[Any, ...], list[str]] = {}
+    said = variants(runs)
     for name, run in runs.items():
         if there is None or name in there:
-            place = (run.corpus, run.model, variant(run), run.sequence_length)
+            place = (run.corpus, run.model, said[name], run.sequence_length)
             groups.setdefault((*place, run.evaluate.get("stride")), []).append(name)
     found = []
     for (corpus, model, otherwise, length, _), names in groups.items():
@@ -93,14 +116,17 @@ def points(runs: Runs, there: Collection[str] | None = None) -> list[Point]:
 
 
 def first_shown(runs: Runs) -> Runs:
-    """Without those that are trained otherwise than a plain run of the same corpus and length."""
+    """Without the lines that hold nothing but what is trained otherwise than a plain run.
 
-    def place(run: "Run") -> tuple[str, str, int]:
-        return run.corpus, run.model, run.sequence_length
-
-    plain = {place(run) for run in runs.values() if not variant(run)}
-    return {
-        name: run
+    A line is kept as a whole where one of its points has no plain one of the same corpus, model and
+    length beside it; and so are those that are not trained.
+    """
+    said = variants(runs)
+    places = {name: (run.corpus, run.model, run.sequence_length) for name, run in runs.items()}
+    plain = {place for name, place in places.items() if not said[name]}
+    kept = {
+        (run.corpus, run.model, said[name])
         for name, run in runs.items()
-        if variant(run) in ("", UNTRAINED) or place(run) not in plain
+        if said[name] in ("", UNTRAINED) or places[name] not in plain
     }
+    return {n: run for n, run in runs.items() if (run.corpus, run.model, said[n]) in kept}

@@ -7,9 +7,9 @@ from typing import Any
 
 from reformer_seqlen.reporting.differences import above
 from reformer_seqlen.reporting.doublings import is_sure
-from reformer_seqlen.reporting.gap_tables import signed
 from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.points import UNTRAINED, Point, Runs, points
+from reformer_seqlen.reporting.scores import signed
 from reformer_seqlen.reporting.seeds import score_of, scored
 from reformer_seqlen.reporting.table import NOTHING, Table, joined, span
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from reformer_seqlen.reporting.points import Runs, label_of_run
+from reformer_seqlen.reporting.points import Runs, labels
 from reformer_seqlen.reporting.records import Step
 from reformer_seqlen.reporting.results import Results
 
@@ -40,8 +40,9 @@ def run_lines(results: Results, runs: Runs) -> dict[str, list[Line]]:
         "training_loss": [(*PLACE, "update", "epoch", "training_loss")],
         "validation_loss": [(*PLACE, "update", "epoch", "validation_loss", "unigram_loss")],
     }
+    called = labels(runs)
     for name, run in runs.items():
-        place = (name, run.corpus, label_of_run(run), run.sequence_length)
+        place = (name, run.corpus, called[name], run.sequence_length)
         history = results.histories[name]
         unigram = math.log(results.scores[name].validation.unigram_perplexity)
         lines["training_loss"] += [(*place, *point) for point in thinned(history.steps)]

@@ -6,13 +6,12 @@ from statistics import fmean
 from typing import Any
 
 from reformer_seqlen.reporting.gap import gaps
-from reformer_seqlen.reporting.grid import corpora_of
 from reformer_seqlen.reporting.points import (
     UNTRAINED,
     Point,
     Runs,
     first_shown,
-    label_of_run,
+    labels,
     points,
 )
 from reformer_seqlen.reporting.records import Score
@@ -32,13 +31,13 @@ def score_lines(results: Results, runs: Runs) -> dict[str, list[Line]]:
 
     Only `cost` holds timings.
     """
-    shown = points(first_shown(runs))
     return {
         "answer": [
             (*PLACE, *INTERVAL, "bound", "kind", "label_at"),
             *_answer(results, runs),
         ],
-        "cost": [(*PLACE, "tokens_per_second"), *_speeds(results, shown)],
+        "cost": [(*PLACE, "tokens_per_second"), *_speeds(results, _shown(runs))],
+        "untrained": [(*PLACE, *INTERVAL, "bound"), *_untrained(results, runs)],
         "contexts": [(*PLACE, "context", *INTERVAL), *_contexts(results, runs)],
         "positions": [(*PLACE, "up_to", "tokens", "nats"), *_positions(results, runs)],
         "hash_rounds": [(*PLACE, "rounds", *INTERVAL), *_hash_rounds(results, runs)],
@@ -74,17 +73,26 @@ def _speeds(results: Results, found: Sequence[Point]) -> Iterator[Line]:
 
 
 def _answer(results: Results, runs: Runs) -> Iterator[Line]:
-    """Each point, the trained ones first, and what counting scores, corpus by corpus."""
-    shown = points(first_shown(runs))
-    ordered = sorted(scored_points(results, shown), key=lambda it: it[0].variant == UNTRAINED)
-    for point, score in ordered:
-        yield *_place(point), *score, UNTRAINED if point.variant == UNTRAINED else "trained", None
-    for corpus in corpora_of(runs):
-        own = [(point, score) for point, score in ordered if point.corpus == corpus]
-        own = [each for each in own if each[0].variant != UNTRAINED] or own
+    """Each trained point, and what counting scores of its corpus."""
+    found = list(scored_points(results, _shown(runs)))
+    for point, score in found:
+        yield *_place(point), *score, "trained", None
+    for corpus in dict.fromkeys(point.corpus for point, _ in found):
+        own = [(point, score) for point, score in found if point.corpus == corpus]
         lengths = [point.sequence_length for point, _ in own]
         bits = [each for _, score in own for each in score if isinstance(each, float)]
         yield from _levels(results, corpus, lengths, bits)
+
+
+def _shown(runs: Runs) -> list[Point]:
+    """The trained points that are shown first."""
+    return [point for point in points(first_shown(runs)) if point.variant != UNTRAINED]
+
+
+def _untrained(results: Results, runs: Runs) -> Iterator[Line]:
+    found = [point for point in points(runs) if point.variant == UNTRAINED]
+    for point, score in scored_points(results, found):
+        yield point.name, point.corpus, point.model, point.sequence_length, *score
 
 
 def _levels(
@@ -128,8 +136,9 @@ def apart(bits: Mapping[str, float | None], gap: float) -> dict[str, float]:
 
 def _tests(results: Results, runs: Runs) -> Iterator[tuple[Line, Score]]:
     """The place of every run, and its score on the test text."""
+    called = labels(runs)
     for name, run in runs.items():
-        place = (name, run.corpus, label_of_run(run), run.sequence_length)
+        place = (name, run.corpus, called[name], run.sequence_length)
         yield place, results.scores[name].test
 
 

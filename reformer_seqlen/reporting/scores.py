@@ -28,6 +28,12 @@ def bounded(score: Mapping[str, Any], shown: str) -> str:
     return f"{BOUND}{shown}" if score.get("bound") == "lower" else shown
 
 
+def signed(known: Mapping[str, float]) -> str:
+    """A difference in bits per byte, plus or minus half of its interval where that is known."""
+    half = f" ± {number((known['high'] - known['low']) / 2, 3)}" if "low" in known else ""
+    return f"{known['bits_per_byte']:+.3f}{half}"
+
+
 def bound_note(rows: Sequence[Sequence[str]]) -> list[str]:
     """What the mark of a lower bound means, where a table has one."""
     return [BOUND_NOTE] if any(BOUND in cell for row in rows for cell in row) else []

@@ -144,11 +144,28 @@ def test_a_model_that_is_not_trained_has_a_sentence_of_its_own() -> None:
     sentences = answer(values, study)
     assert sentences[0].startswith("At equal updates (1,200) and equal text, each doubling")
     assert sentences[-1] == (
-        "`base`, untrained, changes by -0.030 ± 0.010 in news (128 → 8,192 tokens: 1.180 → 1.000) "
-        "a doubling: more than its uncertainty."
+        "A doubling changes `base`, untrained, by -0.030 ± 0.010 in news (128 → 8,192 tokens)."
     )
     alone = {name: run for name, run in study.items() if name.startswith("base")}
     assert answer(values, alone) == sentences[-1:]
+
+
+def test_other_lines_are_told_in_short() -> None:
+    wide = {"train": {"updates": 300}}
+    study = {
+        **runs(("news",), (256, 1024)),
+        "wide-256": one_run(256, **wide),
+        "wide-4096": one_run(4096, **wide),
+        "gpt2-256": one_run(256, model="gpt2"),
+        "gpt2-1024": one_run(1024, model="gpt2"),
+    }
+    values = _values({"wide-256": 2.0, "wide-4096": 2.4, "gpt2-256": 2.0}, study)
+    values["test"]["gpt2-1024"]["bits_per_byte"] = 1.9
+    _known(values, "gpt2-1024", "gpt2-256", -0.12, -0.08)
+    assert answer(values, study)[3] == (
+        "A doubling changes `tiny`, updates 300, by +0.100 in news (256 → 4,096 tokens); `gpt2` "
+        "by -0.050 ± 0.010 in news (256 → 1,024 tokens)."
+    )
 
 
 def test_what_is_trained_otherwise_is_not_compared_with_the_plain_runs() -> None:

@@ -48,6 +48,6 @@ def test_the_answer_says_how_many_runs_beat_counting_on_both_splits() -> None:
         values["validation"][name] = {"bits_per_byte": validation}
         values["test"][name] = {"bits_per_byte": test}
     assert answer(values, study)[-1] == (
-        "2 of 4 runs beat the 3-gram and 0 of 2 runs beat the 5-gram of their own training text, "
-        "on validation and test."
+        "2 of 4 runs beat the 3-gram and 0 of 2 the 5-gram of their own training text, on "
+        "validation and test."
     )

@@ -85,6 +85,16 @@ def test_the_readme_shows_the_answer_its_figure_and_one_table() -> None:
     assert "| seq len " in sections["headline"]
 
 
+def test_the_readme_shows_all_notes_of_the_headline_in_one_paragraph() -> None:
+    values = metrics_of(STUDY)
+    values["details"]["training"]["wiki-256"]["diverged"] = True
+    headline = readme_sections(values, STUDY, [], [])["headline"]
+    last = headline.split("\n\n")[-1]
+    assert last.startswith(
+        "Measured on Imaginary CPU, 2 threads, torch 2.13.0. † This run diverged"
+    )
+
+
 def test_the_readme_links_no_figure_that_is_not_drawn() -> None:
     assert "![" not in readme_sections(metrics_of(STUDY), STUDY, [], [])["answer"]
 

@@ -1,9 +1,9 @@
-"""Quality against cost: which points belong, what they cost, and which are on the front."""
+"""Quality against cost: which points belong, and what they cost."""
 
 from typing import Any
 
 from reformer_seqlen.parameters.runs import Run
-from reformer_seqlen.reporting.pareto_lines import COLUMNS, is_on_front, pareto_lines
+from reformer_seqlen.reporting.pareto_lines import COLUMNS, pareto_lines
 from reformer_seqlen.reporting.records import Counted
 from tests.gap_example import sums
 from tests.plots_example import results, run_results, score, training_point
@@ -23,23 +23,15 @@ def _lines(study: dict[str, Run], seconds: tuple[float, ...], **more: Any) -> li
     return [dict(zip(map(str, columns), line, strict=True)) for line in lines]
 
 
-def test_a_point_is_on_the_front_where_nothing_costs_as_little_and_scores_as_well() -> None:
-    places = [(1.0, 3.0), (2.0, 2.0), (2.0, 2.5), (3.0, 2.0), (4.0, 1.0)]
-    on_front = [place for place in places if is_on_front(place, places)]
-    assert on_front == [(1.0, 3.0), (2.0, 2.0), (4.0, 1.0)]
-    assert is_on_front((1.0, 1.0), [(1.0, 1.0), (1.0, 1.0)])
-
-
 def test_seconds_are_measured_and_memory_is_the_models_own() -> None:
     points = [training_point(curve, 6, 256) for curve in ("other", "tiny")]
     lines = _lines(NEWS, (20.0, 10.0), memory_training=points)
-    shown = ("run", "bits_per_byte", "cost", "amount", "kind", "front")
+    shown = ("run", "bits_per_byte", "cost", "amount", "kind")
     assert [tuple(line[key] for key in shown) for line in lines] == [
-        ("news-256", 3.0625, "seconds of training", 20.0, "measured", True),
-        ("news-1024", 3.25, "seconds of training", 10.0, "measured", True),
-        ("news-256", 3.0625, "MiB of an update (predicted)", 6 * 256, "predicted", True),
+        ("news-256", 3.0625, "seconds of training", 20.0, "measured"),
+        ("news-1024", 3.25, "seconds of training", 10.0, "measured"),
+        ("news-256", 3.0625, "MiB of an update (predicted)", 6 * 256, "predicted"),
     ]
-    assert {line["front"] for line in _lines(NEWS, (10.0, 20.0))} == {True, False}
 
 
 def test_more_or_less_training_belongs_and_what_is_trained_otherwise_does_not() -> None:

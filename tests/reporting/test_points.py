@@ -1,6 +1,6 @@
 """Which runs are one point, and which points are one line."""
 
-from reformer_seqlen.reporting.points import first_shown, points, variant
+from reformer_seqlen.reporting.points import first_shown, points, variant, variants
 from tests.report_example import one_run, runs
 
 
@@ -15,6 +15,26 @@ def test_what_a_run_does_otherwise_is_said_in_words() -> None:
     published = one_run(chunk={"policy": "published"}, options={"num_hashes": 2})
     assert variant(published) == "policy published, num hashes 2"
     assert variant(one_run(train="none")) == "untrained"
+
+
+def test_where_no_run_is_plain_those_that_most_are_like_are_the_plain_ones() -> None:
+    short = {"updates": 100}
+    study = {
+        "a": one_run(256, train=short),
+        "b": one_run(1024, train=short),
+        "wide": one_run(1024, train={"updates": 25}),
+        "base": one_run(train="none"),
+        "wiki": one_run(corpus="wiki"),
+        "wiki-short": one_run(corpus="wiki", train=short),
+    }
+    assert variants(study) == {
+        "a": "",
+        "b": "",
+        "wide": "updates 25",
+        "base": "untrained",
+        "wiki": "",
+        "wiki-short": "updates 100",
+    }
 
 
 def test_runs_that_differ_in_their_seed_alone_are_one_point() -> None:
@@ -46,3 +66,9 @@ def test_what_is_trained_otherwise_than_a_plain_run_beside_it_is_not_shown_first
         "news-4096": one_run(4096, train={"updates": 100}),
     }
     assert list(first_shown({**plain, **more})) == [*plain, "news-256-base", "news-4096"]
+
+
+def test_a_line_that_goes_further_than_the_plain_one_is_shown_as_a_whole() -> None:
+    wide = {n: one_run(n, train={"tokens_per_update": 16384}) for n in (256, 16384)}
+    study = {**runs(("news",), (256, 1024)), **{f"wide-{n}": run for n, run in wide.items()}}
+    assert list(first_shown(study)) == list(study)

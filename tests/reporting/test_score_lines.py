@@ -26,7 +26,7 @@ def test_every_file_names_its_columns_and_has_every_run() -> None:
     ]
     assert lines["positions"][:2] == [
         (*columns, "up_to", "tokens", "nats"),
-        (*place, 1, 10, 3.75),
+        (*place, 1, 1000, 3.75),
     ]
     assert [line[4:6] for line in lines["hash_rounds"][:3]] == [
         ("rounds", "bits_per_byte"),
@@ -35,6 +35,7 @@ def test_every_file_names_its_columns_and_has_every_run() -> None:
     ]
     assert {name: len(rows) - 1 for name, rows in lines.items()} == {
         "answer": 3,
+        "untrained": 0,
         "cost": 3,
         "contexts": 3 * 2,
         "positions": 3 * 3,
@@ -94,17 +95,27 @@ def test_labels_of_levels_stand_apart() -> None:
     assert apart(levels, 0.1) == pytest.approx({"a": 2.0, "c": 2.1, "e": 2.2, "b": 2.5})
 
 
-def test_the_untrained_come_last_and_levels_reach_no_further_than_the_trained() -> None:
-    study = {"base": one_run(8192, train="none"), **runs("tiny", corpora=("news",))}
-    counted = Counted(
-        validation=score(2.5), test=score(2.0),
-        corpus="news", model="tiny", order=3, text="own", tokens_counted=5,
-    )  # fmt: skip
-    lines = score_lines(results(**run_results(study), counts={"n": counted}), study)["answer"]
-    assert [(line[3], line[-2]) for line in lines[-3:]] == [
-        (8192, "untrained"),
-        (256, "counted"),
-        (4096, "counted"),
+def test_the_untrained_are_in_a_file_of_their_own_and_no_level_reaches_their_lengths() -> None:
+    study = {
+        "base": one_run(8192, train="none"),
+        **runs("tiny", corpora=("news",)),
+        "wiki-base": one_run(512, corpus="wiki", train="none"),
+    }
+    counts = {
+        name: Counted(
+            validation=score(2.5), test=score(2.0),
+            corpus=name, model="tiny", order=3, text="own", tokens_counted=5,
+        )
+        for name in ("news", "wiki")
+    }  # fmt: skip
+    lines = score_lines(results(**run_results(study), counts=counts), study)
+    assert [line[:4] for line in lines["untrained"][1:]] == [
+        ("base", "news", "tiny", 8192),
+        ("wiki-base", "wiki", "tiny", 512),
+    ]
+    assert [(line[1], line[3], line[-2]) for line in lines["answer"][4:]] == [
+        ("news", 256, "counted"),
+        ("news", 4096, "counted"),
     ]
 
 
