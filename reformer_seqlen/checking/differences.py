@@ -6,6 +6,9 @@ from typing import Any
 
 SPREAD = "_spread"
 """How the key of a spread ends; what it is a spread of has the key before that."""
+IN_BITS = {"bits_per_byte", "low", "high"}
+"""The keys of scores, and of differences of scores: these are known as well as the scores are, which
+are a bit or more, so the least that a tolerance is relative to is a bit."""
 LONGEST = 120
 """Characters of a value that are shown."""
 Labels = tuple[str, str]
@@ -68,7 +71,8 @@ def differences(
     spread is a small difference of what it is a spread of, so its tolerance is relative to that.
     """
     for key, pair, of in _leaves((committed, computed), (None, None)):
-        if not _equal(pair, tolerance, of):
+        least = (1.0,) if key.rpartition(".")[2] in IN_BITS else ()
+        if not _equal(pair, tolerance, (*of, *least)):
             yield difference(file, key, pair, labels)
 
 
@@ -92,8 +96,8 @@ def _leaves(
         yield key, pair, of
 
 
-def _equal(pair: tuple[Any, Any], tolerance: float, of: tuple[Any, Any]) -> bool:
-    """Whether two values are equal; `of` is what numbers with a fraction are a spread of."""
+def _equal(pair: tuple[Any, Any], tolerance: float, of: tuple[Any, ...]) -> bool:
+    """Whether two values are equal; `of` is what their tolerance is relative to, if it is more."""
     committed, computed = pair
     if committed == computed:
         return True

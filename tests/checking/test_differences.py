@@ -36,3 +36,13 @@ def test_a_long_value_is_cut() -> None:
     [found] = differences("f", {"run": {"key": "x" * 500}}, {}, 0.0)
     assert found.what.endswith("..., computed nothing")
     assert len(found.what) < 200
+
+
+def test_a_difference_of_scores_may_differ_as_much_as_scores_do() -> None:
+    def found(bits: float, tolerance: float) -> list[str]:
+        old, new = ({"bits_per_byte": value, "loss": 0.01} for value in (0.01, bits))
+        return [each.key for each in differences("gap.json", old, new, tolerance)]
+
+    assert found(-0.03, 0.05) == []
+    assert found(0.07, 0.05) == ["bits_per_byte"]
+    assert found(0.0101, 0.0) == ["bits_per_byte"]
