@@ -7,8 +7,8 @@ from typing import Any
 SPREAD = "_spread"
 """How the key of a spread ends; what it is a spread of has the key before that."""
 IN_BITS = {"bits_per_byte", "low", "high"}
-"""The keys of scores, and of differences of scores: these are known as well as the scores are, which
-are a bit or more, so the least that a tolerance is relative to is a bit."""
+"""The keys of scores and of differences of scores. These are known as well as the scores, which are
+about a bit or more: the least that their tolerance is relative to is a bit."""
 LONGEST = 120
 """Characters of a value that are shown."""
 Labels = tuple[str, str]

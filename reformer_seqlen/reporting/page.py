@@ -30,9 +30,11 @@ from reformer_seqlen.runtime.paths import FIGURES, REPORT
 
 ANSWER = "answer"
 """The figure of the answer."""
+GAP = "gap"
+"""The figure of what the published gap is made of."""
 FIGURES_OF = {
     "headline": (ANSWER, "pareto"),
-    "gap": ("gap",),
+    "gap": (GAP,),
     "contexts": ("contexts",),
     "hash-rounds": ("hash_rounds",),
     "perplexity": ("validation_loss", "positions"),
@@ -125,10 +127,10 @@ def _tables_of(cards: list[Card]) -> list[Table]:
 def readme_sections(
     values: Metrics, runs: Runs, figures: Collection[str], cards: list[Card]
 ) -> dict[str, str]:
-    """What stands between the markers of README.md: the answer with its figure, and the rest."""
-    figure = [_figure(ANSWER, FIGURES)] if ANSWER in figures else []
+    """What stands between the markers of README.md: the answer with its figures, and the rest."""
+    shown = "\n".join(_figure(name, FIGURES) for name in (ANSWER, GAP) if name in figures)
     return {
-        "answer": "\n\n".join([*answer_paragraphs(values, runs), *figure]),
+        "answer": "\n\n".join(filter(None, [*answer_paragraphs(values, runs), shown])),
         "headline": "\n\n".join(headline_paragraphs(values, runs)),
         "gpu": summary(cards),
     }

@@ -74,13 +74,16 @@ def test_every_figure_has_a_place() -> None:
 
 
 def test_the_readme_shows_the_answer_its_figure_and_one_table() -> None:
-    sections = readme_sections(metrics_of(STUDY), STUDY, ["answer", "memory"], [])
+    sections = readme_sections(metrics_of(STUDY), STUDY, ["answer", "gap", "memory"], [])
     assert list(sections) == ["answer", "headline", "gpu"]
     paragraph, advised, figure = sections["answer"].split("\n\n")
     assert paragraph.startswith("At equal updates (1,200) and equal text, each doubling")
     assert "\n" not in paragraph
     assert [line[:11] for line in advised.splitlines()] == ["- For news,", "- For wiki,"]
-    assert figure == "![answer](results/figures/answer.svg)"
+    assert figure.splitlines() == [
+        "![answer](results/figures/answer.svg)",
+        "![gap](results/figures/gap.svg)",
+    ]
     assert sections["headline"].startswith("Bits per byte of text, validation / test")
     assert "| seq len " in sections["headline"]
 
