@@ -173,5 +173,6 @@ def test_it_prints_for_every_profile_and_leaves_nothing_behind(
 
 def test_an_unknown_profile_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    with pytest.raises(StudyError, match=r"no profile `papr`: choose one of paper, quick, smoke"):
+    there = "controlled, controlled-large, paper, quick, smoke"
+    with pytest.raises(StudyError, match=f"no profile `papr`: choose one of {there}"):
         plan.load_profile("papr")
