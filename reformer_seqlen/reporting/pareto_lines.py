@@ -32,7 +32,9 @@ def pareto_lines(results: Results, runs: Runs) -> list[Line]:
 
 
 def _belongs(point: Point, runs: Runs) -> bool:
-    return point.variant != UNTRAINED and said_over(runs[point.name]).keys() <= AMOUNTS
+    if point.variant in ("", UNTRAINED):
+        return not point.variant
+    return said_over(runs[point.name]).keys() <= AMOUNTS
 
 
 def _panel(results: Results, corpus: str, found: Sequence[Point], cost: str) -> Iterator[Line]:

@@ -47,6 +47,12 @@ def test_more_or_less_training_belongs_and_what_is_trained_otherwise_does_not() 
     ]  # fmt: skip
 
 
+def test_plain_runs_belong_whatever_a_corpus_says_for_all_of_them() -> None:
+    own = {"updates": 10, "learning_rate": 0.1}
+    study = {"a": one_run(train=own), "b": one_run(1024, train=own)}
+    assert [line["run"] for line in _lines(study, (1.0, 2.0))] == ["a", "b"]
+
+
 def test_counting_is_a_level_where_there_are_points() -> None:
     count = Counted(
         validation=score(2.5), test=score(2.0),
