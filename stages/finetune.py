@@ -35,9 +35,6 @@ from reformer_seqlen.text.splits import load_split
 from reformer_seqlen.training.determinism import make_deterministic, seed
 from reformer_seqlen.training.trainer import train
 
-SPEEDS = ("steps_per_second", "samples_per_second", "tokens_per_second")
-"""None of a run that is not trained."""
-
 
 def finetune(name: str, run: Run, settings: Training, options: dict[str, Any]) -> None:
     """Train a run and write its model, history and timings."""
@@ -53,7 +50,7 @@ def finetune(name: str, run: Run, settings: Training, options: dict[str, Any]) -
         model = load(base, sequence_length=run.sequence_length, options=options, key=key)
         learnt, validation = (load_split(tokens, windows, part) for part in ("train", "validation"))
         trained = train(model, learnt, validation, settings, work)
-        write(name, run, trained.model, trained.history, trained.timings)
+        _write(name, run, trained.model, trained.history, trained.timings)
 
 
 def take_base(name: str, run: Run, settings: Training, options: dict[str, Any]) -> None:
@@ -71,16 +68,15 @@ def take_base(name: str, run: Run, settings: Training, options: dict[str, Any]) 
     length, key = run.sequence_length, f"runs.{name}"
     model = load(BASES / run.model, sequence_length=length, options=options, key=key)
     history = {"updates": 0, "epochs": 0, "tokens_seen": 0, "steps": [], "evaluations": []}
-    timings = {"runtime_seconds": time.monotonic() - began, **dict.fromkeys(SPEEDS)}
-    write(name, run, model, history, timings)
+    _write(name, run, model, history, {"runtime_seconds": time.monotonic() - began})
 
 
-def write(
+def _write(
     name: str,
     run: Run,
     model: PreTrainedModel,
     history: Mapping[str, Any],
-    timings: Mapping[str, float | None],
+    timings: Mapping[str, float],
 ) -> None:
     """Write a run's model with its tokenizer, its history and its timings."""
     with whole_folder(MODELS / name) as folder:

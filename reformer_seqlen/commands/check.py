@@ -1,12 +1,12 @@
 """Compare what was computed with what is committed: `make check`.
 
 Metrics and the numbers of every figure are compared with git's HEAD, or with results/PROFILE/ where
-the study of that profile is kept. They must be the same bytes if
-both were computed on the same processor, with the same threads and torch. Else they must be within
-TOLERANCE, losses of updates in the mean over an epoch. Predicted memory must be the same
-everywhere. Timings and measured memory are not compared. results/README.md and what README.md shows
-of it must be what the metrics give, params.yaml what its profile gives. The same is asked of every
-kept study, and said where the code that decides numbers is no longer the one that computed it.
+the study of that profile is kept. They must be the same bytes if both were computed on the same
+processor, with the same threads and torch. Else they must be within TOLERANCE, losses of updates in
+the mean over an epoch. Predicted memory must be the same everywhere. Timings and measured memory
+are not compared. results/README.md and what README.md shows of it must be what the metrics give,
+params.yaml what its profile gives. The same is asked of every kept study, and it is said where the
+code that decides numbers is no longer what computed it.
 """
 
 import json
@@ -158,9 +158,10 @@ def _say_what_changed(kept: Kept) -> None:
         print(f"{name}: the code that decides its numbers is what computed it")
         return
     shown = ", ".join(changed[:3]) + (", ..." if len(changed) > 3 else "")
+    files = "1 file has" if len(changed) == 1 else f"{len(changed)} files have"
     print(
-        f"{name}: of the code that decides its numbers, {len(changed)} files have changed since "
-        f"({shown}); `dvc exp run -S profile={name.name}` and `make keep` compute it anew"
+        f"{name}: of the code that decides its numbers, {files} changed since ({shown}); "
+        f"`dvc exp run -S profile={name.name}` and `make keep` compute it anew"
     )
 
 

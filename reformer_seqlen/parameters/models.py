@@ -9,7 +9,7 @@ from reformer_seqlen.parameters.common.quantities import CHUNK_LENGTH, Fraction,
 from reformer_seqlen.parameters.common.section import Section
 from reformer_seqlen.parameters.corpora import Format
 from reformer_seqlen.parameters.model_options import REFORMER
-from reformer_seqlen.parameters.runs import overridden
+from reformer_seqlen.parameters.runs import NO_TRAINING, overridden
 from reformer_seqlen.parameters.sources import CheckpointSource, FileSource
 from reformer_seqlen.parameters.tokens import TokenizerKind
 from reformer_seqlen.parameters.training import Training
@@ -17,8 +17,6 @@ from reformer_seqlen.runtime.messages import parameters as messages
 
 BYTE_PIECES = 258
 """Of the tokenizer `bytes`: every byte, and two special ids."""
-UNTRAINED = "none"
-"""In the place of a training."""
 
 
 class Phase(Section):
@@ -65,13 +63,13 @@ class Pretraining(Section):
     @field_validator("train", mode="before")
     @classmethod
     def _none_is_no_training(cls, train: Any) -> Any:
-        if train is None or (isinstance(train, str) and train != UNTRAINED):
+        if train is None or (isinstance(train, str) and train != NO_TRAINING):
             raise ValueError(messages.TRAINING_OR_NONE)
-        return None if train == UNTRAINED else train
+        return None if train == NO_TRAINING else train
 
     @field_serializer("train")
     def _no_training_is_none(self, train: Training | None) -> Any:
-        return UNTRAINED if train is None else train.model_dump()
+        return NO_TRAINING if train is None else train.model_dump()
 
     @model_validator(mode="after")
     def _phases_follow_a_training(self) -> Self:

@@ -11,6 +11,8 @@ from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.messages import parameters as messages
 
 S = TypeVar("S", bound=Section)
+NO_TRAINING = "none"
+"""What stands in the place of a training where there is none."""
 
 
 class Run(Section):
@@ -34,14 +36,14 @@ class Run(Section):
     @field_validator("train", mode="before")
     @classmethod
     def _train_is_values_or_the_word_none(cls, train: Any) -> Any:
-        if not isinstance(train, dict) and train != "none":
+        if not isinstance(train, dict) and train != NO_TRAINING:
             raise ValueError(messages.NEITHER_VALUES_NOR_NONE)
         return train
 
     @property
     def is_trained(self) -> bool:
         """Whether the base is trained before it is scored."""
-        return self.train != "none"
+        return self.train != NO_TRAINING
 
 
 def overridden(base: S, own: Mapping[str, Any], key: str) -> S:

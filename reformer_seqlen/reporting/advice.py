@@ -1,12 +1,13 @@
 """Which length to take for each corpus, on this machine and with this much training."""
 
 from collections.abc import Sequence
+from functools import partial
 
-from reformer_seqlen.reporting.differences import above, told_apart
+from reformer_seqlen.reporting.differences import bits_on_test, difference_on_test, told_apart
 from reformer_seqlen.reporting.grid import corpora_of
 from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.points import UNTRAINED, Point, Runs, first_shown, points
-from reformer_seqlen.reporting.scores import shown_score
+from reformer_seqlen.reporting.scores import shown_score, signed
 from reformer_seqlen.reporting.seeds import score_of, scored
 from reformer_seqlen.reporting.table import clock, number
 
@@ -31,28 +32,20 @@ def advice(values: Metrics, runs: Runs) -> list[str]:
 def _sentence(values: Metrics, found: Sequence[Point], several: bool) -> str:
     known = values["details"]["differences"]
 
-    def bits(point: Point) -> float:
-        value: float = score_of(values, point.names, "test")["bits_per_byte"]
-        return value
-
     def named(point: Point) -> str:
         length = f"{number(point.sequence_length, 0)} tokens"
         return f"{length} of `{point.label}`" if several else length
 
     def worse(point: Point, than: Point) -> str:
-        interval = above(known, point.name, than.name, "test")
-        if interval is None:
-            return f"{bits(point) - bits(than):+.3f}"
-        half = number((interval["high"] - interval["low"]) / 2, 3)
-        return f"{interval['bits_per_byte']:+.3f} ± {half}"
+        return signed(difference_on_test(values, point, than))
 
-    best = min(found, key=bits)
+    best = min(found, key=partial(bits_on_test, values))
     as_good = [it for it in found if told_apart(known, it.name, best.name, "test") is False]
     taken = min([best, *as_good], key=lambda it: (it.sequence_length, -_speed(values, it)))
     score = shown_score(score_of(values, taken.names, "test"))
     if taken is best:
-        others = sorted((it for it in found if it is not best), key=bits)
-        reason = f"scores best ({named(others[0])}: {worse(others[0], best)})"
+        next_best = min((it for it in found if it is not best), key=partial(bits_on_test, values))
+        reason = f"scores best ({named(next_best)}: {worse(next_best, best)})"
     else:
         reason = f"can't be told from the best ({named(best)}: {worse(best, taken)})"
     training = values["details"]["training"][taken.name]

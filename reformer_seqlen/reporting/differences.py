@@ -8,6 +8,7 @@ import numpy as np
 
 from reformer_seqlen.reporting.points import Point, Runs, points
 from reformer_seqlen.reporting.records import Blocks
+from reformer_seqlen.reporting.seeds import score_of
 from reformer_seqlen.scoring.uncertainty import difference
 
 
@@ -54,9 +55,24 @@ def above(known: Mapping[str, Any], one: str, other: str, split: str) -> dict[st
 def told_apart(known: Mapping[str, Any], one: str, other: str, split: str) -> bool | None:
     """Whether a difference is larger than its uncertainty; None where it is not known."""
     interval = above(known, one, other, split)
-    if interval is None:
-        return None
-    return bool(interval["low"] > 0 or interval["high"] < 0)
+    return None if interval is None else is_sure(interval)
+
+
+def is_sure(difference: Mapping[str, float]) -> bool:
+    """Whether a difference has an interval, and that does not hold 0."""
+    return "low" in difference and (difference["low"] > 0 or difference["high"] < 0)
+
+
+def difference_on_test(values: Mapping[str, Any], one: Point, other: Point) -> dict[str, float]:
+    """By how much `one` is above `other` on the test text, with an interval where it is known."""
+    known = above(values["details"]["differences"], one.name, other.name, "test")
+    return known or {"bits_per_byte": bits_on_test(values, one) - bits_on_test(values, other)}
+
+
+def bits_on_test(values: Mapping[str, Any], point: Point) -> float:
+    """A point's bits per byte of the test text."""
+    bits: float = score_of(values, point.names, "test")["bits_per_byte"]
+    return bits
 
 
 def neighbour(runs: Runs, name: str) -> str | None:

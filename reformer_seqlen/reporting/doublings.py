@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from reformer_seqlen.reporting.differences import above
+from reformer_seqlen.reporting.differences import difference_on_test, is_sure
 from reformer_seqlen.reporting.memory_tables import memory_rows, series_names
 from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.points import Point, Runs, first_shown, points
@@ -78,19 +78,16 @@ def _change(values: Metrics, pair: Pair, of_equal_lengths: bool) -> str:
 
 def _a_doubling(values: Metrics, pair: Pair) -> str:
     """The change of each doubling, with half of its interval."""
-    return signed({key: it / pair.doublings for key, it in _difference(values, pair).items()})
-
-
-def _difference(values: Metrics, pair: Pair) -> Mapping[str, float]:
-    """By how much the longest is above the shortest, with an interval where it is known."""
-    known = above(values["details"]["differences"], pair.longest.name, pair.shortest.name, "test")
-    change = _bits(values, pair.longest) - _bits(values, pair.shortest)
-    return known or {"bits_per_byte": change}
+    change = difference_on_test(values, pair.longest, pair.shortest)
+    return signed({key: it / pair.doublings for key, it in change.items()})
 
 
 def _verdict(values: Metrics, compared: Sequence[Pair]) -> str:
     """Whether the changes are larger than their uncertainty, where that is known."""
-    known = {pair.shortest.corpus: _difference(values, pair) for pair in compared}
+    known = {
+        pair.shortest.corpus: difference_on_test(values, pair.longest, pair.shortest)
+        for pair in compared
+    }
     sure = [corpus for corpus, it in known.items() if is_sure(it)]
     unsure = [corpus for corpus, it in known.items() if "low" in it and corpus not in sure]
     if sure and unsure:
@@ -99,16 +96,6 @@ def _verdict(values: Metrics, compared: Sequence[Pair]) -> str:
         more = "more" if sure else "no more"
         return f": {more} than its uncertainty{' in each' if len(compared) > 1 else ''}"
     return ""
-
-
-def is_sure(difference: Mapping[str, float]) -> bool:
-    """Whether a difference has an interval, and that does not hold 0."""
-    return "low" in difference and difference["low"] * difference["high"] > 0
-
-
-def _bits(values: Metrics, point: Point) -> float:
-    bits: float = score_of(values, point.names, "test")["bits_per_byte"]
-    return bits
 
 
 def alike(values: Metrics, compared: Sequence[Pair]) -> tuple[str, str]:

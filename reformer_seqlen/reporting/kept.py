@@ -20,6 +20,14 @@ from reformer_seqlen.runtime.files import sha256_of
 from reformer_seqlen.runtime.paths import FIGURES, METRICS, PARAMS, PLOTS, REPORT, RESULTS
 
 PROVENANCE = "provenance.json"
+CONTENTS = {
+    PARAMS: PARAMS,
+    METRICS: METRICS,
+    PLOTS: PLOTS,
+    FIGURES: Path(FIGURES.name),
+    REPORT: Path(REPORT.name),
+}
+"""What is kept of a study: where the report writes it, and where it is in the folder."""
 
 
 class Provenance(Record):
@@ -120,13 +128,3 @@ def read_kept(folder: Path) -> Kept:
         figures={path.stem for path in (folder / FIGURES.name).glob("*.svg")},
         provenance=provenance,
     )
-
-
-CONTENTS = {
-    PARAMS: PARAMS,
-    METRICS: METRICS,
-    PLOTS: PLOTS,
-    FIGURES: Path(FIGURES.name),
-    REPORT: Path(REPORT.name),
-}
-"""What is kept of a study: where the report writes it, and where it is in the folder."""

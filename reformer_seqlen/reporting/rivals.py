@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from reformer_seqlen.reporting.differences import above
-from reformer_seqlen.reporting.doublings import is_sure
+from reformer_seqlen.reporting.differences import difference_on_test, is_sure
 from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.points import UNTRAINED, Point, Runs, points
 from reformer_seqlen.reporting.scores import signed
-from reformer_seqlen.reporting.seeds import score_of, scored
+from reformer_seqlen.reporting.seeds import scored
 from reformer_seqlen.reporting.table import NOTHING, Table, joined, span
 
 ATTEND_TO_ALL = {"bloom", "falcon", "gpt2", "gpt_neox", "gptj", "llama", "opt", "qwen2", "qwen3"}
@@ -63,14 +62,12 @@ def rivals(values: Metrics, runs: Runs) -> list[Rival]:
 
 def _rival(values: Metrics, point: Point, other: Point) -> Rival:
     training, timings = values["details"]["training"], values["measured"]["timings"]["finetune"]
-    bits = [score_of(values, each.names, "test")["bits_per_byte"] for each in (point, other)]
-    known = above(values["details"]["differences"], point.name, other.name, "test")
     speed, seconds = (
         timings[point.name][key] / timings[other.name][key]
         for key in ("tokens_per_second", "runtime_seconds")
     )
     updates = [training[each.name]["updates"] for each in (point, other)]
-    difference = known or {"bits_per_byte": bits[0] - bits[1]}
+    difference = difference_on_test(values, point, other)
     return Rival(point, other, difference, speed, seconds, updates[0] == updates[1])
 
 

@@ -60,7 +60,7 @@ def test_what_no_longer_agrees_is_named(kept: Project) -> None:
     params = kept.root / FOLDER / "params.yaml"
     params.write_text(params.read_text().replace("seed: 42", "seed: 43"))
     said = check(kept, succeed=False)
-    assert "1 files have changed since (reformer_seqlen/scoring/loss.py)" in said
+    assert "1 file has changed since (reformer_seqlen/scoring/loss.py)" in said
     assert f"metrics/test/{score.name}: perplexity: committed 1.0, computed" in said
     assert "results/smoke/params.yaml: train.seed: results/smoke/params.yaml has 43" in said
 
