@@ -1,14 +1,17 @@
-"""A folder of its own for every test, and a server whose files are far away from it."""
+"""A folder of its own for every test, and servers whose files are far away from it."""
 
 import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import datasets
 import pytest
+from huggingface_hub import constants
 
 from reformer_seqlen.fetching import patience
 from reformer_seqlen.fetching.access import MIRROR_VARIABLE
-from tests.servers import FileServer
+from tests.hub_example import SECRET, use_hub, wikitext
+from tests.servers import FileServer, Hub
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
@@ -36,3 +39,17 @@ def server(body: bytes) -> Iterator[FileServer]:
 def one_try(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give up at once, where the test is not of trying again, which takes seconds."""
     monkeypatch.setattr(patience, "RETRIES", 0)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A hub with a data set, which nothing has been fetched from yet."""
+    monkeypatch.setenv("HF_TOKEN", SECRET)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    with FileServer({}) as elsewhere, Hub(elsewhere) as running:
+        use_hub(running.url, monkeypatch)
+        running.datasets["Salesforce/wikitext"] = wikitext()
+        yield running
