@@ -205,6 +205,8 @@ def test_it_runs_alone_when_the_warm_process_is_killed(warm: dict[str, str]) -> 
 def test_it_does_not_run_again_when_both_are_told_to_end(warm: dict[str, str]) -> None:
     with _started(warm) as (started, runs):
         runs.suspend()
+        while runs.status() != psutil.STATUS_STOPPED:  # or it would still end by itself
+            time.sleep(0.01)
         started.send_signal(signal.SIGTERM)
         [server] = _servers()
         server.kill()
