@@ -96,6 +96,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             evaluate.main(kind)
         benchmark_memory.main()
         shutil.copy(ROOT / "README.md", README)
+        shutil.copytree(ROOT / "results/controlled", "results/controlled")  # README.md shows it
         GPU_RESULTS.mkdir(parents=True)
         report.main()
         yield root
