@@ -2,9 +2,9 @@
 
 import ast
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from reformer_seqlen.parameters.corpora import Format
 from reformer_seqlen.runtime import progress
@@ -84,19 +84,24 @@ def wikipedia_prose(title: str, wikitext: str) -> str:
     """An article's prose: its title, then one line a paragraph, without markup, notes or tables."""
     # mwparserfromhell is slow to import and only this format needs it.
     import mwparserfromhell
+    from mwparserfromhell.nodes import Tag, Wikilink
+
+    def is_no_prose(node: Any) -> bool:
+        if isinstance(node, Wikilink):
+            return str(node.title).strip().lower().startswith(MEDIA_LINKS)
+        return isinstance(node, Tag) and str(node.tag).lower() in {"table", "ref"}
 
     code = mwparserfromhell.parse(wikitext)
-    for link in code.filter_wikilinks():
-        if str(link.title).strip().lower().startswith(MEDIA_LINKS):
-            _remove(code, link)
-    for tag in code.filter_tags(matches=lambda node: str(node.tag).lower() in {"table", "ref"}):
-        _remove(code, tag)
+    _leave_out(code, is_no_prose)
     lines = (" ".join(line.split()) for line in code.strip_code().split("\n"))
     return "".join(f"{line}\n" for line in (title, *lines) if line)
 
 
-def _remove(code: object, node: object) -> None:
-    try:
-        code.remove(node)  # type: ignore[attr-defined]
-    except ValueError:
-        return  # it was inside a node that is already removed
+def _leave_out(code: Any, unwanted: Callable[[Any], bool]) -> None:
+    """Remove nodes at any depth; `code.remove` would search the whole article for each."""
+    nodes = [node for node in code.nodes if not unwanted(node)]
+    if len(nodes) < len(code.nodes):
+        code.nodes[:] = nodes
+    for node in nodes:
+        for inner in node.__children__():
+            _leave_out(inner, unwanted)

@@ -17,3 +17,5 @@ Seed = Annotated[int, Field(ge=0, lt=SEED_LIMIT)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Precision = Literal["float32", "bfloat16"]
 """What matrix products are computed in."""
+Policy = Literal["contiguous", "published"]
+"""How windows are cut."""
