@@ -27,6 +27,7 @@ from reformer_seqlen.checking.profile import compare_profile
 from reformer_seqlen.parameters.study import load_study
 from reformer_seqlen.reporting import readme
 from reformer_seqlen.reporting.gpu import read_cards
+from reformer_seqlen.reporting.grid import not_computed
 from reformer_seqlen.reporting.kept import Kept, kept_folders, read_kept
 from reformer_seqlen.reporting.metrics import read_metrics
 from reformer_seqlen.reporting.page import page, readme_sections
@@ -186,6 +187,8 @@ def main() -> None:
     for kept in map(read_kept, kept_folders()):
         found += compare_kept(kept)
         _say_what_changed(kept)
+    if missing := not_computed(load_study().runs, read_metrics()["validation"]):
+        print(missing)
     for each in found[:SHOWN]:
         print(f"  {each}")
     if found:

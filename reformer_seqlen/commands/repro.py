@@ -34,7 +34,7 @@ from reformer_seqlen.parameters.study import Study, load_study
 from reformer_seqlen.runtime import process
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import read_json, sha256_of
-from reformer_seqlen.runtime.paths import TEXTS
+from reformer_seqlen.runtime.paths import METRICS, REPORT, TEXTS
 from reformer_seqlen.runtime.progress import duration
 
 FIRST_GPU = Path("/dev/nvidia0")
@@ -259,8 +259,11 @@ def run(given: Namespace) -> None:
         raise StudyError(f"--jobs is {given.jobs}: give a number of at least 1")
     began = time.monotonic()
     done = repro(given.stages, given.jobs)
-    # Only now, since a study that fails has nothing to print.
-    from reformer_seqlen.reporting.report import print_results
+    if given.stages and not (METRICS / "details").exists():
+        print(f"there are no tables yet: the stage `report` writes them into {REPORT}")
+    else:
+        # Only now, since a study that fails has nothing to print.
+        from reformer_seqlen.reporting.report import print_results
 
-    print_results()
+        print_results()
     print(f"{done}, {duration(time.monotonic() - began)} in all")
