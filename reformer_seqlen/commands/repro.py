@@ -143,7 +143,9 @@ def _until_one_fails(
     """
     runs: str | None = None
     command = [*DVC, "repro", *targets]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=variables) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, errors="replace", env=variables
+    ) as process:
         assert process.stdout is not None
         try:
             for line in (line.rstrip("\n") for line in process.stdout):
@@ -219,10 +221,14 @@ def _any(stages: Collection[str], *kinds: str) -> bool:
 
 def _check_models(params: Study, stale: Collection[str]) -> None:
     """Ask transformers, which takes seconds to import, only where a model is to be made or used."""
+    if not _any(stale, "pretrain", "finetune", "benchmark_memory"):
+        return
+    with process.importing():
+        from reformer_seqlen.planning.models import check_memory_models, check_models
     if _any(stale, "pretrain", "finetune"):
-        with process.importing():
-            from reformer_seqlen.planning.models import check_models
         check_models(params)
+    if _any(stale, "benchmark_memory"):
+        check_memory_models(params)
 
 
 def failure(failed: Collection[str], needs: Needs) -> str:
