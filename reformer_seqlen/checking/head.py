@@ -16,7 +16,7 @@ def _git(*arguments: str) -> str | None:
     command = ["git", *arguments]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, encoding="utf-8"
+            command, capture_output=True, text=True, check=False, encoding="utf-8", errors="replace"
         )
     except FileNotFoundError:
         raise StudyError("git is not installed, or not on PATH") from None

@@ -11,7 +11,7 @@ import subprocess
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from reformer_seqlen.commands.dag import (
     stale_stages,
     with_dependents,
 )
+from reformer_seqlen.commands.dvc_file import check_stages
 from reformer_seqlen.commands.progress import Progress, last_runtimes
 from reformer_seqlen.commands.schedule import end, run_all
 from reformer_seqlen.commands.warm import kept
@@ -71,9 +72,7 @@ class DvcProgress(Progress):
 def changed_files(corpora: Mapping[str, Corpus]) -> Iterator[str]:
     """A line for each file of this machine that is not what was read: DVC does not look at it."""
     for name, corpus in corpora.items():
-        record = TEXTS / name / "source.json"
-        read = read_json(record)["sources"] if record.exists() else []
-        was = {(part["file"], part["what"]): part["sha256"] for part in read}
+        was = _read_before(TEXTS / name / "source.json")
         for split, source in corpus.files.items():
             key = (split, describe(source))
             if not isinstance(source, PathSource) or key not in was:
@@ -88,6 +87,19 @@ def changed_files(corpora: Mapping[str, Corpus]) -> Iterator[str]:
                     f"corpora.{name}.files.{split}: {source.path} has changed since it was read; "
                     f"to read it again, declare `sha256: {found}`"
                 )
+
+
+def _read_before(record: Path) -> dict[tuple[str, str], str]:
+    """The sha256 of what a text was made of, by split and description.
+
+    Nothing where the record is damaged: DVC runs its stage again.
+    """
+    if not record.exists():
+        return {}
+    with suppress(StudyError, KeyError, TypeError):
+        parts = read_json(record)["sources"]
+        return {(part["file"], part["what"]): part["sha256"] for part in parts}
+    return {}
 
 
 def default_jobs(threads: int) -> int:
@@ -186,6 +198,7 @@ def repro(targets: Sequence[str], jobs: int | None) -> str:
         print(f"warning: {line}", flush=True)
     if find_spec("dvc") is None:
         raise ModuleNotFoundError(name="dvc")
+    check_stages()
     stale = stale_stages()
     if not stale:
         return "nothing to do: all stages are up to date"
