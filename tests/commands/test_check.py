@@ -309,3 +309,11 @@ def test_a_file_of_metrics_that_lost_its_keys_says_which(name: str, lacking: str
     assert set(lacking.split(", ")) == set(
         str(said.value).partition("lacks ")[2].partition(":")[0].split(", ")
     )
+
+
+@pytest.mark.usefixtures("committed")
+def test_what_git_refuses_is_said_in_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a repository of another user: this variable has git see every one as that."""
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(StudyError, match=r"git refuses: .*dubious ownership"):
+        check.main()
