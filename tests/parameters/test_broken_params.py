@@ -93,3 +93,40 @@ def test_params_without_a_profile_are_compared_with_none(text: str, tmp_path: Pa
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(StudyError, match="names no `profile`"):
         compare_profile(tmp_path / "params.yaml", CONF)
+
+
+PAST_ANY_MACHINE: dict[str, Any] = {
+    "corpora.news.first_rows": 10**40,
+    "corpora.news.first_bytes": 10**40,
+    "models.tiny.pretraining.pieces": 10**12,
+    "models.tiny.pretraining.skip_bytes": 10**40,
+    "models.tiny.pretraining.architecture.feed_forward_size": 10**12,
+    "models.tiny.pretraining.train.epochs": 10**30,
+    "models.tiny.options.num_hashes": 10**9,
+    "models.tiny.options.num_buckets": 2**20,
+    "train.weight_decay": 1e308,
+    "train.learning_rate": 1e308,
+    "train.epochs": 10**30,
+    "train.batch_size": 10**15,
+    "train.warmup_updates": 10**30,
+    "train.threads": 10**9,
+    "train.seed": 2**32,
+    "evaluate.hash_draws": 10**9,
+    "evaluate.contexts": [10**12],
+    "memory.training.layers": [100_000],
+    "memory.training.batch_size": 10**15,
+    "memory.limits.seconds": 1e300,
+}
+
+
+@pytest.mark.parametrize(("key", "value"), PAST_ANY_MACHINE.items(), ids=PAST_ANY_MACHINE)
+def test_a_number_past_any_machine_is_refused_by_its_name(
+    key: str, value: Any, values: Any
+) -> None:
+    *path, last = key.split(".")
+    section = values
+    for name in path:
+        section = section[name]
+    section[last] = value
+    with pytest.raises(StudyError, match=rf"{last}.*(less than|at most)"):
+        parse_study(values, "params.yaml")

@@ -153,6 +153,11 @@ def missing(path: Path) -> StudyError:
     return StudyError(f"{path} is missing: run this in the repository's root folder")
 
 
+def too_large(name: str, value: object, limit: int) -> str:
+    """A number of a model's configuration past any machine."""
+    return f"`{name}` is {value}: give at most {limit}"
+
+
 def no_file(path: Path) -> StudyError:
     """A folder, a pipe or a device in the place of a file."""
     return StudyError(f"{path} is no regular file: put a text file in its place")
