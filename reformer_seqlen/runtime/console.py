@@ -48,10 +48,13 @@ def run(main: Callable[[], None]) -> NoReturn:
 
 
 def print_anywhere() -> None:
-    """Have what a terminal's encoding lacks printed in its characters, instead of an error."""
+    """Have what a terminal's encoding lacks printed in its characters, instead of an error.
+
+    Once: Python asks where in the stream it is, which fails for a pipe that took a file's place.
+    """
     codecs.register_error("spelt", _spelt)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors != "spelt":
             stream.reconfigure(errors="spelt")
 
 
