@@ -5,7 +5,14 @@ from typing import Annotated
 from pydantic import Field
 
 from reformer_seqlen.parameters.chunking import Policy
-from reformer_seqlen.parameters.common.quantities import BatchSize, Precision, Seed, Threads
+from reformer_seqlen.parameters.common.quantities import (
+    BatchSize,
+    Precision,
+    Rounds,
+    Seed,
+    SequenceLength,
+    Threads,
+)
 from reformer_seqlen.parameters.common.section import Section
 
 
@@ -26,12 +33,12 @@ class Evaluation(Section):
         hash_draws: of a model whose layers hash; a score is their mean.
     """
 
-    stride: Annotated[int, Field(gt=0)] | None = None
-    contexts: list[Annotated[int, Field(gt=1)]] = Field(default_factory=list)
-    hash_rounds: list[Annotated[int, Field(gt=0)]] = Field(default_factory=list)
+    stride: Annotated[int, Field(gt=0, le=2**24)] | None = None
+    contexts: list[SequenceLength] = Field(default_factory=list)
+    hash_rounds: list[Rounds] = Field(default_factory=list)
     protocols: list[Policy] = Field(default_factory=list)
     batch_size: BatchSize = 16
     precision: Precision = "float32"
     threads: Threads = 2
-    hash_draws: Annotated[int, Field(gt=0)] = 1
+    hash_draws: Rounds = 1
     seed: Seed = 42

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
+from reformer_seqlen.parameters.common.quantities import Bytes
 from reformer_seqlen.parameters.common.reading import read_section, read_values
 from reformer_seqlen.parameters.common.section import Section
 from reformer_seqlen.runtime.messages import parameters as messages
@@ -60,7 +61,7 @@ class _StoredFile(Section):
     member: Text | None = None
     compression: Compression = "auto"
     unpacked_sha256: Sha256 | None = None
-    unpacked_size: Annotated[int, Field(gt=0)] | None = None
+    unpacked_size: Bytes | None = None
 
     @model_validator(mode="after")
     def _is_packed_once(self) -> "_StoredFile":
@@ -125,7 +126,7 @@ class UrlSource(_StoredFile):
     kind: Literal["url"]
     url: Url
     sha256: Sha256
-    size: Annotated[int, Field(gt=0)] | None = None
+    size: Bytes | None = None
 
     @property
     def file_name(self) -> str:
@@ -157,7 +158,7 @@ class HubSource(Section):
     row_end: str = "\n"
     empty_row: str = ""
     sha256: Sha256 | None = None
-    size: Annotated[int, Field(gt=0)] | None = None
+    size: Bytes | None = None
     licence: Text
 
     @property
