@@ -58,7 +58,7 @@ def closed(line: bytes) -> bytes:
 def _longest_string(module: Path) -> str:
     try:
         tree = ast.parse(module.read_text(encoding="utf-8"))
-    except SyntaxError as error:
+    except (SyntaxError, UnicodeDecodeError) as error:
         raise messages.no_python_module(module, error) from error
     strings = (
         node.value

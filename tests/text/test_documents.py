@@ -69,6 +69,7 @@ def test_the_longest_string_of_a_module_is_read_without_running_it(tmp_path: Pat
 
 def test_a_file_that_is_no_module_is_named(tmp_path: Path) -> None:
     raw = tmp_path / "book.py"
-    raw.write_text("In the beginning")
-    with pytest.raises(StudyError, match=r"book\.py is not a Python module"):
-        list(documents(raw, "python_string"))
+    for content in (b"In the beginning", b"book = '\xff'"):
+        raw.write_bytes(content)
+        with pytest.raises(StudyError, match=r"book\.py is not a Python module"):
+            list(documents(raw, "python_string"))
