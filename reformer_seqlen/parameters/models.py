@@ -15,7 +15,7 @@ from reformer_seqlen.parameters.common.section import Section
 from reformer_seqlen.parameters.corpora import Format
 from reformer_seqlen.parameters.model_options import REFORMER
 from reformer_seqlen.parameters.runs import NO_TRAINING, overridden
-from reformer_seqlen.parameters.sources import CheckpointSource, FileSource
+from reformer_seqlen.parameters.sources import AS_TEXT, CheckpointSource, FileSource
 from reformer_seqlen.parameters.tokens import TokenizerKind
 from reformer_seqlen.parameters.training import Training
 from reformer_seqlen.runtime.messages import parameters as messages
@@ -127,6 +127,12 @@ class Model(Section):
     def _comes_from_one_place(self) -> Self:
         if (self.checkpoint is None) == (self.pretraining is None):
             raise ValueError(messages.ORIGIN_OF_A_MODEL)
+        return self
+
+    @model_validator(mode="after")
+    def _checkpoint_is_no_text(self) -> Self:
+        if self.checkpoint is not None and self.checkpoint.model_fields_set & set(AS_TEXT):
+            raise ValueError(messages.CHECKPOINT_IS_NO_TEXT)
         return self
 
     @model_validator(mode="after")

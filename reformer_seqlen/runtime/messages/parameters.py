@@ -11,6 +11,12 @@ if TYPE_CHECKING:
 
 CONTEXT_FILLS_GPU = "context_mib must be less than memory_mib"
 MEMBER_AND_COMPRESSION = "`member` is taken from a .zip, which leaves no other `compression`"
+UNKNOWN_ENCODING = (
+    "give an encoding of text that Python knows, such as `utf-16`, `cp1252` or `shift_jis`, or the "
+    "word `binary` for bytes that are no text"
+)
+LINE_ENDS_OF_BYTES = "`encoding: binary` leaves bytes as they are: leave `line_ends` out"
+CHECKPOINT_IS_NO_TEXT = "a checkpoint is no text: leave `encoding` and `line_ends` out"
 NO_FAST_TOKENIZER_IS_MADE = (
     "`pretraining` makes a SentencePiece model or takes bytes: give `tokenizer: sentencepiece` or "
     "`tokenizer: bytes`; `tokenizer: transformers` is read from a `checkpoint`"

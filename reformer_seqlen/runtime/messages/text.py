@@ -17,6 +17,14 @@ def no_python_module(module: Path, error: Exception) -> StudyError:
     return StudyError(f"{module.name} is not a Python module: {error}")
 
 
+def no_dump(name: str, error: Exception) -> StudyError:
+    """`format: wikipedia_prose` of what is no XML, or not all of it."""
+    return StudyError(
+        f"{name} is no whole XML dump of MediaWiki, as `wikipedia_prose` reads it: {error}; "
+        "fetch it again if it was cut off, or give another `format`"
+    )
+
+
 def empty_text(key: str, split: str) -> StudyError:
     """Nothing of a text falls into a split."""
     return StudyError(
