@@ -4,9 +4,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from reformer_seqlen.parameters.chunking import Policy
 from reformer_seqlen.parameters.common.quantities import (
     BatchSize,
+    Policy,
     Precision,
     Rounds,
     Seed,
