@@ -30,6 +30,8 @@ class Evaluation(Section):
             Reformer whose layers hash.
         protocols: policies (see `Chunking`) in whose windows the same model is scored, too: what
             does the protocol alone change? The run's own is skipped.
+        unknown_limit: the largest share of a split's pieces that may be unknown to the tokenizer. A
+            text with more of them is easier to predict than the text itself, and is not scored.
         hash_draws: of a model whose layers hash; a score is their mean.
     """
 
@@ -37,6 +39,7 @@ class Evaluation(Section):
     contexts: list[SequenceLength] = Field(default_factory=list)
     hash_rounds: list[Rounds] = Field(default_factory=list)
     protocols: list[Policy] = Field(default_factory=list)
+    unknown_limit: Annotated[float, Field(ge=0, le=1)] = 0.05
     batch_size: BatchSize = 16
     precision: Precision = "float32"
     threads: Threads = 2

@@ -90,6 +90,16 @@ def unknown_pieces(key: str, split: str, counts: Mapping[str, Any]) -> str:
     return f"{key}: {share:.2%} of the pieces of {split} are unknown to the tokenizer{stands_for}"
 
 
+def too_many_unknown(run: str, split: str, counts: Mapping[str, Any], limit: float) -> StudyError:
+    """A split of which the tokenizer knows too little for a score to say anything."""
+    return StudyError(
+        f"{unknown_pieces(f'runs.{run}', split, counts)}; more than evaluate.unknown_limit, "
+        f"{limit:.2%}, so a score would be of easier text than this. Give the tokenizer more "
+        "`pieces` or a larger `character_coverage`, or declare the limit that you accept in "
+        f"runs.{run}.evaluate.unknown_limit"
+    )
+
+
 def worker_ended() -> StudyError:
     """A process that encodes text is gone."""
     return StudyError(
