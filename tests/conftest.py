@@ -1,5 +1,6 @@
 """What several tests share: a copy of the project to run in, and the smoke study run there once."""
 
+import gc
 import os
 import shutil
 import signal
@@ -25,6 +26,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 CONF = ROOT / "conf"
+
+
+def pytest_collection_finish() -> None:
+    """Keep the collector from looking through torch and transformers again and again."""
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
