@@ -3,8 +3,13 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 INSTALLED := .venv/installed
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps
+ifneq (,$(findstring :,$(CURDIR)))
+$(error the folder $(CURDIR) has a colon in its name, which PATH can't hold: rename the folder)
+endif
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
+# Stages and benchmarks are modules of this folder, where it would keep Python from looking.
+unexport PYTHONSAFEPATH
 
 PROFILE ?= quick
 

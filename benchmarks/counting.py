@@ -25,6 +25,7 @@ from reformer_seqlen.parameters.profiles import compose
 from reformer_seqlen.parameters.study import parse_study
 from reformer_seqlen.runtime import console
 from reformer_seqlen.runtime.paths import CONF
+from reformer_seqlen.text.blocks import split_lines
 from reformer_seqlen.text.documents import documents
 from reformer_seqlen.text.tokenizers import load_tokenizer, make_tokenizer
 
@@ -48,7 +49,7 @@ def lines() -> Iterator[bytes]:
         for source, text_format in sources:
             fetch(source, Path(folder) / "raw", mirror=None)
             for document in documents(Path(folder) / "raw", text_format):
-                yield from document.splitlines(keepends=True)
+                yield from split_lines(document)
 
 
 def pieces(most: int) -> "Pieces":

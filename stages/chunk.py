@@ -7,8 +7,8 @@ report.json, which says how they are cut and how many tokens each policy keeps a
 from pathlib import Path
 from typing import get_args
 
-from reformer_seqlen.parameters.chunking import Chunking, Policy
-from reformer_seqlen.parameters.common.quantities import SPLITS
+from reformer_seqlen.parameters.chunking import Chunking
+from reformer_seqlen.parameters.common.quantities import SPLITS, Policy
 from reformer_seqlen.parameters.common.reading import known, read_section
 from reformer_seqlen.parameters.runs import Run, overridden
 from reformer_seqlen.runtime.files import whole_folder, write_json

@@ -21,6 +21,7 @@ from reformer_seqlen.parameters.runs import Run, overridden
 from reformer_seqlen.reformer.model import Reformer
 from reformer_seqlen.runtime.files import read_json, whole_folder, write_json
 from reformer_seqlen.runtime.messages import parameters as messages
+from reformer_seqlen.runtime.messages import text as text_messages
 from reformer_seqlen.runtime.paths import EVALUATIONS, MODELS, TIMINGS, TOKENS, WINDOWS
 from reformer_seqlen.scoring.scorer import Scorer
 from reformer_seqlen.text.splits import load_split
@@ -49,11 +50,24 @@ def load_scorer(name: str, run: Run, settings: Evaluation, options: Mapping[str,
     return Scorer(model, peeking, settings, with_rounds)
 
 
+def check_unknown(name: str, record: Mapping[str, Any], limit: float) -> None:
+    """Refuse to score splits whose text the tokenizer does not know, by a token set's record.
+
+    Raises:
+        StudyError: more of a split's pieces than the limit are unknown.
+    """
+    for part in ("validation", "test"):
+        counts = record["splits"][part]
+        if counts["unknown"] > limit * counts["tokens"]:
+            raise text_messages.too_many_unknown(name, part, counts, limit)
+
+
 def evaluate(name: str, run: Run, settings: Evaluation, options: Mapping[str, Any]) -> None:
     """Score a run on validation and test and write what came of it."""
     make_deterministic(settings.threads)
     tokens = TOKENS / f"{run.corpus}-{run.model}"
     record = read_json(tokens / "tokens.json")
+    check_unknown(name, record, settings.unknown_limit)
     scorer = load_scorer(name, run, settings, options)
     result: dict[str, Any] = {"run": name, "sequence_length": run.sequence_length}
     began = time.monotonic()

@@ -1,11 +1,13 @@
 """What several tests share: a copy of the project to run in, and the smoke study run there once."""
 
+import gc
 import os
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,12 @@ import pytest
 from filelock import FileLock
 from ruamel.yaml import YAML
 
+from reformer_seqlen.commands.warm import kept
 from reformer_seqlen.parameters.profiles import compose
 from reformer_seqlen.parameters.study import Study, parse_study
 from reformer_seqlen.runtime.files import sha256_of
 from reformer_seqlen.runtime.process import wait_briefly
+from reformer_seqlen.runtime.warm import ADDRESS
 
 wait_briefly()  # before any test imports torch
 # A shell's background jobs ignore Ctrl-C, and so would the processes that tests interrupt.
@@ -25,6 +29,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 CONF = ROOT / "conf"
+
+
+def pytest_collection_finish() -> None:
+    """Keep the collector from looking through torch and transformers again and again."""
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -74,9 +83,10 @@ class Project:
         """Run one stage's module."""
         return self.run(sys.executable, "-m", f"stages.{name}", *arguments, succeed=succeed)
 
-    def dvc(self, *arguments: str, succeed: bool = True) -> str:
+    def dvc(self, *arguments: str, succeed: bool = True, **variables: str) -> str:
         """Run dvc."""
-        return self.run(sys.executable, "-m", "dvc", *arguments, succeed=succeed)
+        command = (sys.executable, "-m", "dvc", *arguments)
+        return self.run(*command, succeed=succeed, **variables)
 
     def change_params(self, change: Callable[[Any], None]) -> None:
         """Edit params.yaml as a person would."""
@@ -164,7 +174,9 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Project:
             shared.mkdir()
             project = copy_project(shared)
             (shared / "dvc.lock").unlink()  # of another study: DVC would read it again and again
-            project.dvc("exp", "run", "-S", "profile=smoke")
+            with chdir(shared), kept(environment()) as variables:
+                warm = {name: variables[name] for name in (ADDRESS,) if name in variables}
+                project.dvc("exp", "run", "-S", "profile=smoke", succeed=True, **warm)
     own = tmp_path_factory.mktemp("smoke") / "study"
     shutil.copytree(shared, own, symlinks=True)
     return Project(own)

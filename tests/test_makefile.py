@@ -77,3 +77,22 @@ def test_help_says_every_target_and_how_long_the_tests_take() -> None:
     assert set(said) == set(phony.split())
     assert "minutes" in said["test"]
     assert "minute" in said["test-fast"]
+
+
+def test_a_folder_that_path_cannot_hold_is_refused(folder: Path) -> None:
+    odd = folder / "with:colon"
+    odd.mkdir()
+    shutil.copy2(ROOT / "Makefile", odd)
+    done = subprocess.run(
+        ["make", "help"], cwd=odd, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "with:colon has a colon in its name, which PATH can't hold: rename the folder" in (
+        done.stderr
+    )
+
+
+def test_a_python_that_keeps_away_from_the_working_folder_finds_the_stages(folder: Path) -> None:
+    python = folder / ".venv/bin/python"
+    python.write_text(f"#!{sys.executable}\nimport os, json\nprint(json.dumps([*os.environ]))\n")
+    assert "PYTHONSAFEPATH" not in _made(folder, target="show", PYTHONSAFEPATH="1")

@@ -69,8 +69,7 @@ def test_a_model_loads_in_stock_transformers(smoke: Project) -> None:
 def test_computing_again_gives_the_same_bytes(own_smoke: Project) -> None:
     results = ("data/models/news-64", "data/histories", "data/evaluations", "data/windows")
     before = digests(own_smoke.root, *results)
-    for stage in ("chunk@news-64", "finetune@news-64", "evaluate@news-64"):
-        own_smoke.dvc("repro", "--force", "--single-item", stage)
+    own_smoke.dvc("repro", "--force", "--single-item", *(f"{verb}@news-64" for verb in RUN_VERBS))
     assert digests(own_smoke.root, *results) == before
 
 

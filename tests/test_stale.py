@@ -87,8 +87,8 @@ def test_what_only_shows_results_makes_the_report_alone_stale(
     ("file", "old", "new", "chains"),
     [
         ("reformer/hashing.py", "< 0", "> 0", USES_THE_MODEL),
-        ("parameters/training.py", "weight_decay: Annotated[float, Field(ge=0)] = 0.01",
-         "weight_decay: Annotated[float, Field(ge=0)] = 0.02", TRAINS),
+        ("parameters/training.py", "weight_decay: Annotated[float, Field(ge=0, le=1e6)] = 0.01",
+         "weight_decay: Annotated[float, Field(ge=0, le=1e6)] = 0.02", TRAINS),
         ("parameters/evaluation.py", "BatchSize = 16", "BatchSize = 8", ALL_RUNS_OF["evaluate"]),
         ("scoring/uncertainty.py", "math.log(2)", "math.log(10)",
          ALL_RUNS_OF["evaluate"] | COUNTS),

@@ -22,6 +22,10 @@ SPECIAL = ("bos_token_id", "eos_token_id", "pad_token_id")
 """Configuration classes number the pieces of a published tokenizer; a tokenizer made here has none
 of them."""
 
+PADDING = {"sentencepiece": 2, "bytes": 0}
+"""Ids that no text has, by tokenizer: `</s>`, and the first of the special ones. As published, 0
+would be `<unk>`, and transformers takes a prompt's pieces of that id for padding."""
+
 
 def architecture(name: str, model: Model, recipe: Pretraining) -> Config:
     """The configuration of a base model that is made here.
@@ -33,7 +37,7 @@ def architecture(name: str, model: Model, recipe: Pretraining) -> Config:
     key = f"models.{name}.pretraining.architecture"
     options = options_for(model.model_type, model.options, f"models.{name}.options")
     config = (
-        _reformer(key, options, recipe)
+        _reformer(key, options, recipe, PADDING[model.tokenizer])
         if isinstance(options, ReformerOptions)
         else _another(key, options, recipe)
     )
@@ -42,7 +46,9 @@ def architecture(name: str, model: Model, recipe: Pretraining) -> Config:
     return config
 
 
-def _reformer(key: str, options: ReformerOptions, recipe: Pretraining) -> ReformerConfig:
+def _reformer(
+    key: str, options: ReformerOptions, recipe: Pretraining, padding: int
+) -> ReformerConfig:
     """The published architecture, overridden by the recipe and the model's options."""
     given = {name: value for name, value in recipe.architecture.items() if name != "model_type"}
     unknown = given.keys() - ReformerConfig().to_dict().keys()
@@ -51,7 +57,7 @@ def _reformer(key: str, options: ReformerOptions, recipe: Pretraining) -> Reform
     try:
         config = configured(
             ReformerConfig(
-                **{**CRIME_AND_PUNISHMENT, **given},
+                **{**CRIME_AND_PUNISHMENT, "pad_token_id": padding, **given},
                 vocab_size=recipe.pieces,
                 axial_pos_embds=options.positions == "axial",
             ),

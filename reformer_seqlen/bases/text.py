@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from reformer_seqlen.fetching.fetch import fetch
+from reformer_seqlen.fetching.fetch import fetch_text
 from reformer_seqlen.parameters.models import Pretraining
 from reformer_seqlen.parameters.tokens import TokenizerKind
 from reformer_seqlen.text.documents import documents
 from reformer_seqlen.text.encoding import write_tokens
+from reformer_seqlen.text.plain import make_plain
 from reformer_seqlen.text.splitting import WHOLE, after, byte_shares, document_end, first
 from reformer_seqlen.text.stored import copy_text, text_path, write_text
 from reformer_seqlen.text.tokenizers import load_tokenizer, make_tokenizer
@@ -34,7 +35,9 @@ def prepare_text(
         StudyError: the text cannot be had, or is too short.
     """
     raw = folder / "raw"
-    fetch(recipe.file, raw, mirror=mirror)
+    fetch_text(recipe.file, raw, mirror=mirror)
+    for note in make_plain(raw, recipe.file, f"{KEY}.file"):
+        print(note)
     rest = after(documents(raw, recipe.format), recipe.skip_bytes)
     write_text(folder, WHOLE, first(rest, recipe.first_bytes), KEY)
     size = text_path(folder, WHOLE).stat().st_size

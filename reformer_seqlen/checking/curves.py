@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from reformer_seqlen.checking.differences import Difference, differences, is_number
+from reformer_seqlen.runtime.errors import StudyError
 
 PLACES = {
     "run": ("update",),
@@ -26,7 +27,7 @@ def curve_differences(
 
     With a tolerance the losses of an epoch are compared together. Measured rows are left out.
     """
-    old, new = _curves(committed), _curves(computed)
+    old, new = _curves(f"HEAD:{file}", committed), _curves(file, computed)
     for name in dict.fromkeys([*old, *new]):
         before, after = old.get(name, {}), new.get(name, {})
         yield from _counted(file, name, len(after.keys() - before), "new")
@@ -41,10 +42,20 @@ def curve_differences(
         yield from differences(file, old_rows, new_rows, tolerance)
 
 
-def _curves(text: str) -> dict[str, Rows]:
-    """The rows of a CSV file, by the run (memory row, curve) that they are of and their place."""
+def _curves(file: str, text: str) -> dict[str, Rows]:
+    """The rows of a CSV file, by the run (memory row, curve) that they are of and their place.
+
+    Raises:
+        StudyError: a row has more or fewer cells than there are columns.
+    """
     curves: dict[str, Rows] = {}
-    for row in csv.DictReader(io.StringIO(text)):
+    reader = csv.DictReader(io.StringIO(text))
+    for row in reader:
+        if None in row or None in row.values():
+            raise StudyError(
+                f"{file} is damaged in line {reader.line_num}, which has not a cell for each "
+                "column: `python -m stages.report` writes it again"
+            )
         if row.get("kind") != "measured":
             owner = next(iter(row))
             columns = (column for column in PLACES.get(owner, ()) if column in row)

@@ -13,23 +13,36 @@ def _git(*arguments: str) -> str | None:
     Raises:
         StudyError: there is no git.
     """
+    done = _run(*arguments)
+    return done.stdout if done.returncode == 0 else None
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = ["git", *arguments]
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, encoding="utf-8"
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, encoding="utf-8", errors="replace"
         )
     except FileNotFoundError:
         raise StudyError("git is not installed, or not on PATH") from None
-    return done.stdout if done.returncode == 0 else None
+
+
+def _refusal() -> str | None:
+    """Why git reads nothing of a repository that is there, in its own words: whose it is."""
+    done = _run("status", "--porcelain")
+    words = done.stderr.strip()
+    return words if done.returncode and "not a git repository" not in words else None
 
 
 def commit() -> str | None:
     """The name of HEAD; None where there is no commit.
 
     Raises:
-        StudyError: there is no git.
+        StudyError: there is no git, or it refuses to read the repository.
     """
     name = _git("rev-parse", "HEAD")
+    if name is None and (refusal := _refusal()):
+        raise StudyError(f"git refuses: {refusal}")
     return None if name is None else name.strip()
 
 

@@ -9,7 +9,6 @@ params.yaml what its profile gives. The same is asked of every kept study, and i
 code that decides numbers is no longer what computed it.
 """
 
-import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -27,10 +26,12 @@ from reformer_seqlen.checking.profile import compare_profile
 from reformer_seqlen.parameters.study import load_study
 from reformer_seqlen.reporting import readme
 from reformer_seqlen.reporting.gpu import read_cards
+from reformer_seqlen.reporting.grid import not_computed
 from reformer_seqlen.reporting.kept import Kept, kept_folders, read_kept
 from reformer_seqlen.reporting.metrics import read_metrics
 from reformer_seqlen.reporting.page import page, readme_sections
 from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.files import parse_json, read_text
 from reformer_seqlen.runtime.paths import (
     CONF,
     FIGURES,
@@ -95,7 +96,9 @@ def _compare_file(path: Path, tolerance: float, kept: Path | None) -> list[Diffe
         return []
     if path.suffix == ".csv":
         return list(curve_differences(str(path), committed, computed, tolerance))
-    found = list(differences(str(path), json.loads(committed), json.loads(computed), tolerance))
+    old = parse_json(committed, f"{kept or 'HEAD'}:{path}", MEND_REPORT)
+    new = parse_json(computed, str(path), MEND_REPORT)
+    found = list(differences(str(path), old, new, tolerance))
     if not found and not tolerance:
         return [Difference(str(path), "layout", f"same values, other bytes: {MEND_REPORT}")]
     return found
@@ -106,14 +109,16 @@ def _committed_text(path: Path, kept: Path | None) -> str | None:
 
 
 def _computed_text(path: Path) -> str | None:
-    return path.read_text(encoding="utf-8") if path.exists() else None
+    return read_text(path, MEND_REPORT) if path.exists() else None
 
 
 def machine_tolerance(kept: Path | None = None) -> tuple[float, str]:
     """The tolerance for what was computed here, and the reason for it, to be printed."""
     path = MEASURED / "machine.json"
     texts = [_committed_text(path, kept), _computed_text(path)]
-    committed, computed = (json.loads(text) if text else {} for text in texts)
+    committed, computed = (
+        parse_json(text, str(path), MEND_REPORT) if text else {} for text in texts
+    )
     if committed and committed == computed:
         return 0.0, f"byte for byte: both were computed on {_machine(computed)}"
     return TOLERANCE, (
@@ -187,6 +192,8 @@ def main() -> None:
     for kept in map(read_kept, kept_folders()):
         found += compare_kept(kept)
         _say_what_changed(kept)
+    if missing := not_computed(load_study().runs, read_metrics()["validation"]):
+        print(missing)
     for each in found[:SHOWN]:
         print(f"  {each}")
     if found:

@@ -47,4 +47,5 @@ def continuation(
             do_sample=True,
             top_p=0.9,
         )
-    return tokenizer.decode(drawn[0].tolist())
+    # Decoding may change blanks, so what was typed is not taken from the pieces.
+    return prompt + tokenizer.decode(drawn[0].tolist()).removeprefix(tokenizer.decode(ids))

@@ -13,15 +13,25 @@ from reformer_seqlen.runtime.errors import StudyError
 
 DVC = (sys.executable, "-u", "-m", "dvc")
 DOT_LINE = re.compile(r'^"(?P<name>.+?)"(?: -> "(?P<needed_by>.+?)")?;$', re.MULTILINE)
+NO_REPOSITORY = (
+    "this folder is not a git repository, and DVC needs one: `git clone` the project instead of "
+    "unpacking a .zip of it, or make one of the folder: "
+    "`git init --quiet && git add --all && git commit --quiet --message study`"
+)
 
 Needs = dict[str, set[str]]
 """Stages, and the stages that each one needs."""
 
 
 def environment() -> dict[str, str]:
-    """Of DVC and its stages: this Python is their `python`, and lines are printed at once."""
+    """Of DVC and its stages: this Python is their `python`, and lines are printed at once.
+
+    Stages are modules of the working folder, where PYTHONSAFEPATH would keep Python from looking.
+    What a terminal's encoding lacks must not end DVC.
+    """
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    return {"PYTHONIOENCODING": ":replace", **own, "PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
 def _ask(*arguments: str) -> str:
@@ -31,8 +41,15 @@ def _ask(*arguments: str) -> str:
         StudyError: it can't read dvc.yaml or its other files, or runs already.
     """
     done = subprocess.run(
-        [*DVC, *arguments], capture_output=True, text=True, check=False, env=environment()
+        [*DVC, *arguments],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        env=environment(),
     )
+    if "is not a git repository" in done.stderr:
+        raise StudyError(NO_REPOSITORY)
     if done.returncode:
         raise StudyError(f"`dvc {' '.join(arguments)}` failed:\n{done.stderr.strip()}")
     return done.stdout

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from statistics import fmean
 
 from tqdm import tqdm
 
+from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import read_json
 from reformer_seqlen.runtime.paths import TIMINGS
 from reformer_seqlen.runtime.progress import duration
@@ -18,11 +20,15 @@ TIMED = ("pretrain", "finetune", "evaluate")
 
 
 def last_runtimes() -> dict[str, float]:
-    """The seconds of training or scoring of each stage, as its last run wrote them."""
-    return {
-        f"{path.parent.name}@{path.stem}": float(read_json(path)["runtime_seconds"])
-        for path in TIMINGS.glob("*/*.json")
-    }
+    """The seconds of training or scoring of each stage, as its last run wrote them.
+
+    A damaged file is left out: DVC runs its stage again.
+    """
+    found = {}
+    for path in TIMINGS.glob("*/*.json"):
+        with suppress(StudyError, KeyError, TypeError, ValueError):
+            found[f"{path.parent.name}@{path.stem}"] = float(read_json(path)["runtime_seconds"])
+    return found
 
 
 @dataclass

@@ -11,7 +11,7 @@ import subprocess
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from reformer_seqlen.commands.dag import (
     stale_stages,
     with_dependents,
 )
+from reformer_seqlen.commands.dvc_file import check_stages
 from reformer_seqlen.commands.progress import Progress, last_runtimes
 from reformer_seqlen.commands.schedule import end, run_all
 from reformer_seqlen.commands.warm import kept
@@ -34,7 +35,7 @@ from reformer_seqlen.parameters.study import Study, load_study
 from reformer_seqlen.runtime import process
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import read_json, sha256_of
-from reformer_seqlen.runtime.paths import TEXTS
+from reformer_seqlen.runtime.paths import METRICS, REPORT, TEXTS
 from reformer_seqlen.runtime.progress import duration
 
 FIRST_GPU = Path("/dev/nvidia0")
@@ -71,9 +72,7 @@ class DvcProgress(Progress):
 def changed_files(corpora: Mapping[str, Corpus]) -> Iterator[str]:
     """A line for each file of this machine that is not what was read: DVC does not look at it."""
     for name, corpus in corpora.items():
-        record = TEXTS / name / "source.json"
-        read = read_json(record)["sources"] if record.exists() else []
-        was = {(part["file"], part["what"]): part["sha256"] for part in read}
+        was = _read_before(TEXTS / name / "source.json")
         for split, source in corpus.files.items():
             key = (split, describe(source))
             if not isinstance(source, PathSource) or key not in was:
@@ -88,6 +87,19 @@ def changed_files(corpora: Mapping[str, Corpus]) -> Iterator[str]:
                     f"corpora.{name}.files.{split}: {source.path} has changed since it was read; "
                     f"to read it again, declare `sha256: {found}`"
                 )
+
+
+def _read_before(record: Path) -> dict[tuple[str, str], str]:
+    """The sha256 of what a text was made of, by split and description.
+
+    Nothing where the record is damaged: DVC runs its stage again.
+    """
+    if not record.exists():
+        return {}
+    with suppress(StudyError, KeyError, TypeError):
+        parts = read_json(record)["sources"]
+        return {(part["file"], part["what"]): part["sha256"] for part in parts}
+    return {}
 
 
 def default_jobs(threads: int) -> int:
@@ -143,7 +155,9 @@ def _until_one_fails(
     """
     runs: str | None = None
     command = [*DVC, "repro", *targets]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=variables) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, errors="replace", env=variables
+    ) as process:
         assert process.stdout is not None
         try:
             for line in (line.rstrip("\n") for line in process.stdout):
@@ -184,6 +198,7 @@ def repro(targets: Sequence[str], jobs: int | None) -> str:
         print(f"warning: {line}", flush=True)
     if find_spec("dvc") is None:
         raise ModuleNotFoundError(name="dvc")
+    check_stages()
     stale = stale_stages()
     if not stale:
         return "nothing to do: all stages are up to date"
@@ -219,10 +234,14 @@ def _any(stages: Collection[str], *kinds: str) -> bool:
 
 def _check_models(params: Study, stale: Collection[str]) -> None:
     """Ask transformers, which takes seconds to import, only where a model is to be made or used."""
+    if not _any(stale, "pretrain", "finetune", "benchmark_memory"):
+        return
+    with process.importing():
+        from reformer_seqlen.planning.models import check_memory_models, check_models
     if _any(stale, "pretrain", "finetune"):
-        with process.importing():
-            from reformer_seqlen.planning.models import check_models
         check_models(params)
+    if _any(stale, "benchmark_memory"):
+        check_memory_models(params)
 
 
 def failure(failed: Collection[str], needs: Needs) -> str:
@@ -259,8 +278,11 @@ def run(given: Namespace) -> None:
         raise StudyError(f"--jobs is {given.jobs}: give a number of at least 1")
     began = time.monotonic()
     done = repro(given.stages, given.jobs)
-    # Only now, since a study that fails has nothing to print.
-    from reformer_seqlen.reporting.report import print_results
+    if given.stages and not (METRICS / "details").exists():
+        print(f"there are no tables yet: the stage `report` writes them into {REPORT}")
+    else:
+        # Only now, since a study that fails has nothing to print.
+        from reformer_seqlen.reporting.report import print_results
 
-    print_results()
+        print_results()
     print(f"{done}, {duration(time.monotonic() - began)} in all")

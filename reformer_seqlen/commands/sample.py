@@ -43,6 +43,7 @@ def run(given: Namespace) -> None:
             or a number is out of range.
     """
     _check_numbers(given.pieces, given.seed)
+    _check_prompt(given.prompt)
     params = load_study()
     known("runs", params.runs, given.run)
     folder = _trained(given.run)
@@ -57,6 +58,14 @@ def _check_numbers(pieces: int, seed: int) -> None:
         raise StudyError(f"--pieces is {pieces}: give a number of at least 1")
     if not 0 <= seed < SEED_LIMIT:
         raise StudyError(f"--seed is {seed}: give a number from 0 to {SEED_LIMIT - 1}")
+
+
+def _check_prompt(prompt: str) -> None:
+    """Python reads bytes that are not UTF-8 as characters that no text has."""
+    try:
+        prompt.encode()
+    except UnicodeEncodeError:
+        raise StudyError("the prompt is not UTF-8: type it in a terminal that is") from None
 
 
 def _trained(name: str) -> Path:

@@ -22,6 +22,7 @@ from reformer_seqlen.fetching.unpacking import unpack
 from reformer_seqlen.fetching.wheels import wheel
 from reformer_seqlen.parameters.sources import (
     Fetched,
+    FileSource,
     HubCheckpoint,
     HubSource,
     PackageSource,
@@ -64,6 +65,13 @@ def fetch(source: Source, target: Path, *, mirror: str | None = None) -> Fetched
         raise messages.cannot_fetch(describe(source), error) from error
 
 
+def fetch_text(source: FileSource, target: Path, *, mirror: str | None = None) -> Fetched:
+    """Put a source's raw file at `target`, as `fetch` does; a folder is refused."""
+    if isinstance(source, PathSource) and _local(source).is_dir():
+        raise messages.is_a_folder(source.path)
+    return fetch(source, target, mirror=mirror)
+
+
 def _local(source: PathSource) -> Path:
     return Path(source.path).expanduser()
 
@@ -84,7 +92,14 @@ def _fetch_file(
                 stored, name = _on_disk(source), source.path
             case UrlSource():
                 stored, name = _from_web(source, mirror), source.file_name
-        unpack(stored, name, raw, member=source.member, compression=source.compression)
+        unpack(
+            stored,
+            name,
+            raw,
+            member=source.member,
+            compression=source.compression,
+            size=source.unpacked_size,
+        )
         what = f"what is unpacked of {describe(source)}"
         sha256 = checked(raw, what, source.unpacked_sha256, source.unpacked_size)
         return _record(source, sha256, raw.stat().st_size)
@@ -107,7 +122,7 @@ def _packaged(source: PackageSource) -> Path:
 def _on_disk(source: PathSource) -> Path:
     path = _local(source)
     if not path.is_file():
-        raise messages.no_path(source.path)
+        raise messages.no_path(source.path, exists=path.exists())
     checked(path, source.path, source.sha256)
     return path
 

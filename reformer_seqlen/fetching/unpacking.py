@@ -6,6 +6,7 @@ import gzip
 import io
 import lzma
 import shutil
+import stat
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
@@ -18,6 +19,9 @@ from reformer_seqlen.runtime.messages import fetching as messages
 COPIED_BYTES = 1 << 20
 """At a time."""
 
+UNIX_MODE = 16
+"""Bits of a member's attributes below those that say on Unix what kind of file it is."""
+
 PACKED = {"gz": gzip.GzipFile, "bz2": bz2.BZ2File, "xz": lzma.LZMAFile}
 
 ARCHIVES = {"zip", "tar", "tgz", "tbz2", "txz", "7z", "rar", "zst", "lz4", "br", "z"}
@@ -28,7 +32,13 @@ DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, UnicodeErro
 
 
 def unpack(
-    stored: Path, name: str, target: Path, *, member: str | None, compression: Compression
+    stored: Path,
+    name: str,
+    target: Path,
+    *,
+    member: str | None,
+    compression: Compression,
+    size: int | None = None,
 ) -> None:
     """Write the raw file to `target`, and nothing else.
 
@@ -38,21 +48,22 @@ def unpack(
         target: where the raw bytes go.
         member: the file of a .zip that is wanted.
         compression: how it is packed; `auto` goes by the end of `name`.
+        size: of the raw file in bytes, where declared; no more is unpacked.
 
     Raises:
-        StudyError: the archive has no such member, or it cannot be unpacked.
+        StudyError: the archive has no such member, it cannot be unpacked, or to more bytes.
     """
     try:
         if member is not None:
             with zipfile.ZipFile(stored) as archive, _member(archive, name, member) as packed:
-                _copy(packed, target, name, archive.getinfo(member).file_size)
+                _copy(packed, target, name, archive.getinfo(member).file_size, size)
         elif compression == "auto" and (ending := _archive(name)):
             raise messages.unsupported(name, ending)
         elif (kind := packing(name, compression)) is None:
             shutil.copyfile(stored, target)
         else:
             with PACKED[kind](stored) as packed:
-                _copy(packed, target, name, None)
+                _copy(packed, target, name, None, size)
     except DAMAGED as error:
         raise messages.cannot_unpack(name, error) from error
     except OSError as error:
@@ -84,10 +95,21 @@ def _member(archive: zipfile.ZipFile, name: str, member: str) -> IO[bytes]:
     names = [each for each in archive.namelist() if not each.endswith("/")]
     if member not in names:
         raise messages.no_member(name, member, names)
+    if stat.S_ISLNK(archive.getinfo(member).external_attr >> UNIX_MODE):
+        raise messages.member_is_no_file(name, member)
     return archive.open(member)
 
 
-def _copy(packed: IO[bytes] | io.BufferedIOBase, target: Path, name: str, size: int | None) -> None:
-    with target.open("wb") as file, progress.of_bytes(f"unpacking {name}", size) as bar:
+def _copy(
+    packed: IO[bytes] | io.BufferedIOBase,
+    target: Path,
+    name: str,
+    total: int | None,
+    declared: int | None,
+) -> None:
+    """Write what comes out of a packed file, `total` bytes by its archive, up to those declared."""
+    with target.open("wb") as file, progress.of_bytes(f"unpacking {name}", total) as bar:
         while part := packed.read(COPIED_BYTES):
             bar.update(file.write(part))
+            if declared is not None and file.tell() > declared:
+                raise messages.unpacks_to_more(name, declared)

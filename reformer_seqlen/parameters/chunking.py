@@ -1,10 +1,7 @@
 """The section `chunk` of params.yaml."""
 
-from typing import Literal
-
+from reformer_seqlen.parameters.common.quantities import Policy
 from reformer_seqlen.parameters.common.section import Section
-
-Policy = Literal["contiguous", "published"]
 
 
 class Chunking(Section):

@@ -1,10 +1,10 @@
 """The section `corpora` of params.yaml: texts and their splits."""
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from reformer_seqlen.parameters.common.quantities import SPLITS, Fraction
+from reformer_seqlen.parameters.common.quantities import SPLITS, Bytes, Fraction
 from reformer_seqlen.parameters.common.section import Section
 from reformer_seqlen.parameters.sources import FileSource
 from reformer_seqlen.runtime.messages import parameters as messages
@@ -47,8 +47,8 @@ class Corpus(Section):
     format: Format
     files: dict[SplitFile, FileSource]
     words: bool = False
-    first_bytes: Annotated[int, Field(gt=0)] | None = None
-    first_rows: Annotated[int, Field(gt=0)] | None = None
+    first_bytes: Bytes | None = None
+    first_rows: Bytes | None = None
     shuffle_lines_seed: int | None = None
     split: Split | None = None
 

@@ -4,11 +4,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from reformer_seqlen.parameters.common.quantities import BatchSize, SequenceLength
 from reformer_seqlen.parameters.common.section import Name, Section
 from reformer_seqlen.runtime.messages import parameters as messages
 
-Count = Annotated[int, Field(gt=0)]
-Mib = Annotated[float, Field(gt=0)]
+Mib = Annotated[int, Field(gt=0, le=2**30)]
+Layers = Annotated[int, Field(gt=0, le=4096)]
 
 
 class MemoryRow(Section):
@@ -23,8 +24,8 @@ class MemoryRow(Section):
 
     model: Name
     positions: Literal["axial", "learned", "own"] = "own"
-    batch_size: Count
-    sequence_length: Count
+    batch_size: BatchSize
+    sequence_length: Annotated[int, Field(gt=0, le=2**24)]
     allocations: Literal["today", 2021] = "today"
     measure: bool = False
 
@@ -37,7 +38,7 @@ class Gpu(Section):
         context_mib: what a process holds before it has a tensor (CUDA context and kernels).
     """
 
-    memory_mib: Count
+    memory_mib: Mib
     context_mib: Annotated[int, Field(ge=0)]
 
     @model_validator(mode="after")
@@ -50,8 +51,8 @@ class Gpu(Section):
 class Limits(Section):
     """What a measured row may take on this machine; beyond it, the row says so instead."""
 
-    seconds: Annotated[float, Field(gt=0)]
-    mib: Mib
+    seconds: Annotated[float, Field(gt=0, le=10**7)]
+    mib: Annotated[float, Field(gt=0, le=2**30)]
 
 
 class Curve(Section):
@@ -72,9 +73,9 @@ class TrainingStudy(Section):
     """Training memory over depth and length."""
 
     curves: dict[Name, Curve]
-    layers: Annotated[list[Count], Field(min_length=1)]
-    sequence_lengths: Annotated[list[Count], Field(min_length=1)]
-    batch_size: Count
+    layers: Annotated[list[Layers], Field(min_length=1)]
+    sequence_lengths: Annotated[list[SequenceLength], Field(min_length=1)]
+    batch_size: BatchSize
     optimizer: Literal["adafactor", "adamw"]
 
 

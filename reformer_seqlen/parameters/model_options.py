@@ -5,13 +5,14 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, ValidationError
 
+from reformer_seqlen.parameters.common.quantities import Rounds
 from reformer_seqlen.parameters.common.reading import known, read_section
 from reformer_seqlen.parameters.common.section import Section
 from reformer_seqlen.parameters.runs import Run
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.messages import parameters as messages
 
-Buckets = Annotated[int, Field(ge=2, le=2**20, multiple_of=2)]
+Buckets = Annotated[int, Field(ge=2, le=2**16, multiple_of=2)]
 REFORMER = "reformer"
 """The `model_type` of a Reformer's configuration."""
 
@@ -33,7 +34,7 @@ class ReformerOptions(Section):
     implementation: Literal["reformer-seqlen", "transformers"] = "reformer-seqlen"
     positions: Literal["axial", "learned", "published"] = "axial"
     lsh_causality: Literal["strict", "published"] = "strict"
-    num_hashes: Annotated[int, Field(gt=0)] | None = None
+    num_hashes: Rounds | None = None
     num_buckets: Buckets | Annotated[list[Buckets], Field(min_length=1)] | None = None
     reversible: Literal["auto", "on", "off"] = "auto"
 

@@ -5,18 +5,25 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_serializer, field_validator, model_validator
 
-from reformer_seqlen.parameters.common.quantities import CHUNK_LENGTH, Fraction, SequenceLength
+from reformer_seqlen.parameters.common.quantities import (
+    CHUNK_LENGTH,
+    Bytes,
+    Fraction,
+    SequenceLength,
+)
 from reformer_seqlen.parameters.common.section import Section
 from reformer_seqlen.parameters.corpora import Format
 from reformer_seqlen.parameters.model_options import REFORMER
 from reformer_seqlen.parameters.runs import NO_TRAINING, overridden
-from reformer_seqlen.parameters.sources import CheckpointSource, FileSource
+from reformer_seqlen.parameters.sources import AS_TEXT, CheckpointSource, FileSource
 from reformer_seqlen.parameters.tokens import TokenizerKind
 from reformer_seqlen.parameters.training import Training
 from reformer_seqlen.runtime.messages import parameters as messages
 
 BYTE_PIECES = 258
 """Of the tokenizer `bytes`: every byte, and two special ids."""
+LARGEST_OF_A_MODEL = 2**24
+"""Of any width, depth or length; no machine holds more."""
 
 
 class Phase(Section):
@@ -50,10 +57,10 @@ class Pretraining(Section):
 
     file: FileSource
     format: Format
-    skip_bytes: Annotated[int, Field(ge=0)] = 0
-    first_bytes: Annotated[int, Field(gt=0)] | None = None
+    skip_bytes: Annotated[int, Field(ge=0, le=2**50)] = 0
+    first_bytes: Bytes | None = None
     validation: Fraction = 0.02
-    pieces: Annotated[int, Field(gt=0)] = 320
+    pieces: Annotated[int, Field(gt=0, le=2**20)] = 320
     character_coverage: Annotated[float, Field(gt=0, le=1)] = 1.0
     sequence_length: SequenceLength = 128
     train: Training | None
@@ -70,6 +77,14 @@ class Pretraining(Section):
     @field_serializer("train")
     def _no_training_is_none(self, train: Training | None) -> Any:
         return NO_TRAINING if train is None else train.model_dump()
+
+    @field_validator("architecture")
+    @classmethod
+    def _no_number_is_past_any_machine(cls, architecture: dict[str, Any]) -> dict[str, Any]:
+        for name, value in architecture.items():
+            if isinstance(value, int | float) and abs(value) > LARGEST_OF_A_MODEL:
+                raise ValueError(messages.too_large(name, value, LARGEST_OF_A_MODEL))
+        return architecture
 
     @model_validator(mode="after")
     def _phases_follow_a_training(self) -> Self:
@@ -112,6 +127,12 @@ class Model(Section):
     def _comes_from_one_place(self) -> Self:
         if (self.checkpoint is None) == (self.pretraining is None):
             raise ValueError(messages.ORIGIN_OF_A_MODEL)
+        return self
+
+    @model_validator(mode="after")
+    def _checkpoint_is_no_text(self) -> Self:
+        if self.checkpoint is not None and self.checkpoint.model_fields_set & set(AS_TEXT):
+            raise ValueError(messages.CHECKPOINT_IS_NO_TEXT)
         return self
 
     @model_validator(mode="after")

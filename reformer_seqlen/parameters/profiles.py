@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from reformer_seqlen.runtime.files import read_text
 from reformer_seqlen.runtime.messages import parameters as messages
 from reformer_seqlen.runtime.paths import CONF
 
@@ -19,8 +20,16 @@ def compose(profile: str, conf: Path = CONF) -> Any:
     # Hydra takes half a second to import, which no stage needs.
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
+    from hydra.errors import HydraException
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError  # type: ignore[import-untyped]
 
-    with initialize_config_dir(str(conf.resolve()), version_base=None):
-        composed = hydra_compose("config", overrides=[f"profile={profile}"])
-    return OmegaConf.to_object(composed)
+    path = conf / "profile" / f"{profile}.yaml"
+    read_text(path)  # says where it is not UTF-8
+    try:
+        with initialize_config_dir(str(conf.resolve()), version_base=None):
+            composed = hydra_compose("config", overrides=[f"profile={profile}"])
+        return OmegaConf.to_object(composed)
+    except (HydraException, OmegaConfBaseException, YAMLError, RecursionError) as error:
+        raise messages.not_composed(str(path), error) from error

@@ -3,12 +3,14 @@
 Only declarations live here; the code that downloads is in the package `fetching`.
 """
 
+import codecs
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
+from reformer_seqlen.parameters.common.quantities import Bytes
 from reformer_seqlen.parameters.common.reading import read_section, read_values
 from reformer_seqlen.parameters.common.section import Section
 from reformer_seqlen.runtime.messages import parameters as messages
@@ -29,6 +31,19 @@ def _has_a_home(path: str) -> str:
     return path
 
 
+def _is_an_encoding(name: str) -> str:
+    """Refuse what Python decodes no text by; the name as Python spells it."""
+    if name == BINARY:
+        return name
+    try:
+        bytes(4).decode(name, errors="replace")  # an empty text would be decoded by anything
+        found = codecs.lookup(name)
+        codecs.getincrementaldecoder(name)
+    except (LookupError, ValueError) as error:
+        raise ValueError(messages.UNKNOWN_ENCODING) from error
+    return found.name
+
+
 Text = Annotated[str, Field(min_length=1)]
 LocalPath = Annotated[str, Field(min_length=1), AfterValidator(_has_a_home)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -43,6 +58,12 @@ Url = Annotated[
 ]
 FileName = Annotated[str, Field(pattern=r"^[\w-][\w.-]*$")]
 Compression = Literal["auto", "none", "gz", "bz2", "xz"]
+LineEnds = Literal["kept", "newline"]
+BINARY = "binary"
+"""In the place of an encoding: bytes that are no text, or not only."""
+Encoding = Annotated[str, AfterValidator(_is_an_encoding)]
+AS_TEXT = ("encoding", "line_ends")
+"""What is said of a source as a text."""
 
 
 class _StoredFile(Section):
@@ -52,6 +73,10 @@ class _StoredFile(Section):
         licence: printed when the file is fetched and kept beside what is made of it.
         member: the one file that is wanted from a .zip, by its name there.
         compression: what the stored file is packed with; `auto` goes by the end of its name.
+        encoding: of what comes out, if it is text, by Python's name, such as `cp1252`; `binary` for
+            bytes that are taken as they are, text or not.
+        line_ends: of a text: `kept`, or each carriage return, with the newline after it if there
+            is one, is made a newline.
         unpacked_sha256: of what comes out, where that is to be checked too.
         unpacked_size: the bytes of what comes out, where known; checked, and planned with.
     """
@@ -59,13 +84,21 @@ class _StoredFile(Section):
     licence: Text
     member: Text | None = None
     compression: Compression = "auto"
+    encoding: Encoding = "utf-8"
+    line_ends: LineEnds = "kept"
     unpacked_sha256: Sha256 | None = None
-    unpacked_size: Annotated[int, Field(gt=0)] | None = None
+    unpacked_size: Bytes | None = None
 
     @model_validator(mode="after")
     def _is_packed_once(self) -> "_StoredFile":
         if self.member is not None and self.compression != "auto":
             raise ValueError(messages.MEMBER_AND_COMPRESSION)
+        return self
+
+    @model_validator(mode="after")
+    def _bytes_have_no_line_ends(self) -> "_StoredFile":
+        if self.encoding == BINARY and self.line_ends != "kept":
+            raise ValueError(messages.LINE_ENDS_OF_BYTES)
         return self
 
 
@@ -125,7 +158,7 @@ class UrlSource(_StoredFile):
     kind: Literal["url"]
     url: Url
     sha256: Sha256
-    size: Annotated[int, Field(gt=0)] | None = None
+    size: Bytes | None = None
 
     @property
     def file_name(self) -> str:
@@ -157,7 +190,7 @@ class HubSource(Section):
     row_end: str = "\n"
     empty_row: str = ""
     sha256: Sha256 | None = None
-    size: Annotated[int, Field(gt=0)] | None = None
+    size: Bytes | None = None
     licence: Text
 
     @property

@@ -1,5 +1,7 @@
 """params.yaml as a whole: one typed object, whose parts fit each other."""
 
+import json
+import re
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -21,8 +23,16 @@ from reformer_seqlen.parameters.sources import Sources
 from reformer_seqlen.parameters.tokens import TokenSet
 from reformer_seqlen.parameters.training import Training
 from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.files import read_text
 from reformer_seqlen.runtime.messages import parameters as messages
 from reformer_seqlen.runtime.paths import PARAMS
+
+OTHERWISE = re.compile(
+    r"(?i)true|false|null|on|off|yes|no|y|n|[-\d_]+|[-\d_]+e[-\d_]+|0[xob][\da-f_]+"
+)
+"""Names that YAML readers take for something else; DVC hands them on without quotes."""
+LONGEST_NAME = 100
+"""Characters: file systems take 255 bytes, of which endings and work files need some."""
 
 
 class Study(Section):
@@ -40,6 +50,16 @@ class Study(Section):
     evaluate: Evaluation
     memory: MemoryStudy
     report: Reporting
+
+    @field_validator("corpora", "models", "tokens", "counts", "runs")
+    @classmethod
+    def _names_are_names_everywhere(cls, items: dict[str, Any]) -> dict[str, Any]:
+        for name in items:
+            if OTHERWISE.fullmatch(name):
+                raise ValueError(messages.name_is_no_text(name))
+            if len(name) > LONGEST_NAME:
+                raise ValueError(messages.name_is_too_long(name, LONGEST_NAME))
+        return items
 
     @field_validator("tokens")
     @classmethod
@@ -200,4 +220,22 @@ def load_study(path: Path = PARAMS) -> Study:
     Raises:
         StudyError: there is no such file, it is not YAML, or its values are wrong.
     """
-    return parse_study(read_values(path), str(path))
+    return parse_study(read_whole(path), str(path))
+
+
+def read_whole(path: Path = PARAMS) -> Any:
+    """What YAML makes of params.yaml, or of a kept one.
+
+    Raises:
+        StudyError: it is no file, not UTF-8, or not YAML.
+    """
+    if path.exists() and not path.is_file():
+        raise messages.no_file(path)
+    if path.is_file():
+        read_text(path)  # says where it is not UTF-8
+    try:
+        values = read_values(path)
+        json.dumps(values, default=str)
+    except (RecursionError, ValueError) as error:
+        raise messages.not_yaml(path, "it is nested too deep, or holds itself") from error
+    return values

@@ -5,11 +5,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from reformer_seqlen.parameters.common.quantities import BatchSize, Precision, Seed, Threads
+from reformer_seqlen.parameters.common.quantities import BatchSize, Precision, Rate, Seed, Threads
 from reformer_seqlen.parameters.common.section import Section
 from reformer_seqlen.runtime.messages import parameters as messages
 
 Count = Annotated[int, Field(gt=0, le=10**12)]
+Updates = Annotated[int, Field(gt=0, le=10**9)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -38,25 +39,25 @@ class Training(Section):
     )
 
     optimizer: Literal["adafactor", "adamw", "muon"] = "adafactor"
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-4
-    matrix_learning_rate: Annotated[float, Field(gt=0)] | None = None
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    learning_rate: Rate = 2e-4
+    matrix_learning_rate: Rate | None = None
+    weight_decay: Annotated[float, Field(ge=0, le=1e6)] = 0.01
     schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
-    warmup_updates: Annotated[int, Field(ge=0)] | None = None
+    warmup_updates: Annotated[int, Field(ge=0, le=10**9)] | None = None
     warmup_share: Share | None = None
-    decay_updates: Count | None = None
+    decay_updates: Updates | None = None
     decay_share: Share | None = None
-    max_gradient_norm: Annotated[float, Field(gt=0)] = 1.0
+    max_gradient_norm: Annotated[float, Field(gt=0, le=1e9)] = 1.0
     batch_size: BatchSize | None = None
     tokens_per_update: Count | None = None
-    epochs: Count | None = None
-    updates: Count | None = None
+    epochs: Annotated[int, Field(gt=0, le=10**6)] | None = None
+    updates: Updates | None = None
     tokens: Count | None = None
-    evaluations: Annotated[int, Field(gt=0)] = 4
+    evaluations: Annotated[int, Field(gt=0, le=10**6)] = 4
     precision: Precision = "float32"
     seed: Seed = 42
     threads: Threads = 2
-    checkpoint_every_updates: Annotated[int, Field(gt=0)] = 500
+    checkpoint_every_updates: Updates = 500
 
     @model_validator(mode="before")
     @classmethod

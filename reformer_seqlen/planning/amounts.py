@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from reformer_seqlen.fetching.unpacking import packing
-from reformer_seqlen.parameters.chunking import Policy
-from reformer_seqlen.parameters.common.quantities import SPLITS
+from reformer_seqlen.parameters.common.quantities import SPLITS, Policy
 from reformer_seqlen.parameters.corpora import Corpus
 from reformer_seqlen.parameters.evaluation import Evaluation
 from reformer_seqlen.parameters.model_options import ModelOptions, ReformerOptions

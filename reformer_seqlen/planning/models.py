@@ -1,6 +1,6 @@
 """What only transformers knows of a study's models, asked before anything runs."""
 
-from reformer_seqlen.models.configurations import check_length
+from reformer_seqlen.models.configurations import check_length, configuration
 from reformer_seqlen.parameters.model_options import REFORMER
 from reformer_seqlen.parameters.study import Study
 from reformer_seqlen.planning.trial import base_config
@@ -28,3 +28,13 @@ def check_models(params: Study) -> None:
         hashes = config.model_type == REFORMER and "lsh" in config.attn_layers
         if params.evaluation(name).hash_rounds and not hashes:
             raise messages.nothing_hashes(name, run.model)
+
+
+def check_memory_models(params: Study) -> None:
+    """Refuse configurations of `memory.models` that are none.
+
+    Raises:
+        StudyError: the message names the key in params.yaml.
+    """
+    for name, values in params.memory.models.items():
+        configuration(values, f"memory.models.{name}")

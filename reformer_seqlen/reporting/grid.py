@@ -5,6 +5,22 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from reformer_seqlen.reporting.points import Point, Runs, points
 
 NOT_YET = "not computed yet"
+SHOWN = 5
+"""Of the runs that are not computed yet."""
+
+
+def not_computed(runs: Runs, computed: Container[str]) -> str:
+    """How many runs have no results yet, in words; empty where all have some.
+
+    Args:
+        runs: the runs of params.yaml.
+        computed: has the names of the runs that there are results of.
+    """
+    missing = [name for name in runs if name not in computed]
+    if not missing:
+        return ""
+    named = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
+    return f"{NOT_YET}: {len(missing)} of {len(runs)} runs ({named}); `make repro` computes them"
 
 
 def corpora_of(runs: Runs) -> list[str]:

@@ -5,7 +5,6 @@ prints a row for each file and a column for each key. `details` holds everything
 inputs give again. What differs from one measurement to the next is in `measured`.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from reformer_seqlen.reporting.records import (
 from reformer_seqlen.reporting.results import Results
 from reformer_seqlen.reporting.seeds import mean_blocks, of_several
 from reformer_seqlen.runtime.errors import StudyError
-from reformer_seqlen.runtime.files import whole_folder, write_json
+from reformer_seqlen.runtime.files import read_json, whole_folder, write_json
 from reformer_seqlen.runtime.paths import METRICS
 
 Metrics = Mapping[str, Mapping[str, Any]]
@@ -38,9 +37,20 @@ ALWAYS = {
     "measured": ("timings", "memory", "machine"),
 }
 """The files that every study has."""
+KEYS = {
+    "measured/machine": ("processor", "threads", "torch"),
+    "measured/timings": ("pretrain", "finetune", "evaluate"),
+    "details/texts": ("corpora", "windows"),
+    "details/memory": ("rows", "gpus", "training"),
+}
+"""What these files always hold."""
+MEND = (
+    "`python -m stages.report` writes it again from the results that are here, `git checkout` "
+    "brings back the committed one"
+)
 DIGITS = 4
 SPEEDS = {"runtime_seconds", "steps_per_second", "samples_per_second", "tokens_per_second"}
-MACHINE = ("processor", "threads", "torch")
+MACHINE = KEYS["measured/machine"]
 PLACE = ("model", "positions", "allocations", "batch_size", "sequence_length")
 """What is inferred in a memory row."""
 
@@ -243,21 +253,36 @@ def read_metrics(folder: Path = METRICS) -> Metrics:
     """Read back what `write_metrics` wrote.
 
     Raises:
-        StudyError: a file is missing or is not JSON.
+        StudyError: a file is missing or damaged.
     """
     for kind, names in ALWAYS.items():
         for name in names:
             path = folder / kind / f"{name}.json"
             if not path.exists():
                 raise StudyError(f"{path} is missing: run `make repro`, which writes it")
-    return {
-        kind: {path.stem: _read(path) for path in sorted((folder / kind).glob("*.json"))}
+    values = {
+        kind: {path.stem: read_json(path, MEND) for path in sorted((folder / kind).glob("*.json"))}
         for kind in FOLDERS
     }
+    for kind, files in values.items():
+        for name, value in files.items():
+            _check(folder / kind / f"{name}.json", value, KEYS.get(f"{kind}/{name}", ()))
+    details, timings = values["details"], values["measured"]["timings"]
+    runs = sorted({*values["validation"], *values["test"]} - {*details["counts"]})
+    for name, held in (
+        ("details/scores", details["scores"]),
+        ("details/training", details["training"]),
+        ("details/texts", details["texts"]["windows"]),
+        ("measured/timings", timings["finetune"]),
+    ):
+        _check(folder / f"{name}.json", held, runs)
+    return values
 
 
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise StudyError(f"{path} is not JSON ({error}): run `make repro`") from error
+def _check(path: Path, value: Any, keys: Iterable[str]) -> None:
+    """Refuse a file that lacks what every study has, as a merge by hand may leave it."""
+    if not isinstance(value, Mapping):
+        raise StudyError(f"{path} holds {value!r:.40}, not what the report writes: {MEND}")
+    lacking = [key for key in keys if key not in value]
+    if lacking:
+        raise StudyError(f"{path} lacks {', '.join(lacking[:5])}: {MEND}")

@@ -11,6 +11,7 @@ from reformer_seqlen.reporting import readme
 from reformer_seqlen.reporting.advice import advice
 from reformer_seqlen.reporting.answer import answer
 from reformer_seqlen.reporting.gpu import read_cards
+from reformer_seqlen.reporting.grid import not_computed
 from reformer_seqlen.reporting.kept import kept_folders, read_kept
 from reformer_seqlen.reporting.metrics import metrics, read_metrics, write_metrics
 from reformer_seqlen.reporting.page import page, readme_sections
@@ -64,6 +65,8 @@ def print_results(root: Path = Path()) -> None:
     for table in (headline(values, study.runs), side_by_side(load_published(), values, study.runs)):
         if table.rows:
             print(table.text(), end="\n\n")
+    if missing := not_computed(study.runs, values["validation"]):
+        print(missing, end="\n\n")
     print(f"everything  {(root / REPORT).resolve()}")
     print(f"metrics     {(root / METRICS).resolve()}")
     print(f"figures     {(root / FIGURES).resolve()}")

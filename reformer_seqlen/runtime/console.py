@@ -1,6 +1,8 @@
 """How a command ends: its exit status, and one clear message if it failed."""
 
+import codecs
 import errno
+import io
 import os
 import signal
 import sys
@@ -14,6 +16,8 @@ from reformer_seqlen.runtime.paths import DATA
 
 STDERR = 2
 INTERRUPTED = 130
+SPELT = {"±": "+/-", "→": "->", "≈": "~", "\N{MULTIPLICATION SIGN}": "x", "…": "..."}
+"""What the results hold that is not ASCII, for a terminal that has no other characters."""
 INTERRUPT_NOTE = "interrupted: run the same command again to go on from here"
 
 
@@ -24,6 +28,7 @@ def run(main: Callable[[], None]) -> NoReturn:
     Errors of the operating system become messages, too: a file that is missing or not readable, a
     full disk.
     """
+    print_anywhere()
     if signal.getsignal(signal.SIGINT) is _end:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -40,6 +45,24 @@ def run(main: Callable[[], None]) -> NoReturn:
         print(INTERRUPT_NOTE, file=sys.stderr)
         sys.exit(INTERRUPTED)
     sys.exit(0)
+
+
+def print_anywhere() -> None:
+    """Have what a terminal's encoding lacks printed in its characters, instead of an error.
+
+    Once: Python asks where in the stream it is, which fails for a pipe that took a file's place.
+    """
+    codecs.register_error("spelt", _spelt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors != "spelt":
+            stream.reconfigure(errors="spelt")
+
+
+def _spelt(error: UnicodeError) -> tuple[str, int]:
+    """What `codecs` calls where characters can't be encoded: others in their place."""
+    assert isinstance(error, UnicodeEncodeError)
+    lacking = error.object[error.start : error.end]
+    return "".join(SPELT.get(character, "?") for character in lacking), error.end
 
 
 def end_at_interrupts() -> None:

@@ -10,6 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from reformer_seqlen.runtime.errors import StudyError
+
+SAVE_AS_UTF8 = "save it as UTF-8"
+DAMAGED_RESULT = "delete it and run `make repro`, which makes it again"
+
 
 def _flush(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
@@ -64,9 +69,43 @@ def write_json(target: Path, value: Any) -> None:
         path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file that a stage wrote."""
-    return json.loads(path.read_text(encoding="utf-8"))
+def read_text(path: Path, mend: str = "") -> str:
+    """Read a text file.
+
+    Args:
+        path: the file.
+        mend: what makes it again, for the message.
+
+    Raises:
+        StudyError: it is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        found = f"byte 0x{error.object[error.start]:02x} in line {line}"
+        raise StudyError(f"{path} is not UTF-8 ({found}): {mend or SAVE_AS_UTF8}") from error
+
+
+def read_json(path: Path, mend: str = DAMAGED_RESULT) -> Any:
+    """Read a JSON file that a stage wrote.
+
+    Raises:
+        StudyError: it is damaged; the message says what makes it again.
+    """
+    return parse_json(read_text(path, mend), str(path), mend)
+
+
+def parse_json(text: str, where: str, mend: str = DAMAGED_RESULT) -> Any:
+    """What a JSON text says.
+
+    Raises:
+        StudyError: it is none.
+    """
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise StudyError(f"{where} is not JSON ({error}): {mend}") from error
 
 
 def finite(value: float) -> float | None:

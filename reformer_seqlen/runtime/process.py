@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from reformer_seqlen.runtime.console import end_at_interrupts
+from reformer_seqlen.runtime.console import end_at_interrupts, print_anywhere
 from reformer_seqlen.runtime.heap import keep_freed_memory
 
 PR_SET_PDEATHSIG = 1  # Linux's prctl(2)
@@ -21,7 +21,7 @@ UNUSED = ("scipy", "datasets")
 
 
 def prepare() -> None:
-    """Set the environment, the heap and Ctrl-C, and import fast from here on.
+    """Set the environment, the heap, streams and Ctrl-C, and import fast from here on.
 
     torch and transformers make a million objects that all stay, and the garbage collector would
     look through them again and again. And transformers would import what is not used here. Without
@@ -29,6 +29,7 @@ def prepare() -> None:
     """
     wait_briefly()
     keep_freed_memory()
+    print_anywhere()
     end_at_interrupts()
     _import_fast()
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from reformer_seqlen.models.causal import draws_hashes
-from reformer_seqlen.parameters.chunking import Policy
+from reformer_seqlen.parameters.common.quantities import Policy
 from reformer_seqlen.parameters.evaluation import Evaluation
 from reformer_seqlen.scoring.loss import Scored, score
 from reformer_seqlen.scoring.measures import (

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from reformer_seqlen.parameters.chunking import Policy
+from reformer_seqlen.parameters.common.quantities import Policy
 from reformer_seqlen.runtime.messages import text as messages
 from reformer_seqlen.text.windows import Windows
 

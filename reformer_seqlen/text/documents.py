@@ -2,9 +2,9 @@
 
 import ast
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from reformer_seqlen.parameters.corpora import Format
 from reformer_seqlen.runtime import progress
@@ -12,6 +12,13 @@ from reformer_seqlen.runtime.messages import text as messages
 from reformer_seqlen.text.blocks import read_parts, split_lines
 
 MEDIA_LINKS = ("file:", "image:", "category:", "media:")
+"""How links to them begin in every language; a dump names those of its own."""
+MEDIA_NAMESPACES = {"-2", "6", "14"}
+"""Media, files and categories, as MediaWiki numbers them."""
+ARTICLES = "0"
+"""The namespace of articles."""
+WIKITEXT = "wikitext"
+"""The content model of pages of prose; others hold style sheets, programs or data."""
 
 
 class Rest(bytes):
@@ -23,7 +30,8 @@ def documents(raw: Path, text_format: Format) -> Iterator[bytes]:
 
     Formats:
         lines: each line that is not blank is a document (news stories, sentences).
-        wikipedia_prose: each article's prose, without markup, from a MediaWiki XML dump.
+        wikipedia_prose: each article's prose, without markup, from a MediaWiki XML dump;
+            other pages and redirects are left out.
         bytes: the whole file is one document, byte for byte; what follows its first lines comes
             as `Rest`.
         python_string: the longest string literal in a Python module, each line a document; the
@@ -36,7 +44,7 @@ def documents(raw: Path, text_format: Format) -> Iterator[bytes]:
                 if line.strip():
                     yield closed(line)
         elif text_format == "wikipedia_prose":
-            for article in _wikipedia_articles(file):
+            for article in _wikipedia_articles(file, raw.name):
                 bar.update(file.tell() - bar.n)
                 yield article
         elif text_format == "python_string":
@@ -58,7 +66,7 @@ def closed(line: bytes) -> bytes:
 def _longest_string(module: Path) -> str:
     try:
         tree = ast.parse(module.read_text(encoding="utf-8"))
-    except SyntaxError as error:
+    except (SyntaxError, UnicodeDecodeError) as error:
         raise messages.no_python_module(module, error) from error
     strings = (
         node.value
@@ -68,35 +76,72 @@ def _longest_string(module: Path) -> str:
     return max(strings, key=len, default="")
 
 
-def _wikipedia_articles(dump: BinaryIO) -> Iterator[bytes]:
-    title = ""
-    for _, element in ElementTree.iterparse(dump):  # noqa: S314 - checked by its sha256
-        tag = element.tag.rpartition("}")[2]
-        if tag == "title":
-            title = element.text or ""
-        elif tag == "text" and not (element.text or "").lower().startswith("#redirect"):
-            yield wikipedia_prose(title, element.text or "").encode()
-        elif tag == "page":
-            element.clear()
+def _wikipedia_articles(dump: BinaryIO, name: str) -> Iterator[bytes]:
+    """The prose of a dump's articles.
+
+    Raises:
+        StudyError: the dump is no XML, or is cut off.
+    """
+    media = set(MEDIA_LINKS)
+    try:
+        for _, element in ElementTree.iterparse(dump):  # noqa: S314 - checked by its sha256
+            kind = _tag(element)
+            if kind == "namespace" and element.get("key") in MEDIA_NAMESPACES and element.text:
+                media.add(f"{element.text.lower()}:")
+            elif kind == "page":
+                page = {_tag(child): child.text or "" for child in element.iter()}
+                if _is_article(page):
+                    title, text = page.get("title", ""), page.get("text", "")
+                    yield wikipedia_prose(title, text, tuple(media)).encode()
+                element.clear()
+    except ElementTree.ParseError as error:
+        raise messages.no_dump(name, error) from error
 
 
-def wikipedia_prose(title: str, wikitext: str) -> str:
-    """An article's prose: its title, then one line a paragraph, without markup, notes or tables."""
+def _tag(element: ElementTree.Element) -> str:
+    """An element's name without its namespace."""
+    return element.tag.rpartition("}")[2]
+
+
+def _is_article(page: Mapping[str, str]) -> bool:
+    """Whether a page, its elements' texts by name, is one of prose, and no redirect to one."""
+    return (
+        "text" in page
+        and page.get("ns", ARTICLES) == ARTICLES
+        and page.get("model", WIKITEXT) == WIKITEXT
+        and "redirect" not in page
+        and not page["text"].lower().startswith("#redirect")
+    )
+
+
+def wikipedia_prose(title: str, wikitext: str, media: tuple[str, ...] = MEDIA_LINKS) -> str:
+    """An article's prose: its title, then one line a paragraph, without markup, notes or tables.
+
+    Args:
+        title: of the article.
+        wikitext: its text.
+        media: how links to pictures and categories begin, in lower case.
+    """
     # mwparserfromhell is slow to import and only this format needs it.
     import mwparserfromhell
+    from mwparserfromhell.nodes import Tag, Wikilink
+
+    def is_no_prose(node: Any) -> bool:
+        if isinstance(node, Wikilink):
+            return str(node.title).strip().lower().startswith(media)
+        return isinstance(node, Tag) and str(node.tag).lower() in {"table", "ref"}
 
     code = mwparserfromhell.parse(wikitext)
-    for link in code.filter_wikilinks():
-        if str(link.title).strip().lower().startswith(MEDIA_LINKS):
-            _remove(code, link)
-    for tag in code.filter_tags(matches=lambda node: str(node.tag).lower() in {"table", "ref"}):
-        _remove(code, tag)
+    _leave_out(code, is_no_prose)
     lines = (" ".join(line.split()) for line in code.strip_code().split("\n"))
     return "".join(f"{line}\n" for line in (title, *lines) if line)
 
 
-def _remove(code: object, node: object) -> None:
-    try:
-        code.remove(node)  # type: ignore[attr-defined]
-    except ValueError:
-        return  # it was inside a node that is already removed
+def _leave_out(code: Any, unwanted: Callable[[Any], bool]) -> None:
+    """Remove nodes at any depth; `code.remove` would search the whole article for each."""
+    nodes = [node for node in code.nodes if not unwanted(node)]
+    if len(nodes) < len(code.nodes):
+        code.nodes[:] = nodes
+    for node in nodes:
+        for inner in node.__children__():
+            _leave_out(inner, unwanted)

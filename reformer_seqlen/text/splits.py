@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from reformer_seqlen.parameters.chunking import Policy
+from reformer_seqlen.parameters.common.quantities import Policy
 from reformer_seqlen.runtime.files import read_json
 from reformer_seqlen.text.tokens import Tokens, load_tokens
 from reformer_seqlen.text.windows import NO_TARGET, Windows, batch, load_windows

@@ -12,8 +12,11 @@ import sentencepiece
 from reformer_seqlen.parameters.tokens import Encoding, TokenizerKind
 from reformer_seqlen.runtime.files import read_json, write_json
 from reformer_seqlen.runtime.messages import text as messages
+from reformer_seqlen.text.blocks import read_parts
 from reformer_seqlen.text.pieces.encoded import Encoded
 
+NO_CONTROLS = bytes([0, ord("\n"), *range(ord(" "), 0x7F), *range(0x80, 0x100)])
+"""Bytes that are no ASCII controls; NUL, which no text has; newline, which is always a piece."""
 KIND = "kind.json"
 """Says which kind of tokenizer a folder holds; a byte tokenizer has no other file."""
 MODEL = "spiece.model"
@@ -149,12 +152,21 @@ def make_tokenizer(
     write_json(target / KIND, {"kind": kind})
 
 
+def controls_of(text: Path) -> list[str]:
+    """The ASCII control characters of a text, but for the newline and NUL, which none has."""
+    found: set[int] = set()
+    with text.open("rb") as file:
+        for part, _ in read_parts(file):
+            found.update(part.translate(None, NO_CONTROLS))
+    return [chr(code) for code in sorted(found)]
+
+
 def train_tokenizer(text: Path, pieces: int, target: Path, coverage: float = 1.0) -> None:
     """Train a lossless SentencePiece BPE model on a text file.
 
-    Nothing is normalised, and every printable ASCII character and the newline are pieces, so that
-    only other scripts and signs become unknown: a text with many unknown pieces is easier to
-    predict than the text itself.
+    Nothing is normalised. Every printable ASCII character and the newline are pieces, and so are
+    tabs, carriage returns and other controls that the text holds. Only other scripts and signs
+    become unknown: a text with many unknown pieces is easier to predict than the text itself.
 
     Args:
         text: a file of lines.
@@ -167,7 +179,8 @@ def train_tokenizer(text: Path, pieces: int, target: Path, coverage: float = 1.0
     """
     printable = string.ascii_letters + string.digits + string.punctuation
     model = io.BytesIO()
-    with text.open(encoding="utf-8") as lines:
+    # Lines as encoding reads them: a carriage return is a character.
+    with text.open(encoding="utf-8", errors="replace", newline="\n") as lines:
         try:
             sentencepiece.SentencePieceTrainer.train(
                 sentence_iterator=(line.rstrip("\n") for line in lines),
@@ -176,7 +189,7 @@ def train_tokenizer(text: Path, pieces: int, target: Path, coverage: float = 1.0
                 vocab_size=pieces,
                 character_coverage=coverage,
                 required_chars=printable,
-                user_defined_symbols=["\n"],
+                user_defined_symbols=["\n", *controls_of(text)],
                 normalization_rule_name="identity",
                 remove_extra_whitespaces=False,
                 add_dummy_prefix=False,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from reformer_seqlen.parameters.chunking import Policy
+from reformer_seqlen.parameters.common.quantities import Policy
 
 NO_TARGET = -100
 

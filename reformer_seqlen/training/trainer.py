@@ -25,6 +25,7 @@ from reformer_seqlen.parameters.training import Training
 from reformer_seqlen.runtime.checkpoints import last_complete, mark_complete
 from reformer_seqlen.runtime.files import finite
 from reformer_seqlen.runtime.messages import training as messages
+from reformer_seqlen.runtime.updates import UpdateLines
 from reformer_seqlen.scoring.loss import nats, score
 from reformer_seqlen.text.splits import Split
 
@@ -193,6 +194,8 @@ def train(
     if not trainer.args.disable_tqdm:
         trainer.remove_callback(ProgressCallback)
         trainer.add_callback(Progress)
+    else:
+        trainer.add_callback(UpdateLines)
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     read = settings.windows_read(windows, length)
     history = summarise(trainer.state.log_history)

@@ -253,3 +253,67 @@ def test_this_projects_tables_show_this_projects_metrics() -> None:
 
 def test_this_projects_params_are_their_profile() -> None:
     assert [str(found) for found in compare_profile(ROOT / "params.yaml", ROOT / "conf")] == []
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _: b"",
+    "cut": lambda content: content[: len(content) // 2],
+    "a list": lambda _: b"[]\n",
+    "a word": lambda _: b'"words"\n',
+    "conflict": lambda content: b"<<<<<<< HEAD\n" + content + b"=======\n>>>>>>> longer\n",
+    "conflict within": lambda content: content[:150] + b"\n<<<<<<< HEAD\n" + content[150:],
+    "not UTF-8": lambda content: b"\xff\xe9" + content,
+}
+DAMAGED = (
+    "metrics/test/news-256.json",
+    "metrics/memory/memory-256.json",
+    "metrics/details/training.json",
+    "metrics/details/scores.json",
+    "metrics/details/texts.json",
+    "metrics/details/memory.json",
+    "metrics/measured/machine.json",
+    "metrics/measured/timings.json",
+    "plots/answer.csv",
+    "plots/training_loss.csv",
+    "results/README.md",
+)
+
+
+@pytest.mark.usefixtures("committed")
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_file_is_named(
+    name: str, damage: Callable[[bytes], bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(name)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(StudyError) as said:
+        check.main()
+    assert name in f"{said.value}{capsys.readouterr().out}"
+
+
+@pytest.mark.usefixtures("committed")
+@pytest.mark.parametrize(
+    ("name", "lacking"),
+    [
+        ("details/training", "news-256, news-1024, wiki-256, wiki-1024"),
+        ("details/texts", "corpora, windows"),
+        ("measured/machine", "processor, threads, torch"),
+        ("measured/timings", "pretrain, finetune, evaluate"),
+    ],
+)
+def test_a_file_of_metrics_that_lost_its_keys_says_which(name: str, lacking: str) -> None:
+    Path(f"metrics/{name}.json").write_text("{}")
+    with pytest.raises(StudyError, match=rf"{name}.json lacks .*`python -m stages.report`") as said:
+        check.main()
+    assert set(lacking.split(", ")) == set(
+        str(said.value).partition("lacks ")[2].partition(":")[0].split(", ")
+    )
+
+
+@pytest.mark.usefixtures("committed")
+def test_what_git_refuses_is_said_in_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a repository of another user: this variable has git see every one as that."""
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(StudyError, match=r"git refuses: .*dubious ownership"):
+        check.main()

@@ -43,3 +43,15 @@ def test_a_stage_is_selected_with_what_it_needs() -> None:
 def test_dependents_are_all_that_come_after() -> None:
     assert with_dependents(["check@a"], NEEDS) == {"check@a", "join"}
     assert with_dependents(["write@b", "join"], NEEDS) == {"write@b", "check@b", "join"}
+
+
+@pytest.mark.slow
+def test_a_folder_without_a_repository_is_told_what_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a .zip of the project, unpacked."""
+    monkeypatch.chdir(tmp_path)
+    dvc_repository(tmp_path)
+    Path(".dvc/config").write_text("[core]\n    analytics = false\n")
+    with pytest.raises(StudyError, match=r"this folder is not a git repository.*`git init"):
+        stale_stages()

@@ -62,6 +62,7 @@ def test_help_of_a_command_says_its_defaults() -> None:
         (["news-512", "The ", "--pieces", "0"], "--pieces is 0: give a number of at least 1"),
         (["news-512", "The ", "--seed", "-1"], "--seed is -1: give a number from 0 to 4294967295"),
         (["news-51", "The "], "news-512"),
+        (["news-512", os.fsdecode(b"caf\xe9")], "the prompt is not UTF-8"),
         (["news-128", "The "], "runs.news-128: data/models/news-128 holds no model yet"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from reformer_seqlen.commands import plan
-from reformer_seqlen.parameters.chunking import Policy
+from reformer_seqlen.parameters.common.quantities import Policy
 from reformer_seqlen.parameters.profiles import compose
 from reformer_seqlen.parameters.study import Study, parse_study
 from reformer_seqlen.parameters.training import Training

@@ -81,3 +81,13 @@ def test_runtimes_are_those_that_stages_wrote(
     write_json(Path("data/timings/finetune/news-64.json"), {"runtime_seconds": 20.0})
     write_json(Path("data/timings/pretrain/tiny.json"), {"runtime_seconds": 50.0})
     assert last_runtimes() == {"finetune@news-64": 20.0, "pretrain@tiny": 50.0}
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"runtime_seconds": "long"}', "{}", "<<<<<<< HEAD"])
+def test_a_damaged_runtime_is_no_runtime(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_json(Path("data/timings/finetune/a.json"), {"runtime_seconds": 20.0})
+    Path("data/timings/finetune/b.json").write_text(text)
+    assert last_runtimes() == {"finetune@a": 20.0}

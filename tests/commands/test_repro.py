@@ -101,3 +101,15 @@ def test_a_file_that_changed_after_it_was_read_is_told_of(
         "corpora.news.files.all: mine.txt has changed since it was read; "
         f"to read it again, declare `sha256: {digest}`"
     ]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"sources": [1]}', "<<<<<<< HEAD"])
+def test_a_damaged_record_of_what_was_read_is_left_to_dvc(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its stage runs again: the record is not what DVC stored."""
+    monkeypatch.chdir(tmp_path)
+    study = SmallStudy()
+    study.run(download.main, "news")
+    Path("data/texts/news/source.json").write_text(text)
+    assert list(changed_files(load_study().corpora)) == []

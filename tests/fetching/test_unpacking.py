@@ -4,6 +4,8 @@ import bz2
 import gzip
 import io
 import lzma
+import resource
+import stat
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,6 +73,38 @@ def test_a_member_that_cannot_be_had_is_named(content: bytes, member: str, said:
     message = refused(declared(kind="path", path="text.zip", member=member))
     assert message.startswith("text.zip")
     assert said in message
+
+
+def test_a_member_that_is_a_link_is_named() -> None:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as file:
+        entry = zipfile.ZipInfo("link.txt")
+        entry.create_system, entry.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+        file.writestr(entry, "/etc/hostname")
+    Path("text.zip").write_bytes(content.getvalue())
+    message = refused(declared(kind="path", path="text.zip", member="link.txt"))
+    assert message.startswith("text.zip: the member `link.txt` is a link and holds no text")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options"),
+    [
+        ("text.zip", archive({"one": b"a b\n" * (1 << 22)}), {"member": "one"}),
+        ("text.gz", gzip.compress(b"a b\n" * (1 << 22)), {}),
+    ],
+)
+def test_no_more_is_unpacked_than_is_declared(
+    name: str, content: bytes, options: dict[str, str]
+) -> None:
+    Path(name).write_bytes(content)
+    source = declared(kind="path", path=name, unpacked_size=3_000_000, **options)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8 << 20, before[1]))  # half of what it unpacks to
+    try:
+        message = refused(source)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert message.startswith(f"what is unpacked of {name} has more than the 3000000 bytes")
 
 
 @pytest.mark.parametrize("name", ["text.zip", "text.tar.gz", "TEXT.TGZ", "text.zst"])

@@ -7,7 +7,7 @@ import pytest
 
 from reformer_seqlen.parameters.profiles import compose
 from reformer_seqlen.parameters.study import parse_study
-from reformer_seqlen.planning.models import check_models
+from reformer_seqlen.planning.models import check_memory_models, check_models
 from reformer_seqlen.runtime.errors import StudyError
 from tests.conftest import CONF
 from tests.models_example import KINDS, made
@@ -66,3 +66,18 @@ def test_a_checkpoint_whose_layers_do_not_hash_has_no_hash_rounds(tmp_path: Path
             complaint = r"runs\.news-64\.evaluate\.hash_rounds: models\.tiny has no layer that"
             with pytest.raises(StudyError, match=complaint):
                 check_models(study)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"model_type": "nonsense"}, r"memory\.models\.mine.*nonsense"),
+        ({"model_type": "gpt2", "n_layers": 3}, r"memory\.models\.mine .*did you mean n_layer"),
+    ],
+)
+def test_a_model_whose_memory_is_asked_for_is_one(values: dict[str, Any], words: str) -> None:
+    study = compose("smoke", CONF)
+    check_memory_models(parse_study(study, "params.yaml"))
+    study["memory"]["models"]["mine"] = values
+    with pytest.raises(StudyError, match=words):
+        check_memory_models(parse_study(study, "params.yaml"))

@@ -22,3 +22,12 @@ def test_filling_is_idempotent_and_takes_text_as_it_is() -> None:
     once = readme.filled(SECTION.format("a"), contents)
     assert readme.sections(once) == {"a": contents["a"]}
     assert readme.filled(once, contents) == once
+
+
+def test_markers_that_are_lost_or_doubled_are_told() -> None:
+    with pytest.raises(StudyError, match="`<!-- /results:a -->` closes nothing"):
+        readme.sections("text\n<!-- /results:a -->\n")
+    with pytest.raises(StudyError, match="`<!-- results:a -->` stands within the section `a`"):
+        readme.sections("<!-- results:a -->\n" + SECTION.format("a"))
+    with pytest.raises(StudyError, match="`<!-- results:b -->` stands within the section `a`"):
+        readme.sections(SECTION.format("a").replace("old", "<!-- results:b -->"))

@@ -10,7 +10,7 @@ import pytest
 
 from reformer_seqlen.runtime.console import INTERRUPTED, run
 from reformer_seqlen.runtime.errors import StudyError
-from tests.conftest import ROOT
+from tests.conftest import ROOT, environment
 from tests.interrupts import SWALLOWS_INTERRUPTS, assert_ends_at_ctrl_c
 
 
@@ -100,3 +100,36 @@ def test_imports_of_others_leave_ctrl_c_as_it_is() -> None:
 def test_an_error_without_a_file_name_is_passed_on() -> None:
     with pytest.raises(FileNotFoundError, match="no queue"):
         run(_raises(FileNotFoundError("no queue")))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "printed"),
+    [
+        ("ascii", b"1.5 +/- 0.1 -> 2 ~ x 2 ? ...\n"),
+        ("latin-1", b"1.5 \xb1 0.1 -> 2 ~ \xd7 2 ? ...\n"),
+        ("utf-8", "1.5 ± 0.1 → 2 ≈ \xd7 2 ☃ …\n".encode()),
+    ],
+)
+def test_any_terminal_shows_the_results(encoding: str, printed: bytes) -> None:
+    program = (
+        "from reformer_seqlen.runtime.console import run; "
+        "run(lambda: print('1.5 \\xb1 0.1 \\u2192 2 \\u2248 \\xd7 2 \\u2603 \\u2026'))"
+    )
+    found = subprocess.check_output(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment(PYTHONIOENCODING=encoding)
+    )
+    assert found == printed
+
+
+def test_a_python_without_the_packages_says_which_one_to_take() -> None:
+    """As `.venv/bin/dvc repro` finds it where no environment is activated."""
+    bare = environment()
+    bare.pop("PYTHONPATH", None)
+    command = [sys.executable, "-S", "-m", "stages.chunk", "news-512"]
+    done = subprocess.run(command, cwd=ROOT, env=bare, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"error: the `python` on PATH is {sys.executable}, which lacks pydantic, ruamel, "
+        "sentencepiece, torch, transformers: run `make repro`, or put .venv/bin first in PATH "
+        "(`. .venv/bin/activate`) before `dvc repro`\n"
+    )

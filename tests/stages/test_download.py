@@ -1,5 +1,6 @@
 """The stage `download`: a declared text becomes three splits and a record of where it is from."""
 
+import gzip
 import hashlib
 import random
 from pathlib import Path
@@ -102,6 +103,9 @@ def test_lines_are_shuffled_where_a_seed_is_given(study: SmallStudy) -> None:
     [
         ({"path": "gone.txt"}, "there is no file or folder `gone.txt`"),
         ({"sha256": "0" * 64}, "another checksum than declared"),
+        ({"path": "."}, "`.` is a folder, and a text is one file: name a file of it"),
+        ({"path": "/dev/zero"}, "`/dev/zero` is a device or a pipe, not a file"),
+        ({"encoding": "utf-16"}, r"corpora\.news\.files\.all\.encoding: this is not utf-16"),
     ],
 )
 def test_what_cannot_be_had_leaves_nothing(
@@ -111,6 +115,23 @@ def test_what_cannot_be_had_leaves_nothing(
     with pytest.raises(StudyError, match=complaint):
         study.run(main, "news")
     assert list(TEXTS.iterdir()) == list(WORK.iterdir()) == []
+
+
+def test_what_is_no_text_is_refused_whatever_its_name(study: SmallStudy) -> None:
+    Path("mine.txt").write_bytes(gzip.compress(TEXT))
+    with pytest.raises(StudyError, match=r"corpora\.news\.files\.all: this is no text but gzip"):
+        study.run(main, "news")
+    assert list(TEXTS.iterdir()) == list(WORK.iterdir()) == []
+
+
+def test_a_text_of_another_encoding_and_other_line_ends_is_read_as_declared(
+    study: SmallStudy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("mine.txt").write_bytes(TEXT.decode().replace("\n", "\r\n").encode("utf-16"))
+    study.corpus["files"]["all"] |= {"encoding": "utf-16", "line_ends": "newline"}
+    study.run(main, "news")
+    assert (NEWS / "test.txt").read_bytes() == b"".join(LINES[8:])
+    assert "corpora.news.files.all: 10 lines end with \\r\\n: each is" in capsys.readouterr().out
 
 
 def test_an_empty_split_is_refused(study: SmallStudy) -> None:

@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sentencepiece import SentencePieceProcessor
 
 from reformer_seqlen.bases.architecture import architecture
 from reformer_seqlen.parameters.models import Model, Pretraining
 from reformer_seqlen.reformer.model import StockReformer, create_reformer, parameter_counts
 from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.text.pieces.single_bytes import ByteTokenizer
 from reformer_seqlen.text.tokenizers import train_tokenizer
 
 
@@ -39,6 +41,22 @@ def test_the_architecture_is_the_published_one_unless_the_recipe_says_otherwise(
     recipe = _recipe(attn_layers=["lsh"], axial_pos_shape=[8, 8])
     config = architecture("tiny", model_of(recipe), recipe)
     assert (config.attn_layers, config.hidden_size, config.vocab_size) == (["lsh"], 256, 320)
+
+
+def test_no_text_has_the_piece_that_stands_for_padding(tmp_path: Path) -> None:
+    recipe = _recipe(attn_layers=["local"])
+    config = architecture("tiny", model_of(recipe), recipe)
+    text = tmp_path / "text"
+    text.write_text("a few words of a text\n" * 50)
+    train_tokenizer(text, 120, tmp_path / "spiece.model")
+    processor = SentencePieceProcessor(model_file=str(tmp_path / "spiece.model"))
+    assert processor.is_control(config.pad_token_id)
+
+
+def test_the_padding_of_bytes_is_no_byte() -> None:
+    recipe = _recipe(attn_layers=["local"]).model_copy(update={"pieces": 258})
+    config = architecture("tiny", Model(options={}, tokenizer="bytes", pretraining=recipe), recipe)
+    assert ByteTokenizer().decode([config.pad_token_id]) == ""
 
 
 def test_the_models_options_are_those_of_its_base() -> None:

@@ -56,6 +56,34 @@ def test_wikipedia_prose_has_no_markup_redirects_notes_or_pictures(tmp_path: Pat
     ]
 
 
+GERMAN = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.10/"><siteinfo><namespaces>
+<namespace key="-2">Medium</namespace><namespace key="0" /><namespace key="6">Datei</namespace>
+<namespace key="10">Vorlage</namespace><namespace key="14">Kategorie</namespace>
+</namespaces></siteinfo>
+<page><title>Baum</title><ns>0</ns><revision><model>wikitext</model><text>
+Ein Baum. [[Datei:Baum.jpg|mini|Ein Baum]] [[Kategorie:Pflanze]]</text></revision></page>
+<page><title>Vorlage:Baum</title><ns>10</ns><revision><text>Eine Vorlage.</text></revision></page>
+<page><title>Bäume</title><ns>0</ns><redirect title="Baum" /><revision>
+<text>#WEITERLEITUNG [[Baum]]</text></revision></page>
+<page><title>Baum.css</title><ns>0</ns><revision><model>css</model><text>a {}</text></revision>
+</page></mediawiki>
+"""
+
+
+def test_only_articles_of_a_dump_are_read_whatever_its_language(tmp_path: Path) -> None:
+    raw = tmp_path / "dump.xml"
+    raw.write_text(GERMAN, encoding="utf-8")
+    assert list(documents(raw, "wikipedia_prose")) == [b"Baum\nEin Baum.\n"]
+
+
+@pytest.mark.parametrize("content", ["no dump\n", GERMAN[:-20]])
+def test_what_is_no_whole_dump_is_named(content: str, tmp_path: Path) -> None:
+    raw = tmp_path / "dump.xml"
+    raw.write_text(content, encoding="utf-8")
+    with pytest.raises(StudyError, match=r"dump\.xml is no whole XML dump of MediaWiki.*line"):
+        list(documents(raw, "wikipedia_prose"))
+
+
 def test_tables_and_nested_notes_are_left_out() -> None:
     text = "Before.\n{|\n| cell <ref>note</ref>\n|}\nAfter."
     assert wikipedia_prose("Title", text) == "Title\nBefore.\nAfter.\n"
@@ -69,6 +97,7 @@ def test_the_longest_string_of_a_module_is_read_without_running_it(tmp_path: Pat
 
 def test_a_file_that_is_no_module_is_named(tmp_path: Path) -> None:
     raw = tmp_path / "book.py"
-    raw.write_text("In the beginning")
-    with pytest.raises(StudyError, match=r"book\.py is not a Python module"):
-        list(documents(raw, "python_string"))
+    for content in (b"In the beginning", b"book = '\xff'"):
+        raw.write_bytes(content)
+        with pytest.raises(StudyError, match=r"book\.py is not a Python module"):
+            list(documents(raw, "python_string"))

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from reformer_seqlen.parameters.chunking import Policy
+from reformer_seqlen.parameters.common.quantities import Policy
 from reformer_seqlen.scoring.measures import describe_targets
 from reformer_seqlen.text.chunking import cut
 from reformer_seqlen.text.splits import Split

@@ -22,9 +22,11 @@ from reformer_seqlen.text.splits import Split
 from reformer_seqlen.text.stored import write_text
 from reformer_seqlen.text.tokenizers import (
     Tokenizer,
+    controls_of,
     declare_tokenizer,
     load_tokenizer,
     save_tokenizer,
+    train_tokenizer,
 )
 from reformer_seqlen.text.tokens import load_tokens
 from reformer_seqlen.text.windows import NO_TARGET
@@ -180,6 +182,25 @@ def test_a_checkpoints_tokenizer_is_the_one_that_is_asked_for(
         declare_tokenizer(tmp_path, "transformers")
     declare_tokenizer(tmp_path, "bytes")
     assert load_tokenizer(tmp_path).vocabulary == 258
+
+
+CONTROLS = [bytes([code]) for code in (*range(1, 10), *range(11, 32), 127)]
+
+
+def test_every_control_of_its_text_is_a_piece_of_a_tokenizer_that_is_made(tmp_path: Path) -> None:
+    lines = [b"%d\ttrees grow by the river.\r\n" % number for number in range(200)]
+    (tmp_path / "text").write_bytes(b"".join([*lines, b"a\rb ", *CONTROLS]))
+    train_tokenizer(tmp_path / "text", 150, tmp_path / "spiece.model")
+    tokenizer = SentencePieceTokenizer(tmp_path / "spiece.model")
+    for text in (*CONTROLS, b"12\ttrees\r\n", b"a\r\r\n"):
+        encoded = tokenizer.encode([text])
+        assert tokenizer.unknown_id not in encoded.ids
+        assert tokenizer.decode(encoded.ids.tolist()).encode() == text
+
+
+def test_controls_that_a_text_does_not_hold_take_no_pieces(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes("one é\r\ntwo\tthree\x85\n".encode())
+    assert controls_of(tmp_path / "text") == ["\t", "\r"]
 
 
 @pytest.mark.parametrize(

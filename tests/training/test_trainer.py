@@ -179,3 +179,18 @@ def test_a_loss_that_is_not_a_number_is_said_and_not_hidden() -> None:
     assert history["best_validation_loss"] == 3.0
     assert history["evaluations"][-1]["validation_loss"] is None
     assert history["final_training_loss"] is None
+
+
+def test_a_log_file_is_told_how_far_training_is(
+    once: Trained,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("reformer_seqlen.runtime.progress.LINE_SECONDS", 0.0)
+    assert_same(trained(tmp_path, SETTINGS), once)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("update ")]
+    updates, loss = once.history["updates"], once.history["steps"][-1]["training_loss"]
+    assert len(lines) == updates
+    assert lines[-1].startswith(f"update {updates} of {updates}, loss {loss:.4g}, learning rate ")
+    assert lines[-1].endswith(", about 0 s left")

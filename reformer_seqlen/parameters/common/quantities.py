@@ -14,6 +14,11 @@ SequenceLength = Annotated[int, Field(gt=1, le=2**24)]
 BatchSize = Annotated[int, Field(gt=0, le=2**20)]
 Threads = Annotated[int, Field(gt=0, le=4096)]
 Seed = Annotated[int, Field(ge=0, lt=SEED_LIMIT)]
+Bytes = Annotated[int, Field(gt=0, le=2**50)]
+Rate = Annotated[float, Field(gt=0, le=1e6)]
+Rounds = Annotated[int, Field(gt=0, le=1024)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Precision = Literal["float32", "bfloat16"]
 """What matrix products are computed in."""
+Policy = Literal["contiguous", "published"]
+"""How windows are cut."""

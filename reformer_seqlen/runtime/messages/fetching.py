@@ -104,9 +104,16 @@ def no_file_of_package(package: str, file: str) -> StudyError:
     )
 
 
-def no_path(path: str) -> StudyError:
-    """A path that is not there."""
+def no_path(path: str, *, exists: bool) -> StudyError:
+    """A path that is not there, or is a device or pipe."""
+    if exists:
+        return StudyError(f"`{path}` is a device or a pipe, not a file: copy it to a file first")
     return StudyError(f"there is no file or folder `{path}` (in {Path.cwd()})")
+
+
+def is_a_folder(path: str) -> StudyError:
+    """A folder where a text is wanted."""
+    return StudyError(f"`{path}` is a folder, and a text is one file: name a file of it")
 
 
 def cannot_unpack(name: str, error: Exception) -> StudyError:
@@ -134,6 +141,22 @@ def member_outside(name: str, member: str) -> StudyError:
     return StudyError(
         f"{name}: the member `{member}` is refused, its name leads out of the archive; "
         "choose one that does not begin with / and has no .. in it"
+    )
+
+
+def member_is_no_file(name: str, member: str) -> StudyError:
+    """A member of an archive that points to another place."""
+    return StudyError(
+        f"{name}: the member `{member}` is a link and holds no text: name the member that it leads "
+        "to, or unpack the archive and declare the raw file with `kind: path`"
+    )
+
+
+def unpacks_to_more(name: str, declared: int) -> StudyError:
+    """What comes out of a file is larger than declared, by how much is not looked for."""
+    return StudyError(
+        f"what is unpacked of {name} has more than the {declared} bytes that are declared as "
+        "`unpacked_size`; nothing of it was kept"
     )
 
 

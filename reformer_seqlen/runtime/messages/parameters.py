@@ -4,13 +4,19 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.errors import StudyError, one_line
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
 CONTEXT_FILLS_GPU = "context_mib must be less than memory_mib"
 MEMBER_AND_COMPRESSION = "`member` is taken from a .zip, which leaves no other `compression`"
+UNKNOWN_ENCODING = (
+    "give an encoding of text that Python knows, such as `utf-16`, `cp1252` or `shift_jis`, or the "
+    "word `binary` for bytes that are no text"
+)
+LINE_ENDS_OF_BYTES = "`encoding: binary` leaves bytes as they are: leave `line_ends` out"
+CHECKPOINT_IS_NO_TEXT = "a checkpoint is no text: leave `encoding` and `line_ends` out"
 NO_FAST_TOKENIZER_IS_MADE = (
     "`pretraining` makes a SentencePiece model or takes bytes: give `tokenizer: sentencepiece` or "
     "`tokenizer: bytes`; `tokenizer: transformers` is read from a `checkpoint`"
@@ -153,7 +159,34 @@ def missing(path: Path) -> StudyError:
     return StudyError(f"{path} is missing: run this in the repository's root folder")
 
 
-def not_yaml(path: Path, error: Exception) -> StudyError:
+def too_large(name: str, value: object, limit: int) -> str:
+    """A number of a model's configuration past any machine."""
+    return f"`{name}` is {value}: give at most {limit}"
+
+
+def no_file(path: Path) -> StudyError:
+    """A folder, a pipe or a device in the place of a file."""
+    return StudyError(f"{path} is no regular file: put a text file in its place")
+
+
+def name_is_no_text(name: str) -> str:
+    """A name that is a number or a truth value to some YAML readers."""
+    return (
+        f"the name `{name}` is no text to every reader of YAML: put a word into it, as in a-{name}"
+    )
+
+
+def name_is_too_long(name: str, limit: int) -> str:
+    """A name that file systems may refuse."""
+    return f"the name `{name[:20]}...` has {len(name)} characters: at most {limit} fit everywhere"
+
+
+def not_composed(profile: str, error: Exception) -> StudyError:
+    """A profile that Hydra can't read."""
+    return StudyError(f"the profile {profile} can't be read: {one_line(error)}")
+
+
+def not_yaml(path: Path, error: Exception | str) -> StudyError:
     """A params.yaml that no YAML reader takes."""
     return StudyError(f"{path} is not YAML: {error}")
 

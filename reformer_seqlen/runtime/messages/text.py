@@ -17,6 +17,14 @@ def no_python_module(module: Path, error: Exception) -> StudyError:
     return StudyError(f"{module.name} is not a Python module: {error}")
 
 
+def no_dump(name: str, error: Exception) -> StudyError:
+    """`format: wikipedia_prose` of what is no XML, or not all of it."""
+    return StudyError(
+        f"{name} is no whole XML dump of MediaWiki, as `wikipedia_prose` reads it: {error}; "
+        "fetch it again if it was cut off, or give another `format`"
+    )
+
+
 def empty_text(key: str, split: str) -> StudyError:
     """Nothing of a text falls into a split."""
     return StudyError(
@@ -80,6 +88,16 @@ def unknown_pieces(key: str, split: str, counts: Mapping[str, Any]) -> str:
     ]
     stands_for = f": {', '.join(named)}" if named else ""
     return f"{key}: {share:.2%} of the pieces of {split} are unknown to the tokenizer{stands_for}"
+
+
+def too_many_unknown(run: str, split: str, counts: Mapping[str, Any], limit: float) -> StudyError:
+    """A split of which the tokenizer knows too little for a score to say anything."""
+    return StudyError(
+        f"{unknown_pieces(f'runs.{run}', split, counts)}; more than evaluate.unknown_limit, "
+        f"{limit:.2%}, so a score would be of easier text than this. Give the tokenizer more "
+        "`pieces` or a larger `character_coverage`, or declare the limit that you accept in "
+        f"runs.{run}.evaluate.unknown_limit"
+    )
 
 
 def worker_ended() -> StudyError:
