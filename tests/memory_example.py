@@ -122,6 +122,26 @@ FUSED: dict[str, dict[str, Any]] = {
     },
 }
 """Small models whose attention is torch's scaled_dot_product_attention, with several kernels."""
+TINY_SEEING: dict[str, Any] = {
+    "model_type": "gemma3",
+    "text_config": {
+        **_FUSED,
+        "num_hidden_layers": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+        "max_position_embeddings": 512,
+    },
+    "vision_config": {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 56,
+        "patch_size": 14,
+    },
+    "mm_tokens_per_image": 4,
+}
+"""A small model that has a configuration for what it sees and one for what it says."""
 NO_DROPOUT: dict[str, dict[str, Any]] = {
     "reformer": {
         "hidden_dropout_prob": 0.0,
