@@ -13,7 +13,7 @@ from huggingface_hub.utils.logging import set_verbosity_error
 from tabulate import tabulate
 from transformers import AutoConfig
 
-from reformer_seqlen.memory.allocator import MIB, fits
+from reformer_seqlen.memory.allocator import MIB
 from reformer_seqlen.memory.configurations import with_positions
 from reformer_seqlen.memory.fit import Shapes, batches, capacity, length_unit, lengths
 from reformer_seqlen.memory.prediction import (
@@ -38,6 +38,8 @@ from reformer_seqlen.runtime.errors import StudyError
 SHOWN_FROM = MIB // 10
 """Modules that hold fewer bytes at the peak are left out."""
 NOT_SEARCHED = "not searched"
+Record = Callable[[int, int], Trace]
+"""Records a run of so many sequences of so many tokens."""
 
 
 def print_tables(given: Namespace, gpus: dict[str, Gpu]) -> None:
@@ -54,14 +56,30 @@ def print_tables(given: Namespace, gpus: dict[str, Gpu]) -> None:
     transformers.logging.set_verbosity_error()
     config = _configuration(given)
     check_length(config, given.sequence_length)
-    record = _recorder(given, config)
-    trace = record(given.batch_size, given.sequence_length)
+    records = _records(given, config, gpus)
+    first, *older = [record(given.batch_size, given.sequence_length) for record in records.values()]
     what = f"training with {_optimizer(given)}" if given.training else "inference"
     print(f"{config.model_type}, {given.batch_size} x {given.sequence_length} tokens, ", end="")
     print(f"{given.dtype}, {what}\n")
-    print(_sums(predict(trace)), end="\n\n")
-    print(_fits(given, config, record, trace, gpus))
+    print(_sums(predict(first)), end="\n\n")
+    for trace in older:
+        print(f"before Ampere: {predict(trace).allocated / MIB:,.1f} MiB", end=" ")
+        print("allocated at the peak, as torch has other kernels of attention there\n")
+    print(_fits(given, config, records, gpus))
     print("\nfits: reserved memory, within the GPU's memory less its CUDA context")
+
+
+def _records(given: Namespace, config: Config, gpus: dict[str, Gpu]) -> dict[bool, Record]:
+    """What records a run: on GPUs from Ampere on and on older ones, if these differ and are asked.
+
+    Where they do not differ, there is one.
+    """
+    asked = sorted({gpu.ampere for gpu in gpus.values()}, reverse=True)
+    records = {ampere: _recorder(given, config, ampere) for ampere in asked}
+    runs = [record(given.batch_size, given.sequence_length) for record in records.values()]
+    if all(run == runs[0] for run in runs):
+        return {asked[0]: records[asked[0]]}
+    return records
 
 
 def _configuration(given: Namespace) -> Config:
@@ -100,16 +118,20 @@ def _read(path: Path) -> dict[str, Any]:
     return values
 
 
-def _recorder(given: Namespace, config: Config) -> Callable[[int, int], Trace]:
+def _recorder(given: Namespace, config: Config, ampere: bool) -> Record:
     builder = partial(build, config, getattr(torch, given.dtype))
     if given.not_reversible:
         if config.model_type != "reformer":
             raise StudyError(f"--not-reversible is for Reformers, not for {config.model_type}")
         builder = partial(stock_reformer, config, False, getattr(torch, given.dtype))
     if not given.training:
-        return partial(trace_inference, builder)
+        return partial(trace_inference, builder, ampere=ampere)
     return partial(
-        trace_training, builder, optimizer=_optimizer(given), checkpointing=given.checkpointing
+        trace_training,
+        builder,
+        optimizer=_optimizer(given),
+        checkpointing=given.checkpointing,
+        ampere=ampere,
     )
 
 
@@ -133,14 +155,9 @@ def _sums(prediction: Prediction) -> str:
 
 
 def _fits(
-    given: Namespace,
-    config: Config,
-    record: Callable[[int, int], Trace],
-    trace: Trace,
-    gpus: dict[str, Gpu],
+    given: Namespace, config: Config, records: dict[bool, Record], gpus: dict[str, Gpu]
 ) -> str:
-    by_length = lengths(config, partial(record, given.batch_size))
-    by_batch = batches(lambda count: record(count, given.sequence_length))
+    searches = {ampere: _searches(given, config, record) for ampere, record in records.items()}
     rows, reasons = [], dict[str, None]()
 
     def found(shapes: Shapes, room: int) -> int | None:
@@ -152,6 +169,7 @@ def _fits(
 
     for name, gpu in gpus.items():
         room = capacity(gpu.memory_mib, gpu.context_mib)
+        by_length, by_batch = searches.get(gpu.ampere) or next(iter(searches.values()))
         units, most = found(by_length, room), found(by_batch, room)
         end = " (all its positions)" if units == by_length.limit else ""
         rows.append(
@@ -159,7 +177,7 @@ def _fits(
                 name,
                 gpu.memory_mib,
                 gpu.context_mib,
-                "yes" if fits(trace.sizes, trace.events, room) else "no",
+                "yes" if by_batch.fits(given.batch_size, room) else "no",
                 NOT_SEARCHED if units is None else f"{units * length_unit(config)}{end}",
                 NOT_SEARCHED if most is None else most,
             )
@@ -174,3 +192,9 @@ def _fits(
     ]
     notes = [f"\n\n{NOT_SEARCHED}: {reason}" for reason in reasons]
     return tabulate(rows, headers=headers) + "".join(notes)
+
+
+def _searches(given: Namespace, config: Config, record: Record) -> tuple[Shapes, Shapes]:
+    """The runs over lengths, and over batch sizes."""
+    by_length = lengths(config, partial(record, given.batch_size))
+    return by_length, batches(lambda count: record(count, given.sequence_length))

@@ -5,7 +5,7 @@ type's configuration class. Nothing is downloaded and no remote code is run.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import torch
@@ -65,6 +65,19 @@ def positions_of(config: Config) -> Positions:
     return "axial" if config.axial_pos_embds else "learned"
 
 
+def language_part(config: Config) -> Config:
+    """The part of a configuration that is its language model's; the whole, if that is all it is.
+
+    A model that sees or hears as well has a configuration for each of its parts.
+    """
+    try:
+        part = config.get_text_config(decoder=True)
+    except ValueError:  # there are several
+        return config
+    is_one = any(getattr(config, name, None) is part for name in config.sub_configs)
+    return part if is_one else config  # elsewhere it is a copy
+
+
 def position_limit(config: Config) -> int | None:
     """The longest sequence that a model has positions for, in tokens; None if none is known.
 
@@ -72,12 +85,19 @@ def position_limit(config: Config) -> int | None:
     """
     if positions_of(config) == "axial":
         return math.prod(int(size) for size in config.axial_pos_shape)
-    limit: int | None = getattr(config, "max_position_embeddings", None)
+    part = language_part(config)
+    limit: int | None = getattr(part, "max_position_embeddings", None)
     if limit is None or limit <= 0:  # XLNet says -1
         return None
-    rotary = getattr(config, "rope_parameters", None) or {}
-    factor, original = rotary.get("factor"), rotary.get("original_max_position_embeddings", limit)
-    return limit if factor is None else max(limit, int(factor * original))
+    return max(int(reach) for reach in (limit, *_rotary_reaches(part, limit)))
+
+
+def _rotary_reaches(part: Config, limit: int) -> Iterator[float]:
+    """How far scaled rotary positions reach; kinds of layers may have some of their own."""
+    given = getattr(part, "rope_parameters", None) or {}
+    for rotary in (given, *(value for value in given.values() if isinstance(value, Mapping))):
+        if rotary.get("factor") is not None:
+            yield rotary["factor"] * (rotary.get("original_max_position_embeddings") or limit)
 
 
 def check_length(config: Config, sequence_length: int, key: str = "") -> None:

@@ -36,10 +36,13 @@ class Gpu(Section):
     Attributes:
         memory_mib: what nvidia-smi calls its total.
         context_mib: what a process holds before it has a tensor (CUDA context and kernels).
+        ampere: whether it is of compute capability 8.0 or higher: in half precision, others have no
+            flash attention.
     """
 
     memory_mib: Mib
     context_mib: Annotated[int, Field(ge=0)]
+    ampere: bool = True
 
     @model_validator(mode="after")
     def _something_is_left(self) -> Self:
@@ -80,9 +83,10 @@ class TrainingStudy(Section):
 
 
 GPUS = {
-    "colab-2021": Gpu(memory_mib=15109, context_mib=919),  # a Tesla T4, by its driver of 2021
-    "T4": Gpu(memory_mib=15360, context_mib=512),
-    "V100": Gpu(memory_mib=16384, context_mib=512),
+    # A Tesla T4, by its driver of 2021.
+    "colab-2021": Gpu(memory_mib=15109, context_mib=919, ampere=False),
+    "T4": Gpu(memory_mib=15360, context_mib=512, ampere=False),
+    "V100": Gpu(memory_mib=16384, context_mib=512, ampere=False),
     "A100-40GB": Gpu(memory_mib=40960, context_mib=512),
     "A100-80GB": Gpu(memory_mib=81920, context_mib=512),
     "H100": Gpu(memory_mib=81559, context_mib=512),

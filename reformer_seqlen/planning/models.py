@@ -1,5 +1,6 @@
 """What only transformers knows of a study's models, asked before anything runs."""
 
+from reformer_seqlen.memory.configurations import with_depth
 from reformer_seqlen.models.configurations import check_length, configuration
 from reformer_seqlen.parameters.model_options import REFORMER
 from reformer_seqlen.parameters.study import Study
@@ -31,10 +32,17 @@ def check_models(params: Study) -> None:
 
 
 def check_memory_models(params: Study) -> None:
-    """Refuse configurations of `memory.models` that are none.
+    """Refuse configurations of `memory.models` that are none, or have not the depths asked for.
 
     Raises:
         StudyError: the message names the key in params.yaml.
     """
-    for name, values in params.memory.models.items():
-        configuration(values, f"memory.models.{name}")
+    study = params.memory
+    configs = {
+        name: configuration(values, f"memory.models.{name}")
+        for name, values in study.models.items()
+    }
+    for model in {curve.model for curve in study.training.curves.values()}:
+        for layers in study.training.layers:
+            length = max(study.training.sequence_lengths)
+            with_depth(configs[model], layers, length, f"memory.models.{model}")

@@ -15,7 +15,7 @@ from reformer_seqlen.memory import fit
 from reformer_seqlen.parameters.memory import GPUS
 from reformer_seqlen.runtime.errors import StudyError
 from tests.conftest import ROOT, environment
-from tests.memory_example import TINY_GPT2, TINY_REFORMER, memory_values
+from tests.memory_example import TINY_GPT2, TINY_LLAMA, TINY_REFORMER, memory_values
 
 HEAVY = ("altair", "dvc", "gensim", "mwparserfromhell", "pandas", "ruamel.yaml", "sentencepiece")
 """What only the study needs."""
@@ -81,6 +81,22 @@ def test_training_is_shown_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert "bfloat16, training with adamw" in printed
     assert "- for optimizer" in printed
     assert "training with adafactor" in shown(capsys, *own, *shape, "--training")
+
+
+def test_gpus_before_ampere_take_more_where_they_have_no_kernel(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_config(TINY_LLAMA | {"attn_implementation": "sdpa"})
+    words = ("--config", ".", "--dtype", "float16", "--gpu", "T4", "--gpu", "A100-40GB")
+    printed = shown(capsys, *words)
+    newer, older = (
+        float(re.search(pattern, printed)[1].replace(",", ""))  # type: ignore[index]
+        for pattern in (r"peak allocated +([\d.,]+)", r"before Ampere: ([\d.,]+) MiB")
+    )
+    scores = 4 * 1024 * 1024  # of each head
+    assert older - newer > 2 * scores * 4 / 2**20  # twice, in float32
+    single = shown(capsys, "--config", ".", "--gpu", "T4", "--gpu", "A100-40GB")
+    assert "before Ampere" not in single
 
 
 @pytest.mark.parametrize(
