@@ -14,6 +14,7 @@ from reformer_seqlen.reporting.differences import differences
 from reformer_seqlen.reporting.gap import gaps
 from reformer_seqlen.reporting.points import Runs, points
 from reformer_seqlen.reporting.records import (
+    Computed,
     Counted,
     History,
     Interval,
@@ -21,7 +22,6 @@ from reformer_seqlen.reporting.records import (
     Runtime,
     Score,
     Scores,
-    Timing,
 )
 from reformer_seqlen.reporting.results import Results
 from reformer_seqlen.reporting.seeds import mean_blocks, of_several
@@ -50,7 +50,9 @@ MEND = (
 )
 DIGITS = 4
 SPEEDS = {"runtime_seconds", "steps_per_second", "samples_per_second", "tokens_per_second"}
-MACHINE = KEYS["measured/machine"]
+MACHINE = ("processor", "threads", "torch", "instruction_set", "libm", "switches")
+"""What decides whether two machines compute the same bytes."""
+UNKNOWN = "unknown"
 PLACE = ("model", "positions", "allocations", "batch_size", "sequence_length")
 """What is inferred in a memory row."""
 
@@ -165,23 +167,43 @@ def _memory(results: Results) -> dict[str, Any]:
     }
 
 
-def _timings(results: Results) -> dict[str, Any]:
-    kinds: dict[str, Mapping[str, Runtime]] = {
+def _kinds(results: Results) -> dict[str, Mapping[str, Runtime]]:
+    """What is known of how each stage ran, by its kind, then its model or run."""
+    return {
         "pretrain": results.pretraining_timings,
         "finetune": results.timings,
         "evaluate": results.evaluation_timings,
     }
+
+
+def _timings(results: Results) -> dict[str, Any]:
     return {
         kind: {name: timing.model_dump(include=SPEEDS) for name, timing in timings.items()}
-        for kind, timings in kinds.items()
+        for kind, timings in _kinds(results).items()
     }
 
 
-def _machine(timings: Iterable[Timing]) -> dict[str, str]:
-    """Where the runs were trained; several machines are all named."""
-    machines = [item.model_dump(include=set(MACHINE)) for item in timings]
+def _provenance(results: Results) -> dict[str, Any]:
+    """Where each result was computed, by which code and with which seed."""
+    fields = set(Computed.model_fields)
     return {
-        key: " + ".join(dict.fromkeys(str(machine[key]) for machine in machines)) for key in MACHINE
+        kind: {
+            name: _known(
+                **timing.model_dump(include=fields), seed=results.seeds.get(kind, {}).get(name)
+            )
+            for name, timing in timings.items()
+        }
+        for kind, timings in _kinds(results).items()
+    }
+
+
+def _machine(results: Results) -> dict[str, str]:
+    """Where models were trained and scored; several machines are all named."""
+    found = [timing for timings in _kinds(results).values() for timing in timings.values()]
+    said = {key: dict.fromkeys(str(getattr(it, key)) for it in found) for key in MACHINE}
+    return {
+        key: " + ".join(value for value in values if value != "None") or UNKNOWN
+        for key, values in said.items()
     }
 
 
@@ -233,7 +255,8 @@ def metrics(results: Results, runs: Runs, settings: Reporting) -> Metrics:
                     for name, row in results.memory.items()
                     if row.device is not None
                 },
-                "machine": _machine(results.timings.values()),
+                "machine": _machine(results),
+                "provenance": _provenance(results),
             },
         }
     )

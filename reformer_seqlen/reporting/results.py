@@ -45,6 +45,7 @@ class Results:
 
     Attributes:
         protocol_blocks: of each run by policies that are not its own, where they are kept.
+        seeds: of each stage that draws, by its kind, then its model or run.
     """
 
     histories: dict[str, History]
@@ -61,6 +62,7 @@ class Results:
     memory: dict[str, MemoryRow]
     memory_gpus: dict[str, GpusOfRow]
     memory_training: list[TrainingPoint]
+    seeds: dict[str, dict[str, int]]
 
 
 def read_record(path: Path, kind: type[RecordT]) -> RecordT:
@@ -140,4 +142,15 @@ def read_results(params: "Study", root: Path) -> Results:
         memory=_beside_published(read_record(memory / "rows.json", MemoryRows).root),
         memory_gpus=read_record(memory / "gpus.json", GpusStudy).root,
         memory_training=read_record(memory / "training.json", TrainingStudy).root,
+        seeds=_seeds(params),
     )
+
+
+def _seeds(params: "Study") -> dict[str, dict[str, int]]:
+    recipes = {name: model.pretraining for name, model in params.models.items()}
+    trained = {name: params.training(name) for name in params.runs}
+    return {
+        "pretrain": {name: it.train.seed for name, it in recipes.items() if it and it.train},
+        "finetune": {name: it.seed for name, it in trained.items() if it},
+        "evaluate": {name: params.evaluation(name).seed for name in params.runs},
+    }
