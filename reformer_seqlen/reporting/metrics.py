@@ -5,6 +5,7 @@ prints a row for each file and a column for each key. `details` holds everything
 inputs give again. What differs from one measurement to the next is in `measured`.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,9 @@ MEND = (
     "brings back the committed one"
 )
 DIGITS = 4
+"""After the point; a smaller number keeps its first SIGNIFICANT digits, up to MOST_DIGITS."""
+SIGNIFICANT = 2
+MOST_DIGITS = 9
 SPEEDS = {"runtime_seconds", "steps_per_second", "samples_per_second", "tokens_per_second"}
 MACHINE = ("processor", "threads", "torch", "instruction_set", "libm", "switches")
 """What decides whether two machines compute the same bytes."""
@@ -57,10 +61,21 @@ PLACE = ("model", "positions", "allocations", "batch_size", "sequence_length")
 """What is inferred in a memory row."""
 
 
+def rounded(value: float) -> float:
+    """A number as metrics/ and plots/ hold it: a small one does not become 0.
+
+    Example: 0.1235 of 0.12345, 0.000012 of 0.0000123, but 0 of what numbers that cancel out leave.
+    """
+    if not value or not math.isfinite(value):
+        return value
+    needed = SIGNIFICANT - 1 - math.floor(math.log10(abs(value)))
+    return round(value, min(max(DIGITS, needed), MOST_DIGITS))
+
+
 def _rounded(value: Any) -> Any:
     """`value` with every float rounded, so that metrics are stable and easy to compare."""
     if isinstance(value, float):
-        return round(value, DIGITS)
+        return rounded(value)
     if isinstance(value, Mapping):
         return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -85,13 +100,15 @@ def _score(score: Score) -> dict[str, float]:
 def _scores(scores: Scores) -> dict[str, Any]:
     """The rest; perplexity is there again, since spreads are compared relative to it.
 
-    DVC's table of the flat files has no room for a column that says what is a lower bound.
+    DVC's table of the flat files has no room for a column that says what is a lower bound. The
+    spread over hash draws is not known of one draw alone.
     """
     elsewhere = set(Interval.model_fields)
-    return {
-        split: {**score.model_dump(exclude=elsewhere), "bound": score.bound}
-        for split, score in scores
-    }
+    held = {split: {**it.model_dump(exclude=elsewhere), "bound": it.bound} for split, it in scores}
+    for score in held.values():
+        if score["hash_draws"] == 1:
+            score |= {key: None for key in score if key.endswith("_spread")}
+    return held
 
 
 def _counted(item: Counted) -> dict[str, Any]:

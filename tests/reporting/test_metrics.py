@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from reformer_seqlen.parameters.report import Reporting
-from reformer_seqlen.reporting.metrics import Metrics, metrics, read_metrics, write_metrics
+from reformer_seqlen.reporting.metrics import (
+    Metrics,
+    metrics,
+    read_metrics,
+    rounded,
+    write_metrics,
+)
 from reformer_seqlen.reporting.results import read_results
 from reformer_seqlen.runtime.errors import StudyError
 from tests.report_example import LENGTHS, MACHINE, runs, study_of, write_results
@@ -153,6 +159,31 @@ def test_runs_from_several_machines_name_them_all(finished: Path) -> None:
     path.write_text(path.read_text().replace("Imaginary CPU", "Other CPU"))
     machine = _metrics(finished)["measured"]["machine"]
     assert machine["processor"] == "Imaginary CPU + Other CPU"
+
+
+def test_of_one_hash_draw_no_spread_is_known(finished: Path) -> None:
+    path = finished / "data/evaluations/news-256/scores.json"
+    scores = _read(path)
+    zero = {"perplexity_spread": 0.0, "perplexity_published_lsh_spread": 0.0}
+    scores["test"] |= {"hash_draws": 1, **zero}
+    path.write_text(json.dumps(scores))
+    held = _metrics(finished)["details"]["scores"]["news-256"]
+    assert [held["test"][key] for key in zero] == [None, None]
+    assert [held["validation"][key] for key in zero] == [0.01, 0.4]
+
+
+@pytest.mark.parametrize(
+    ("value", "held"),
+    [
+        (0.12345, 0.1235),
+        (0.00123, 0.0012),
+        (0.0000123, 0.000012),
+        (1e-17, 0.0),
+        (math.inf, math.inf),
+    ],
+)
+def test_small_numbers_keep_two_digits(value: float, held: float) -> None:
+    assert rounded(value) == held
 
 
 def test_stages_of_an_older_version_say_less(finished: Path) -> None:
