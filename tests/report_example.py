@@ -62,6 +62,7 @@ def study_of(made: dict[str, Run], **notes: str) -> Study:
         report=Reporting(notes=notes),
         corpora=dict.fromkeys(run.corpus for run in made.values()),
         counts={},
+        tokens=dict.fromkeys(f"{run.corpus}-{run.model}" for run in made.values()),
         models={
             run.model: SimpleNamespace(pretraining=SimpleNamespace(train=Training(seed=7)))
             for run in made.values()
@@ -172,6 +173,8 @@ def write_results(
         for split in scores:
             np.save(data / f"evaluations/{name}/{split}.blocks.npy", blocks(length))
         _write(data / f"windows/{name}/report.json", _windows(length))
+        sizes = {split: {"tokens": 100_000, "rows": 2000} for split in ("train", *scores)}
+        _write(data / f"tokens/{run.corpus}-{run.model}/tokens.json", {"splits": sizes})
         texts = {split: {"bytes": 1000, "documents": 10} for split in ("train", "validation")}
         made_of = {"file": "all", "what": f"{run.corpus}.txt", "sha256": f"{length:064x}"}
         source = {"corpus": run.corpus, "licence": "made up", "sources": [made_of], "splits": texts}

@@ -154,6 +154,7 @@ def _training(run: str, history: History, above_best_nats: float) -> dict[str, A
 def _texts(results: Results) -> dict[str, Any]:
     return {
         "corpora": {name: text.model_dump() for name, text in results.texts.items()},
+        "tokens": {name: item.model_dump()["splits"] for name, item in results.tokens.items()},
         "windows": {run: windows.model_dump() for run, windows in results.windows.items()},
     }
 
@@ -255,7 +256,10 @@ def metrics(results: Results, runs: Runs, settings: Reporting) -> Metrics:
                 "counts": {name: _counted(item) for name, item in results.counts.items()},
                 **_compared(results, runs),
                 "training": {
-                    run: _training(run, history, settings.diverged_above_best_nats)
+                    run: {
+                        **_training(run, history, settings.diverged_above_best_nats),
+                        "settings": results.settings.get(run, {}),
+                    }
                     for run, history in results.histories.items()
                 },
                 "texts": _texts(results),

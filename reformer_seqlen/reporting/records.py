@@ -199,6 +199,19 @@ class Windows(Record):
     test: SplitWindows
 
 
+class SplitTokens(Record):
+    """One split of a token set; a row is a line of the text."""
+
+    tokens: int
+    rows: int
+
+
+class TokenSet(Record):
+    """data/tokens/CORPUS-MODEL/tokens.json."""
+
+    splits: dict[str, SplitTokens]
+
+
 class Card(Record):
     """data/bases/MODEL/card.json."""
 

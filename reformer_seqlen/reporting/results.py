@@ -7,7 +7,7 @@ with one message and leaves what was there.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
@@ -26,6 +26,7 @@ from reformer_seqlen.reporting.records import (
     Scores,
     Text,
     Timing,
+    TokenSet,
     TrainingPoint,
     TrainingStudy,
     Windows,
@@ -35,6 +36,7 @@ from reformer_seqlen.runtime.errors import StudyError
 
 if TYPE_CHECKING:
     from reformer_seqlen.parameters.study import Study
+    from reformer_seqlen.parameters.training import Training
 
 RecordT = TypeVar("RecordT", bound=BaseModel)
 
@@ -46,6 +48,7 @@ class Results:
     Attributes:
         protocol_blocks: of each run by policies that are not its own, where they are kept.
         seeds: of each stage that draws, by its kind, then its model or run.
+        settings: of the training of each run that is trained.
     """
 
     histories: dict[str, History]
@@ -56,6 +59,7 @@ class Results:
     blocks: dict[str, Blocks]
     protocol_blocks: dict[str, dict[str, Blocks]]
     counts: dict[str, Counted]
+    tokens: dict[str, TokenSet]
     windows: dict[str, Windows]
     cards: dict[str, Card]
     texts: dict[str, Text]
@@ -63,6 +67,7 @@ class Results:
     memory_gpus: dict[str, GpusOfRow]
     memory_training: list[TrainingPoint]
     seeds: dict[str, dict[str, int]]
+    settings: dict[str, dict[str, Any]]
 
 
 def read_record(path: Path, kind: type[RecordT]) -> RecordT:
@@ -136,6 +141,7 @@ def read_results(params: "Study", root: Path) -> Results:
             name: _read_protocol_blocks(root / paths.EVALUATIONS / name) for name in runs
         },
         counts=each(params.counts, paths.COUNTS, Counted, "{}/scores.json"),
+        tokens=each(params.tokens, paths.TOKENS, TokenSet, "{}/tokens.json"),
         windows=each(runs, paths.WINDOWS, Windows, "{}/report.json"),
         cards=each(models, paths.BASES, Card, "{}/card.json"),
         texts=each(params.corpora, paths.TEXTS, Text, "{}/source.json"),
@@ -143,7 +149,18 @@ def read_results(params: "Study", root: Path) -> Results:
         memory_gpus=read_record(memory / "gpus.json", GpusStudy).root,
         memory_training=read_record(memory / "training.json", TrainingStudy).root,
         seeds=_seeds(params),
+        settings={
+            name: _settings(training, run.sequence_length)
+            for name, run in runs.items()
+            if (training := params.training(name)) is not None
+        },
     )
+
+
+def _settings(training: "Training", length: int) -> dict[str, Any]:
+    """What the published study said of its own."""
+    said = training.model_dump(include={"optimizer", "learning_rate", "weight_decay"})
+    return {**said, "batch_size": training.sequences(length)}
 
 
 def _seeds(params: "Study") -> dict[str, dict[str, int]]:
