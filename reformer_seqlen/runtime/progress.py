@@ -29,7 +29,7 @@ class _Bar(tqdm):  # type: ignore[misc]
 
     def refresh(self, *arguments: Any, **named: Any) -> None:
         """Draw it, but not before its delay, as `reset` would."""
-        if self._time() >= self.start_t + self.delay:
+        if not self.delay or self._time() >= self.start_t + self.delay:
             super().refresh(*arguments, **named)
 
 
