@@ -88,20 +88,21 @@ def _known(**values: Any) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def _score(score: Score) -> dict[str, float]:
+def _score(score: Score) -> dict[str, Any]:
+    """A line of `dvc metrics show`, with `bound` where bits per byte are a lower bound."""
     return _known(
         bits_per_byte=score.bits_per_byte,
         low=score.low,
         high=score.high,
         perplexity=score.perplexity,
+        bound=score.bound,
     )
 
 
 def _scores(scores: Scores) -> dict[str, Any]:
     """The rest; perplexity is there again, since spreads are compared relative to it.
 
-    DVC's table of the flat files has no room for a column that says what is a lower bound. The
-    spread over hash draws is not known of one draw alone.
+    The spread over hash draws is not known of one draw alone.
     """
     elsewhere = set(Interval.model_fields)
     held = {split: {**it.model_dump(exclude=elsewhere), "bound": it.bound} for split, it in scores}
