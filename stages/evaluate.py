@@ -19,6 +19,7 @@ from reformer_seqlen.parameters.evaluation import Evaluation
 from reformer_seqlen.parameters.model_options import options_of
 from reformer_seqlen.parameters.runs import Run, overridden
 from reformer_seqlen.reformer.model import Reformer
+from reformer_seqlen.runtime import machine
 from reformer_seqlen.runtime.files import read_json, whole_folder, write_json
 from reformer_seqlen.runtime.messages import parameters as messages
 from reformer_seqlen.runtime.messages import text as text_messages
@@ -77,8 +78,8 @@ def evaluate(name: str, run: Run, settings: Evaluation, options: Mapping[str, An
             words = record["splits"][part].get("words")
             result[part] = scorer.score_split(split, part, folder, record["unknown_id"], words)
         write_json(folder / "scores.json", result)
-    seconds = time.monotonic() - began
-    write_json(TIMINGS / "evaluate" / f"{name}.json", {"runtime_seconds": seconds})
+    spent = {"runtime_seconds": time.monotonic() - began}
+    write_json(TIMINGS / "evaluate" / f"{name}.json", {**spent, **machine.describe()})
 
 
 def main(name: str) -> None:

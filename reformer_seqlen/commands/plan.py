@@ -190,8 +190,8 @@ def _notes(todo: list[Job], found: Mapping[str, Estimate], params: Study) -> lis
     notes = ["tokens and windows: of the training split; updates and tokens read: of all epochs."]
     if guessed:
         notes.append(
-            "~: estimated from the size of the text, as if all rows were equally long; exact after "
-            "the stage `tokenize` has run."
+            "~: estimated from the size of the text and the spread of its rows' lengths; exact "
+            "after the stage `tokenize` has run."
         )
     if any(job.policy == "published" and not job.amount.rows for job in todo):
         notes.append(
@@ -231,9 +231,10 @@ def _totals(todo: list[Job], found: Mapping[str, Estimate], params: Study) -> li
     parameters = {name: (item.parameters or {}).get("total", 0) for name, item in found.items()}
     disk, free = disk_bytes(todo, parameters, params), shutil.disk_usage(Path()).free
     downloaded = any(isinstance(m.checkpoint, HubCheckpoint) for m in params.models.values())
+    about = "" if all(job.amount.counted or job.training is None for job in todo) else "~ "
     lines = [
-        f"updates in all: {sum(job.updates() or 0 for job in todo):,}; "
-        f"tokens read: {sum(job.tokens_read() or 0 for job in todo):,}",
+        f"updates in all: {about}{sum(job.updates() or 0 for job in todo):,}; "
+        f"tokens read: {about}{sum(job.tokens_read() or 0 for job in todo):,}",
         f"time here, one after another: {duration(sum(known)) if known else UNKNOWN}"
         + (
             f" for the {len(known)} of {len(todo)} that are known" if len(known) < len(todo) else ""

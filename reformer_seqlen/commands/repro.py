@@ -5,7 +5,6 @@ from running, and no others. After Ctrl-C, or when what was wrong is mended, the
 on: what is finished is not computed again.
 """
 
-import os
 import re
 import subprocess
 import time
@@ -33,6 +32,7 @@ from reformer_seqlen.parameters.corpora import Corpus
 from reformer_seqlen.parameters.sources import PathSource, describe
 from reformer_seqlen.parameters.study import Study, load_study
 from reformer_seqlen.runtime import process
+from reformer_seqlen.runtime.cores import cores
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import read_json, sha256_of
 from reformer_seqlen.runtime.paths import METRICS, REPORT, TEXTS
@@ -106,8 +106,7 @@ def default_jobs(threads: int) -> int:
     """How many stages run side by side: as many as have cores; one where they share a GPU."""
     if FIRST_GPU.exists():
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, (cores or 1) // threads)
+    return max(1, cores() // threads)
 
 
 def side_by_side(needs: Needs, progress: DvcProgress, variables: Mapping[str, str]) -> list[str]:

@@ -15,7 +15,7 @@ from dvc_render.vega import VegaRenderer  # type: ignore[import-untyped]
 
 from reformer_seqlen.reporting import drawing
 from reformer_seqlen.reporting.memory_lines import memory_lines
-from reformer_seqlen.reporting.metrics import DIGITS
+from reformer_seqlen.reporting.metrics import rounded
 from reformer_seqlen.reporting.pareto_lines import pareto_lines
 from reformer_seqlen.reporting.points import Runs
 from reformer_seqlen.reporting.results import Results
@@ -63,7 +63,7 @@ def write_plots(results: Results, runs: Runs, plots: Path) -> list[str]:
 
 
 def _rounded(cell: object) -> object:
-    return round(cell, DIGITS) if isinstance(cell, float) else cell
+    return rounded(cell) if isinstance(cell, float) else cell
 
 
 def draw_figures(names: list[str], plots: Path, figures: Path) -> None:

@@ -24,6 +24,13 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
+def whole(path: Path) -> Path:
+    """The file or folder that one within `whole_folder` or `whole_file` is going to be."""
+    name = path.name
+    partial = name.startswith(".") and name.endswith(".partial")
+    return path.with_name(name[1:].removesuffix(".partial")) if partial else path
+
+
 @contextmanager
 def whole_folder(target: Path) -> Iterator[Path]:
     """Yield an empty folder beside `target`; it becomes `target` only if the block succeeds."""

@@ -219,6 +219,33 @@ def test_the_published_gap_is_a_line_and_a_bar_a_way(figures: dict[str, str]) ->
     assert colours(svg, "bar", "fill") == ways
 
 
+OF_BITS = ("answer", "untrained", "pareto", "gap", "contexts", "hash_rounds")
+
+
+def test_the_figures_of_bits_per_byte_are_all_those_that_show_any() -> None:
+    said = {path.stem for path in TEMPLATES.glob("*.json") if "bits_per_byte" in path.read_text()}
+    assert said == set(OF_BITS)
+
+
+@pytest.mark.parametrize("name", OF_BITS)
+def test_a_lower_bound_is_marked_in_every_figure_of_bits_per_byte(plots: Path, name: str) -> None:
+    rows = rows_of(plots, name)
+    assert sum("≥" in text for text in texts(drawn(name, rows))) == 1  # what it means
+    several = [row | {"bound": "lower"} for row in rows]
+    assert sum("≥" in text for text in texts(drawn(name, several))) > 1
+
+
+@pytest.mark.parametrize("name", ["answer", "pareto"])
+def test_so_is_what_counting_scores(name: str, tmp_path: Path) -> None:
+    study = runs("tiny", corpora=("news",))
+    counted = Counted(
+        validation=score(2.5), test=score(2.0, unknown_rate=0.01),
+        corpus="news", model="tiny", order=3, text="own", tokens_counted=5,
+    )  # fmt: skip
+    write_plots(results(**run_results(study), counts={"news-3gram": counted}), study, tmp_path)
+    assert "≥ 3-gram" in texts(drawn(name, rows_of(tmp_path, name)))
+
+
 def test_memory_has_a_line_a_model_and_marks_what_it_is_held_against(
     figures: dict[str, str],
 ) -> None:

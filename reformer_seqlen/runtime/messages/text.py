@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.files import whole
 
 SHOWN = 5
 """Of the characters that are unknown; tokens.json has more."""
@@ -61,8 +62,8 @@ def no_tokenizer(pieces: int, error: Exception) -> StudyError:
 def no_tokenizer_file(folder: Path, kind: str, name: str) -> StudyError:
     """A folder that lacks what a kind of tokenizer is read from."""
     return StudyError(
-        f"{folder} holds no {name}, which `tokenizer: {kind}` needs; choose another `tokenizer` "
-        "for the model, or a checkpoint that has this file"
+        f"{whole(folder)} holds no {name}, which `tokenizer: {kind}` needs; choose another "
+        "`tokenizer` for the model, or a checkpoint that has this file"
     )
 
 
