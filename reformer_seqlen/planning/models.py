@@ -1,9 +1,13 @@
 """What only transformers knows of a study's models, asked before anything runs."""
 
-from reformer_seqlen.models.configurations import check_length, configuration
+import torch
+
+from reformer_seqlen.models.configurations import build, check_length, configuration
 from reformer_seqlen.parameters.model_options import REFORMER
 from reformer_seqlen.parameters.study import Study
 from reformer_seqlen.planning.trial import base_config
+from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.messages import models as model_messages
 from reformer_seqlen.runtime.messages import parameters as messages
 
 
@@ -31,10 +35,16 @@ def check_models(params: Study) -> None:
 
 
 def check_memory_models(params: Study) -> None:
-    """Refuse configurations of `memory.models` that are none.
+    """Refuse configurations of `memory.models` that make no model.
 
     Raises:
         StudyError: the message names the key in params.yaml.
     """
     for name, values in params.memory.models.items():
-        configuration(values, f"memory.models.{name}")
+        where = f"memory.models.{name}"
+        config = configuration(values, where)
+        try:
+            with torch.device("meta"):  # without memory: only whether it can be built
+                build(config)
+        except StudyError as error:
+            raise model_messages.no_model(where, error) from error

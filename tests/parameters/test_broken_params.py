@@ -120,6 +120,8 @@ PAST_ANY_MACHINE: dict[str, Any] = {
     "train.seed": 2**32,
     "evaluate.hash_draws": 10**9,
     "evaluate.contexts": [10**12],
+    "memory.models.tiny.hidden_size": 10**30,
+    "memory.models.tiny-gpt2.n_layer": 10**6,
     "memory.training.layers": [100_000],
     "memory.training.batch_size": 10**15,
     "memory.limits.seconds": 1e300,

@@ -165,6 +165,11 @@ def too_large(name: str, value: object, limit: int) -> str:
     return f"`{name}` is {value}: give at most {limit}"
 
 
+def too_small(name: str, value: object) -> str:
+    """A size of a model's configuration that makes no model."""
+    return f"`{name}` is {value}: give at least 1"
+
+
 def no_file(path: Path) -> StudyError:
     """A folder, a pipe or a device in the place of a file."""
     return StudyError(f"{path} is no regular file: put a text file in its place")
