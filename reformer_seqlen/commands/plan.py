@@ -101,7 +101,7 @@ def estimate(job: Job, base: Config | None, trial: Trial) -> Estimate:
     if memory > available:
         problem = (
             f"needs about {memory / GIB:.1f} GiB, and this machine has {available / GIB:.1f}: "
-            "a smaller batch_size, or `reversible: on`, or a larger machine"
+            "a smaller batch_size, or `reversible: true`, or a larger machine"
         )
         return Estimate(parameters, memory, problem=problem)
     return Estimate(parameters, memory, trial.pace(config, job))

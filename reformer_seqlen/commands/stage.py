@@ -9,6 +9,7 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable
 from typing import NoReturn
 
+from reformer_seqlen.parameters.dialects import check_profile
 from reformer_seqlen.parameters.study import load_study
 from reformer_seqlen.runtime import console, process
 
@@ -40,7 +41,7 @@ def _parser() -> ArgumentParser:
 def _run(work: Callable[[], None]) -> NoReturn:
     def checked() -> None:
         process.imported()
-        load_study()
+        check_profile(load_study().profile)  # DVC may have made params.yaml of it just now
         work()
         process.leave()
 

@@ -2,9 +2,13 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from reformer_seqlen.parameters.common.quantities import BatchSize, SequenceLength
+from reformer_seqlen.parameters.common.quantities import (
+    BatchSize,
+    SequenceLength,
+    within_any_machine,
+)
 from reformer_seqlen.parameters.common.section import Name, Section
 from reformer_seqlen.runtime.messages import parameters as messages
 
@@ -111,7 +115,7 @@ class MemoryStudy(Section):
         fits: the rows whose longest sequence and largest batch are searched for every GPU.
     """
 
-    models: dict[Name, dict[str, Any]]
+    models: dict[Name, Annotated[dict[str, Any], AfterValidator(within_any_machine)]]
     rows: dict[Name, MemoryRow]
     gpus: dict[Name, Gpu] = GPUS
     gpu: Name
