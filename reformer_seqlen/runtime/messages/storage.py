@@ -1,0 +1,68 @@
+"""Of files, disks and memory: what could not be written, and what is no longer what it was."""
+
+import errno
+from pathlib import Path
+
+from reformer_seqlen.runtime.errors import StudyError
+
+GO_ON = "then run the same command again: what is finished is kept"
+FREE_SPACE = f"free some space on its disk, {GO_ON}"
+WRITABLE = f"make its folder writable for this user, {GO_ON}"
+MEND = {
+    errno.ENOSPC: FREE_SPACE,
+    errno.EDQUOT: FREE_SPACE,
+    errno.EFBIG: f"raise the limit on the size of files (`ulimit -f`), {GO_ON}",
+    errno.EROFS: WRITABLE,
+    errno.EACCES: WRITABLE,
+    errno.EPERM: WRITABLE,
+    errno.EIO: f"look after its disk, {GO_ON}",
+    errno.ENOMEM: f"give it more memory, {GO_ON}",
+}
+
+
+def refused(path: str | None, error: OSError) -> str:
+    """The operating system refused a file, or anything else."""
+    where = f"{path}: " if path else ""
+    reason = error.strerror or str(error)
+    mend = MEND.get(error.errno or 0)
+    return f"{where}{reason}; {mend}" if mend else f"{where}{reason}"
+
+
+def no_memory(reason: str) -> str:
+    """Memory ran out."""
+    return (
+        f"the memory that this process may use ran out ({reason}); give it more, or choose a "
+        f"smaller `batch_size` or `sequence_length`, {GO_ON}"
+    )
+
+
+def damaged(path: Path, found: str, folder: Path, cached: Path | None) -> StudyError:
+    """A stored file is not what was stored; `cached` is DVC's copy of it, if that is damaged."""
+    also = f" and {cached}, DVC's copy, which is damaged too," if cached else ""
+    return StudyError(
+        f"{path} is damaged: {found}; nothing was computed from it. Remove {folder}{also} and run "
+        "`make repro`, which makes it again"
+    )
+
+
+OTHER_BYTES = "its bytes are not those that were stored"
+MISSING = "it is missing"
+NO_SUMS = "it is no list of checksums"
+
+
+def held(what: str, holder: str) -> str:
+    """Another process runs the same stage."""
+    return f"{what}: {holder} runs it already; waiting until that has ended"
+
+
+def set_aside(what: str, why: str, place: Path) -> str:
+    """Checkpoints of another training."""
+    return (
+        f"{what}: an interrupted attempt is not gone on from, since {why}; it was set aside in "
+        f"{place}, which you may delete"
+    )
+
+
+def damaged_checkpoint(name: str, found: str) -> str:
+    """A checkpoint that is not gone on from."""
+    return f"{name} is damaged ({found}): not gone on from"
