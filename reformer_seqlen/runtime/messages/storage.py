@@ -1,6 +1,7 @@
 """Of files, disks and memory: what could not be written, and what is no longer what it was."""
 
 import errno
+from collections.abc import Sequence
 from pathlib import Path
 
 from reformer_seqlen.runtime.errors import StudyError
@@ -55,14 +56,40 @@ def held(what: str, holder: str) -> str:
     return f"{what}: {holder} runs it already; waiting until that has ended"
 
 
+UNKNOWN_ATTEMPT = "it does not say what it was made of"
+OTHER_FORMAT = "it is of another format"
+PARTS = {
+    "format": "the format of work folders",
+    "parameters": "params.yaml",
+    "data": "what it reads",
+    "code": "code that decides numbers",
+    "libraries": "a library",
+}
+LONGEST_VALUES = 60
+SHOWN = 3
+"""Of the values that differ."""
+
+
+def changed(part: str, keys: Sequence[str]) -> str:
+    """What is not as it was, of a part of a fingerprint."""
+    more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
+    return f"{PARTS.get(part, part)} has changed ({', '.join(keys[:SHOWN])}{more})"
+
+
+def was(key: str, before: object, now: object) -> str:
+    """A value that is not as it was; both, where they are short."""
+    values = f"{before} -> {now}"
+    return f"{key}: {values}" if len(values) < LONGEST_VALUES else key
+
+
 def set_aside(what: str, why: str, place: Path) -> str:
-    """Checkpoints of another training."""
+    """What an attempt on other inputs left."""
     return (
         f"{what}: an interrupted attempt is not gone on from, since {why}; it was set aside in "
         f"{place}, which you may delete"
     )
 
 
-def damaged_checkpoint(name: str, found: str) -> str:
+def damaged_checkpoint(checkpoint: Path, error: Exception) -> str:
     """A checkpoint that is not gone on from."""
-    return f"{name} is damaged ({found}): not gone on from"
+    return f"{checkpoint} is damaged ({error}): going on from the one before it, if there is one"
