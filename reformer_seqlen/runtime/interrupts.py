@@ -66,3 +66,17 @@ class Interrupts:
             os.write(STDERR, NOTE.encode())  # not print, which may be what was interrupted
         if again or self._at_once:
             raise self.asked
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """Raise at SIGTERM within the block, as Python does at Ctrl-C, so that others are told."""
+
+    def end(number: int, _: FrameType | None) -> None:
+        raise KINDS[number]
+
+    before: Any = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

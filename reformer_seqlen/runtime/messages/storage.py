@@ -93,3 +93,32 @@ def set_aside(what: str, why: str, place: Path) -> str:
 def damaged_checkpoint(checkpoint: Path, error: Exception) -> str:
     """A checkpoint that is not gone on from."""
     return f"{checkpoint} is damaged ({error}): going on from the one before it, if there is one"
+
+
+def parts_are_there(count: int) -> str:
+    """Work goes on from what an earlier attempt has finished."""
+    return f"going on after {count} finished parts"
+
+
+def damaged_shard(path: Path, error: Exception) -> str:
+    """A shard whose parts are made again."""
+    return f"{path} is damaged ({error or type(error).__name__}): its parts are made again"
+
+
+def removed(path: Path) -> str:
+    """A file of a process that was killed while it wrote it."""
+    return f"{path} was cut off while it was written, and is removed; nothing needs it any more"
+
+
+def lock_set_aside(path: Path, place: Path) -> str:
+    """DVC's record of what was computed from what."""
+    return (
+        f"{path} was cut off while it was written, and is set aside in {place}; DVC takes what is "
+        "finished from its cache (or `git checkout dvc.lock` brings back the committed one)"
+    )
+
+
+KILLED = (
+    "the stage was killed from outside, as the system does when memory runs out: give it more, or "
+    f"choose a smaller `batch_size`, {GO_ON}"
+)
