@@ -23,6 +23,7 @@ from reformer_seqlen.parameters.model_options import options_for
 from reformer_seqlen.parameters.models import Model, Pretraining
 from reformer_seqlen.parameters.sources import (
     CheckpointSource,
+    PathSource,
     declared_mirror,
     describe,
     licence_line,
@@ -47,7 +48,9 @@ def pretrain(
     print(licence_line(recipe.file))
     began, settings = time.monotonic(), recipe.train or Training()
     make_deterministic(settings.threads)
-    mark = fingerprint(model.model_dump(mode="json"), [], Path(__file__))
+    own = [Path(recipe.file.path).expanduser()] if isinstance(recipe.file, PathSource) else []
+    files = [path for path in own if path.is_file()]
+    mark = fingerprint(model.model_dump(mode="json"), files, Path(__file__))
     with work_folder("pretrain", name, mark) as work:
         text = work / "text"
         shutil.rmtree(text, ignore_errors=True)

@@ -25,7 +25,7 @@ from reformer_seqlen.commands.dag import (
 )
 from reformer_seqlen.commands.dvc_file import check_stages
 from reformer_seqlen.commands.progress import Progress, last_runtimes
-from reformer_seqlen.commands.schedule import end, run_all
+from reformer_seqlen.commands.schedule import end, patience_at, run_all
 from reformer_seqlen.commands.warm import kept
 from reformer_seqlen.fetching.unpacking import packing
 from reformer_seqlen.parameters.corpora import Corpus
@@ -35,6 +35,7 @@ from reformer_seqlen.runtime import process
 from reformer_seqlen.runtime.cores import cores
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import read_json, sha256_of
+from reformer_seqlen.runtime.interrupts import ended_by_sigterm
 from reformer_seqlen.runtime.paths import METRICS, REPORT, TEXTS
 from reformer_seqlen.runtime.progress import duration
 
@@ -170,9 +171,9 @@ def _until_one_fails(
                     progress.begin(runs)
                 elif up_to_date:
                     progress.end(up_to_date["name"])
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             # Ctrl-C reached the stage and DVC too; DVC still has its lock to give back.
-            end([process])
+            end([process], patience_at(interrupt))
             raise
     if runs is not None:
         progress.end(runs)
@@ -210,7 +211,7 @@ def repro(targets: Sequence[str], jobs: int | None) -> str:
         untrained = {f"finetune@{name}" for name, run in params.runs.items() if not run.is_trained}
         progress = DvcProgress(names, last_runtimes(), jobs, untrained)
         run_all_of = side_by_side if jobs > 1 else one_after_another
-        with closing(progress):
+        with closing(progress), ended_by_sigterm():
             failed = run_all_of(needs, progress, variables)
     if failed:
         raise StudyError(failure(failed, needs))

@@ -43,7 +43,11 @@ class Evaluation(Record):
 
 
 class History(Record):
-    """data/histories/RUN.json."""
+    """data/histories/RUN.json.
+
+    Attributes:
+        diverged: the update whose loss or gradient was no finite number, if there was one.
+    """
 
     updates: int
     epochs: int | float
@@ -52,6 +56,7 @@ class History(Record):
     steps: list[Step]
     evaluations: list[Evaluation]
     parameters: Parameters
+    diverged: dict[str, str] | None = None
 
 
 class Computed(Record):

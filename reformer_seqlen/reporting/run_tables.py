@@ -16,7 +16,10 @@ from reformer_seqlen.reporting.seeds import score_of
 from reformer_seqlen.reporting.table import NOTHING, Table, clock, number, significant, span
 
 DIVERGED = " †"
-DIVERGED_NOTE = "† This run diverged: its last validation loss is well above its best."
+DIVERGED_NOTE = (
+    "† This run diverged: its last validation loss is well above its best, or its loss was no "
+    "finite number, and its model is the last good one before that."
+)
 ALIKE = " ≈"
 ALIKE_NOTE = (
     "≈ On the test text, this run can't be told from the next shorter one: the interval of their "

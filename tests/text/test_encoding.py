@@ -1,6 +1,7 @@
 """Tokens on disk: every byte of text is counted once, whatever the tokenizer drops or ignores."""
 
 import itertools
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,14 @@ import numpy as np
 import pytest
 
 from reformer_seqlen.parameters.tokens import Encoding, RowShape
+from reformer_seqlen.runtime import shards
 from reformer_seqlen.text import blocks, encoding
 from reformer_seqlen.text.encoding import write_tokens
 from reformer_seqlen.text.pieces.sentencepieces import BLANK, SentencePieceTokenizer
 from reformer_seqlen.text.stored import write_text
 from reformer_seqlen.text.tokenizers import Tokenizer, load_tokenizer
 from reformer_seqlen.text.tokens import Tokens, load_tokens
+from tests.conftest import digests
 from tests.tokenizer_example import MAKERS, ROWS, make, sentencepiece_model
 
 SHAPES: list[RowShape] = ["whole", "blank_empty", "unended", "stripped"]
@@ -256,3 +259,29 @@ def test_bytes_add_up_under_every_row_shape(
     text = b"".join([*ROWS, b"\n a <unk> tree \n", b" \n"])
     tokens, counts = written(normalising["transformers"], [text], tmp_path, row_shape=shape)
     assert tokens.bytes_of(slice(None)) == counts["bytes"] == len(text)
+
+
+def test_what_was_interrupted_goes_on_from_finished_blocks_to_the_same_bytes(
+    tokenizers: dict[str, Tokenizer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "SHARD_SECONDS", 0.0)
+    monkeypatch.setattr(encoding, "read_blocks", partial(blocks.read_blocks, size=16))
+    documents = ["é tree by the river\n".encode() * 4] * 3
+    encode, encoded = encoding._encode_block, itertools.count()
+
+    def cut_off(*arguments: Any) -> Any:
+        if next(encoded) == 5:
+            raise KeyboardInterrupt
+        return encode(*arguments)
+
+    stopped, whole = tmp_path / "stopped", tmp_path / "whole"
+    for folder in (stopped, whole):
+        folder.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(encoding, "_encode_block", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            written(tokenizers["lossless"], documents, stopped, shards=tmp_path / "shards")
+    assert len(list((tmp_path / "shards").iterdir())) == 5
+    _, counts = written(tokenizers["lossless"], documents, stopped, shards=tmp_path / "shards")
+    assert counts == written(tokenizers["lossless"], documents, whole)[1]
+    assert digests(stopped, ".") == digests(whole, ".")
