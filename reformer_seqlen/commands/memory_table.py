@@ -3,6 +3,7 @@
 import json
 from argparse import Namespace
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ from huggingface_hub.utils.logging import set_verbosity_error
 from tabulate import tabulate
 from transformers import AutoConfig
 
-from reformer_seqlen.memory.allocator import MIB
+from reformer_seqlen.memory.allocator import MIB, fits
 from reformer_seqlen.memory.configurations import with_positions
-from reformer_seqlen.memory.fit import Shapes, batches, capacity, length_unit, lengths
+from reformer_seqlen.memory.fit import Shapes, batches, capacity, is_long, length_unit, lengths
 from reformer_seqlen.memory.prediction import (
     OptimizerName,
     Prediction,
@@ -30,7 +31,10 @@ from reformer_seqlen.models.configurations import (
     build,
     check_causal,
     check_length,
+    check_values,
     configuration,
+    dtype_of,
+    language_part,
 )
 from reformer_seqlen.parameters.memory import Gpu
 from reformer_seqlen.runtime.errors import StudyError
@@ -57,28 +61,36 @@ def print_tables(given: Namespace, gpus: dict[str, Gpu]) -> None:
     config = _configuration(given)
     check_length(config, given.sequence_length)
     records = _records(given, config, gpus)
-    first, *older = [record(given.batch_size, given.sequence_length) for record in records.values()]
+    traces = {
+        ampere: record(given.batch_size, given.sequence_length)
+        for ampere, record in records.items()
+    }
+    first, *older = traces.values()
     what = f"training with {_optimizer(given)}" if given.training else "inference"
     print(f"{config.model_type}, {given.batch_size} x {given.sequence_length} tokens, ", end="")
-    print(f"{given.dtype}, {what}\n")
+    print(f"{str(_dtype(given, config)).removeprefix('torch.')}, {what}\n")
+    if getattr(config, "quantization_config", None):
+        print("quantization_config is not honoured: the weights are those of this dtype\n")
     print(_sums(predict(first)), end="\n\n")
     for trace in older:
         print(f"before Ampere: {predict(trace).allocated / MIB:,.1f} MiB", end=" ")
         print("allocated at the peak, as torch has other kernels of attention there\n")
-    print(_fits(given, config, records, gpus))
+    print(_fits(given, config, records, traces, gpus))
     print("\nfits: reserved memory, within the GPU's memory less its CUDA context")
 
 
 def _records(given: Namespace, config: Config, gpus: dict[str, Gpu]) -> dict[bool, Record]:
     """What records a run: on GPUs from Ampere on and on older ones, if these differ and are asked.
 
-    Where they do not differ, there is one.
+    Where they do not differ on a short text, there is one.
     """
     asked = sorted({gpu.ampere for gpu in gpus.values()}, reverse=True)
     records = {ampere: _recorder(given, config, ampere) for ampere in asked}
-    runs = [record(given.batch_size, given.sequence_length) for record in records.values()]
-    if all(run == runs[0] for run in runs):
-        return {asked[0]: records[asked[0]]}
+    for tokens in (length_unit(config), given.sequence_length):
+        with suppress(StudyError):  # a Reformer's axial positions are trained at one length
+            runs = [record(1, tokens) for record in records.values()]
+            same = all(run == runs[0] for run in runs)
+            return {asked[0]: records[asked[0]]} if same else records
     return records
 
 
@@ -87,7 +99,7 @@ def _configuration(given: Namespace) -> Config:
     if given.attention is not None:
         config._attn_implementation = given.attention
     if given.no_cache:
-        config.use_cache = False
+        config.use_cache = language_part(config).use_cache = False
     return with_positions(config, given.positions, "--positions")
 
 
@@ -95,6 +107,7 @@ def _of_the_hub(name: str) -> Config:
     set_verbosity_error()  # huggingface_hub's, which prints every try
     try:
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+        check_values(config)
     except (OSError, ValueError) as error:
         raise StudyError(f"--model {name}: {' '.join(str(error).split())}") from error
     check_causal(config.model_type, f"--model {name}")
@@ -119,11 +132,11 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _recorder(given: Namespace, config: Config, ampere: bool) -> Record:
-    builder = partial(build, config, getattr(torch, given.dtype))
+    builder = partial(build, config, _dtype(given, config))
     if given.not_reversible:
         if config.model_type != "reformer":
             raise StudyError(f"--not-reversible is for Reformers, not for {config.model_type}")
-        builder = partial(stock_reformer, config, False, getattr(torch, given.dtype))
+        builder = partial(stock_reformer, config, False, _dtype(given, config))
     if not given.training:
         return partial(trace_inference, builder, ampere=ampere)
     return partial(
@@ -133,6 +146,12 @@ def _recorder(given: Namespace, config: Config, ampere: bool) -> Record:
         checkpointing=given.checkpointing,
         ampere=ampere,
     )
+
+
+def _dtype(given: Namespace, config: Config) -> torch.dtype:
+    """What is asked for, what the configuration says, or float32."""
+    asked: torch.dtype | None = getattr(torch, given.dtype) if given.dtype else None
+    return asked or dtype_of(config) or torch.float32
 
 
 def _optimizer(given: Namespace) -> OptimizerName:
@@ -155,9 +174,16 @@ def _sums(prediction: Prediction) -> str:
 
 
 def _fits(
-    given: Namespace, config: Config, records: dict[bool, Record], gpus: dict[str, Gpu]
+    given: Namespace,
+    config: Config,
+    records: dict[bool, Record],
+    traces: dict[bool, Trace],
+    gpus: dict[str, Gpu],
 ) -> str:
-    searches = {ampere: _searches(given, config, record) for ampere, record in records.items()}
+    searches = {
+        ampere: (*_searches(given, config, record), traces[ampere])
+        for ampere, record in records.items()
+    }
     rows, reasons = [], dict[str, None]()
 
     def found(shapes: Shapes, room: int) -> int | None:
@@ -169,15 +195,17 @@ def _fits(
 
     for name, gpu in gpus.items():
         room = capacity(gpu.memory_mib, gpu.context_mib)
-        by_length, by_batch = searches.get(gpu.ampere) or next(iter(searches.values()))
-        units, most = found(by_length, room), found(by_batch, room)
+        by_length, by_batch, trace = searches.get(gpu.ampere) or next(iter(searches.values()))
+        units = found(by_length, room)
+        loops = units is None and is_long(trace)
+        most = None if loops else found(by_batch, room)
         end = " (all its positions)" if units == by_length.limit else ""
         rows.append(
             (
                 name,
                 gpu.memory_mib,
                 gpu.context_mib,
-                "yes" if by_batch.fits(given.batch_size, room) else "no",
+                "yes" if fits(trace.sizes, trace.events, room) else "no",
                 NOT_SEARCHED if units is None else f"{units * length_unit(config)}{end}",
                 NOT_SEARCHED if most is None else most,
             )

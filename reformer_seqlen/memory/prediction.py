@@ -223,9 +223,7 @@ def _checkpoint(model: nn.Module) -> None:
     enable()
 
 
-def stock_reformer(
-    config: Config, reversible: bool, dtype: torch.dtype = torch.float32
-) -> nn.Module:
+def stock_reformer(config: Config, reversible: bool, dtype: torch.dtype | None = None) -> nn.Module:
     """The Reformer of transformers, reversible as it comes or with plain residual layers."""
     model = build(config, dtype)
     if not reversible:

@@ -25,6 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from reformer_seqlen.memory.allocator import CachingAllocator, held_at_peak, replay
 from reformer_seqlen.memory.attention import attention, safe_softmax, scratch
 from reformer_seqlen.memory.shape_cache import ShapeCache
+from reformer_seqlen.runtime.messages import memory as messages
 
 aten = torch.ops.aten
 WEIGHTS, POSITIONS, CACHE, LOGITS = "weights", "position table", "cache", "logits"
@@ -33,6 +34,10 @@ GRADIENTS, OPTIMIZER = "gradients", "optimizer"
 KINDS = (WEIGHTS, POSITIONS, ACTIVATIONS, LOGITS, CACHE, INPUTS, GRADIENTS, OPTIMIZER)
 """What memory is for. The loss counts with the logits, an optimizer's scratch with its states,
 gradients of activations with the activations."""
+MOST_OPERATORS = 400_000
+"""A recording ends where there are more, after less than half a minute. A deep model takes some ten
+thousand for an update; one that loops over its positions, as Mamba and RWKV do without kernels of
+their own, takes as many for every few tokens."""
 POSITION_NAMES = ("position", "wpe", "embed_pos")
 """How transformers' models call the module that holds their table of positions."""
 
@@ -94,6 +99,7 @@ class Tracker(TorchDispatchMode):
         self.trace = Trace()
         self.kind = ACTIVATIONS
         self._scalar = scalar
+        self._operators = 0
         self._alive: dict[int, tuple[int, weakref.ref[Any]]] = {}
         self._shapes = ShapeCache()
         self._path: list[str] = [""]
@@ -108,7 +114,14 @@ class Tracker(TorchDispatchMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Run an operator and record what it allocates."""
+        """Run an operator and record what it allocates.
+
+        Raises:
+            StudyError: there were too many operators before.
+        """
+        self._operators += 1
+        if self._operators > MOST_OPERATORS:
+            raise messages.too_many_operators(MOST_OPERATORS)
         if func is aten._local_scalar_dense.default:
             return self._scalar
         if func is aten._safe_softmax.default:

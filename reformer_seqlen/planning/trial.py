@@ -117,7 +117,7 @@ def predicted_memory(config: Config, job: Job) -> Prediction:
         length,
         reversible=recomputed or not ours,
         optimizer=job.training.optimizer,
-        build_reformer=_our_reformer if ours else stock_reformer,
+        build_reformer=_our_reformer if ours else partial(stock_reformer, dtype=torch.float32),
     )
 
 

@@ -56,6 +56,14 @@ def search_too_long(units: int, unit: str) -> StudyError:
     return StudyError(f"{units} {unit} fit; more do too many operations to be searched")
 
 
+def too_many_operators(most: int) -> StudyError:
+    """A recording that would take minutes."""
+    return StudyError(
+        f"more than {most:,} operations are not recorded: a model that loops over its positions is"
+        " predicted for fewer tokens only"
+    )
+
+
 def worker_ended() -> StudyError:
     """A process of the pool is gone, and nobody knows at which task."""
     return StudyError(

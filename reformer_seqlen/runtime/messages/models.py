@@ -39,6 +39,26 @@ def unknown_value(name: str, known: Iterable[str]) -> str:
     return f"it has no `{name}`{_did_you_mean(name, known)}"
 
 
+def quantized() -> str:
+    """Quantized weights, which nothing here makes."""
+    return "`quantization_config` is not honoured: leave it out, for weights of its dtype"
+
+
+def unknown_dtype(dtype: object, known: Iterable[object]) -> str:
+    """Numbers that models are not made of."""
+    names = ", ".join(_short(each) for each in known)
+    return f"its dtype is {_short(dtype)}; models are made in {names}"
+
+
+def _short(dtype: object) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def no_factor(factor: object) -> str:
+    """A factor of rotary positions that is no number."""
+    return f"the factor of its rotary positions is no number, but {factor!r}"
+
+
 def too_long(model_type: str, positions: int, tokens: int, key: str) -> StudyError:
     """More tokens than a model has positions for."""
     place = f"{key}.sequence_length: " if key else ""
