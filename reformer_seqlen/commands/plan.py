@@ -18,9 +18,14 @@ from reformer_seqlen.models.configurations import Config
 from reformer_seqlen.parameters.profiles import compose
 from reformer_seqlen.parameters.sources import HubCheckpoint
 from reformer_seqlen.parameters.study import Study, load_study, parse_study
-from reformer_seqlen.planning.amounts import Job, disk_bytes, download_bytes, jobs
-from reformer_seqlen.planning.trial import (
+from reformer_seqlen.planning.amounts import (
     FORWARD_SHARE,
+    Job,
+    disk_bytes,
+    download_bytes,
+    jobs,
+)
+from reformer_seqlen.planning.trial import (
     Pace,
     Trial,
     base_config,

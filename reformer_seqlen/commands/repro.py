@@ -24,13 +24,14 @@ from reformer_seqlen.commands.dag import (
     with_dependents,
 )
 from reformer_seqlen.commands.dvc_file import check_stages
-from reformer_seqlen.commands.progress import Progress, last_runtimes
+from reformer_seqlen.commands.progress import Progress, last_runtimes, remember
 from reformer_seqlen.commands.schedule import end, patience_at, run_all
 from reformer_seqlen.commands.warm import kept
 from reformer_seqlen.fetching.unpacking import packing
 from reformer_seqlen.parameters.corpora import Corpus
 from reformer_seqlen.parameters.sources import PathSource, describe
 from reformer_seqlen.parameters.study import Study, load_study
+from reformer_seqlen.planning.amounts import stage_tokens
 from reformer_seqlen.runtime import process
 from reformer_seqlen.runtime.cores import cores
 from reformer_seqlen.runtime.errors import StudyError
@@ -56,11 +57,18 @@ class DvcProgress(Progress):
         self,
         names: Collection[str],
         runtimes: Mapping[str, float],
+        amounts: Mapping[str, float],
         jobs: int = 1,
         untrained: Collection[str] = (),
     ) -> None:
-        super().__init__(names, runtimes, jobs, untrained)
+        super().__init__(names, runtimes, amounts, jobs, untrained)
         self.ran: list[str] = []
+
+    def end(self, name: str) -> None:
+        """A stage has ended; one that was up to date says nothing of how long others take."""
+        if name not in self.ran:
+            self.running.pop(name, None)
+        super().end(name)
 
     def said(self, name: str, line: str) -> None:
         """Show a line if it is a stage's own."""
@@ -209,10 +217,11 @@ def repro(targets: Sequence[str], jobs: int | None) -> str:
         needs = {name: needs[name] & names for name in needs if name in names}
         jobs = jobs or default_jobs(params.train.threads)
         untrained = {f"finetune@{name}" for name, run in params.runs.items() if not run.is_trained}
-        progress = DvcProgress(names, last_runtimes(), jobs, untrained)
+        progress = DvcProgress(names, last_runtimes(), stage_tokens(params), jobs, untrained)
         run_all_of = side_by_side if jobs > 1 else one_after_another
         with closing(progress), ended_by_sigterm():
             failed = run_all_of(needs, progress, variables)
+        remember({name: took for name, took in progress.took.items() if name not in failed})
     if failed:
         raise StudyError(failure(failed, needs))
     return f"{len(progress.ran)} stages ran, the others are up to date"

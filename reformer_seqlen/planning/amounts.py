@@ -66,6 +66,8 @@ gives 2.10. Rows were counted in the official files. Their spread was measured f
 lines of a later dump of Wikipedia; for the others it is a guess: sentences differ less, and
 paragraphs between headings and blank lines more than lengths that are drawn evenly.
 """
+FORWARD_SHARE = 1 / 3
+"""Scoring some windows takes this share of the time of an update on them."""
 BYTES_PER_NUMBER = 4
 """Parameters and optimizer states are float32."""
 STATES = {"adafactor": 1, "muon": 2, "adamw": 3}
@@ -263,6 +265,28 @@ def _run_job(name: str, params: Study, known: Study | None) -> Job:
         passes={"validation": while_training + final, "test": final},
         scoring=scoring,
     )
+
+
+def stage_tokens(params: Study) -> dict[str, float]:
+    """How much work the stages are that train and score, by the names that DVC gives them.
+
+    In tokens of training: a scored one counts FORWARD_SHARE of that. Estimated of what is declared;
+    a stage whose text is of unknown size is left out.
+    """
+    found: dict[str, float] = {}
+    for job in jobs(params, None):
+        training, length = job.training, job.sequence_length
+        stage = f"pretrain@{job.model}" if job.corpus is None else f"finetune@{job.name}"
+        if training is not None and training.updates is not None:
+            tokens: int | None = training.updates * training.sequences(length) * length
+        else:
+            tokens = job.tokens_read()
+        if tokens:
+            found[stage] = found.get(stage, 0.0) + tokens
+        if job.corpus is not None and job.amount.tokens:
+            windows = sum(job.windows(split) or 0 for split in ("validation", "test"))
+            found[f"evaluate@{job.name}"] = FORWARD_SHARE * job.passes["test"] * windows * length
+    return found
 
 
 def _final_passes(params: Study, run: str) -> int:

@@ -42,8 +42,6 @@ KNOWN_CHECKPOINTS = {
 """Configurations that are known without a download."""
 TRIAL_TOKENS = 4096
 """A timed update has about as many: on two cores a second, long enough to time well."""
-FORWARD_SHARE = 1 / 3
-"""Scoring some windows takes this share of the time of an update on them."""
 
 
 @dataclass(frozen=True)

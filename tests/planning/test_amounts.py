@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from reformer_seqlen.parameters.common.quantities import Policy
+from reformer_seqlen.parameters.profiles import compose
 from reformer_seqlen.parameters.sources import HubSource, PackageSource, PathSource, UrlSource
-from reformer_seqlen.parameters.study import Study
+from reformer_seqlen.parameters.study import Study, parse_study
 from reformer_seqlen.planning import amounts
 from reformer_seqlen.planning.amounts import (
     Amount,
@@ -19,10 +20,11 @@ from reformer_seqlen.planning.amounts import (
     expected_blocks,
     jobs,
     raw_bytes,
+    stage_tokens,
 )
 from reformer_seqlen.runtime.paths import TOKENS
 from reformer_seqlen.text.chunking import published
-from tests.conftest import ROOT
+from tests.conftest import CONF, ROOT
 
 SUM = "0" * 64
 
@@ -140,6 +142,17 @@ def test_counts_of_an_earlier_run_are_used_if_it_declared_the_same(
     for section in ("corpora", "tokens"):
         other = paper.model_copy(update={section: {}})
         assert not amounts.amount_of(*names, paper, other).counted
+
+
+def test_stages_have_as_much_work_as_they_read_tokens() -> None:
+    found = stage_tokens(parse_study(compose("quick", CONF), "quick"))
+    updates = {128: 720, 512: 120, 2048: 160}  # of 2,048 tokens each
+    assert found["pretrain@small"] == sum(updates.values()) * 2048
+    assert found["finetune@wikipedia-128"] == 30 * 2048
+    assert found["finetune@markup-2048"] == 140 * 2048
+    # two hash draws of both rules on 56 % of 220,000 bytes
+    tokens = 0.56 * 220_000 / amounts.BYTES_PER_PIECE
+    assert found["evaluate@news-128"] == pytest.approx(4 * tokens / 3, rel=0.01)
 
 
 def test_what_is_scored_in_more_ways_is_scored_more_often(paper: Study) -> None:
