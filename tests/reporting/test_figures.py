@@ -23,6 +23,7 @@ from reformer_seqlen.memory.trace import (
     POSITIONS,
     WEIGHTS,
 )
+from reformer_seqlen.reporting import drawing
 from reformer_seqlen.reporting.figures import FIGURES, TEMPLATES, draw_figures, write_plots
 from reformer_seqlen.reporting.records import Counted
 from reformer_seqlen.runtime.errors import StudyError
@@ -361,6 +362,24 @@ def test_a_limit_on_memory_gives_a_message(plots: Path, tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert "StudyError: the figures could not be drawn: vl-convert was ended by SIG" in done.stderr
     assert "ulimit -v" in done.stderr
+    assert not (tmp_path / "figures").exists()
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL. The system does"),
+        ("raise MemoryError", r"drawn: MemoryError\. Metrics, tables and plots/\*\.csv are writ"),
+        ("raise SystemExit(3)", "drawn: vl-convert ended with status 3"),
+    ],
+)
+def test_a_drawing_process_that_dies_gives_a_message(
+    script: str, words: str, plots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dies.py").write_text(script, encoding="utf-8")
+    monkeypatch.setattr(drawing, "__file__", str(tmp_path / "dies.py"))
+    with pytest.raises(StudyError, match=words):
+        draw_figures(["answer"], plots, tmp_path / "figures")
     assert not (tmp_path / "figures").exists()
 
 
