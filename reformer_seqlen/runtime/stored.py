@@ -39,7 +39,7 @@ def check_stored(folder: Path) -> None:
         StudyError: a file is missing, or not what was stored.
     """
     for sums in sorted(folder.rglob(SUMS)):
-        for name, expected in _read_sums(sums).items():
+        for name, expected in read_sums(sums).items():
             path = sums.parent / name
             found = None
             if not path.is_file():
@@ -50,7 +50,12 @@ def check_stored(folder: Path) -> None:
                 raise messages.damaged(path, found, sums.parent, _damaged_copy(expected))
 
 
-def _read_sums(path: Path) -> dict[str, str]:
+def read_sums(path: Path) -> dict[str, str]:
+    """What `write_sums` wrote.
+
+    Raises:
+        StudyError: it is cut off.
+    """
     lines = [line.split("  ", 1) for line in path.read_text(errors="replace").splitlines()]
     if not lines or any(len(line) != 2 for line in lines):
         raise messages.damaged(path, messages.NO_SUMS, path.parent, None)
