@@ -11,6 +11,8 @@ from reformer_seqlen.runtime.messages import storage as messages
 
 SUMS = "MD5SUMS"
 """In a folder: what `md5sum` prints of its files. DVC names its copies by the same sums."""
+OF_THE_LINES = "# md5 of the lines below: "
+"""Begins the file; `md5sum --check` passes over it."""
 CACHE = Path(".dvc/cache/files/md5")
 
 
@@ -28,8 +30,12 @@ def sums_of(folder: Path) -> dict[str, str]:
 
 def write_sums(folder: Path) -> None:
     """Write a folder's sums into it."""
-    lines = [f"{digest}  {name}\n" for name, digest in sums_of(folder).items()]
-    (folder / SUMS).write_text("".join(lines), encoding="utf-8")
+    lines = "".join(f"{digest}  {name}\n" for name, digest in sums_of(folder).items())
+    (folder / SUMS).write_text(f"{OF_THE_LINES}{_digest(lines)}\n{lines}", encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def check_stored(folder: Path) -> None:
@@ -39,7 +45,7 @@ def check_stored(folder: Path) -> None:
         StudyError: a file is missing, or not what was stored.
     """
     for sums in sorted(folder.rglob(SUMS)):
-        for name, expected in _read_sums(sums).items():
+        for name, expected in read_sums(sums).items():
             path = sums.parent / name
             found = None
             if not path.is_file():
@@ -50,11 +56,17 @@ def check_stored(folder: Path) -> None:
                 raise messages.damaged(path, found, sums.parent, _damaged_copy(expected))
 
 
-def _read_sums(path: Path) -> dict[str, str]:
-    lines = [line.split("  ", 1) for line in path.read_text(errors="replace").splitlines()]
-    if not lines or any(len(line) != 2 for line in lines):
+def read_sums(path: Path) -> dict[str, str]:
+    """What `write_sums` wrote.
+
+    Raises:
+        StudyError: it is cut off.
+    """
+    first, _, lines = path.read_text(encoding="utf-8", errors="replace").partition("\n")
+    if first != f"{OF_THE_LINES}{_digest(lines)}":
         raise messages.damaged(path, messages.NO_SUMS, path.parent, None)
-    return {name: digest for digest, name in lines}
+    pairs = (line.split("  ", 1) for line in lines.splitlines())
+    return {name: digest for digest, name in pairs}
 
 
 def _damaged_copy(digest: str) -> Path | None:

@@ -48,7 +48,7 @@ def damaged(path: Path, found: str, folder: Path, cached: Path | None) -> StudyE
 
 OTHER_BYTES = "its bytes are not those that were stored"
 MISSING = "it is missing"
-NO_SUMS = "it is no list of checksums"
+NO_SUMS = "it is no whole list of checksums"
 
 
 def held(what: str, holder: str) -> str:
