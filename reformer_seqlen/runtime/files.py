@@ -24,6 +24,13 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
+def final_path(path: Path) -> Path:
+    """What a file or folder that is not whole yet is to be called, for messages."""
+    name = path.name
+    hidden = name.startswith(".") and name.endswith(".partial")
+    return path.with_name(name[1:].removesuffix(".partial")) if hidden else path
+
+
 @contextmanager
 def whole_folder(target: Path) -> Iterator[Path]:
     """Yield an empty folder beside `target`; it becomes `target` only if the block succeeds."""
