@@ -82,8 +82,8 @@ def _end(number: int, _: FrameType | None) -> None:
 
 
 def _refusal(error: OSError) -> str:
-    """The message for an operating system's error: of a file, or a full disk. Others are raised."""
-    if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    """The message for an operating system's error: of a file or a disk. Others are raised."""
+    if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
         raise error
     if isinstance(error, FileNotFoundError) and _is_a_result(error.filename):
         return f"{error.filename} is missing; an earlier stage writes it: `make repro`"
