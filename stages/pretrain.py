@@ -35,6 +35,7 @@ from reformer_seqlen.runtime.files import whole_folder, write_json
 from reformer_seqlen.runtime.paths import BASE_TOKENS, BASES, TIMINGS, TOKENIZERS
 from reformer_seqlen.text.tokenizers import (
     declare_tokenizer,
+    load_tokenizer,
     save_tokenizer,
 )
 from reformer_seqlen.training.determinism import make_deterministic, seed
@@ -96,6 +97,7 @@ def fetch_checkpoint(
         fetched = fetch(source, folder / "fetched", mirror=mirror)
         _unfold(folder / "fetched", folder, describe(source))
         declare_tokenizer(folder, model.tokenizer)
+        load_tokenizer(folder)  # refuses one that can't be read
         key = f"models.{name}"
         loaded = load(folder, sequence_length=None, options=model.options, key=key)
         write_json(folder / "card.json", card(name, loaded, {"checkpoint": fetched.model_dump()}))

@@ -32,11 +32,11 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def whole(path: Path) -> Path:
-    """The file or folder that one within `whole_folder` or `whole_file` is going to be."""
+def final_path(path: Path) -> Path:
+    """What a file or folder that is not whole yet is to be called, for messages."""
     name = path.name
-    partial = name.startswith(".") and name.endswith(".partial")
-    return path.with_name(name[1:].removesuffix(".partial")) if partial else path
+    hidden = name.startswith(".") and name.endswith(".partial")
+    return path.with_name(name[1:].removesuffix(".partial")) if hidden else path
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The quantities that several sections of params.yaml hold, with their bounds."""
 
+from math import inf, isnan
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -53,7 +54,7 @@ def within_any_machine(configuration: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_value(name: str, value: Any, limit: int) -> None:
-    if isinstance(value, int | float) and not abs(value) <= limit:  # nor is NaN
+    if isinstance(value, int | float) and (limit < abs(value) < inf or isnan(value)):
         raise ValueError(messages.too_large(name, value, limit))
     if isinstance(value, list) and len(value) > MOST_LAYERS:
         raise ValueError(messages.too_large(f"the length of {name}", len(value), MOST_LAYERS))

@@ -26,6 +26,7 @@ PHASES_OF_NOTHING = "`train: none` has no `phases`: leave them out, or say how t
 TRAINING_OR_NONE = "say how the base is trained, or the word `none` for one that is not"
 ORIGIN_OF_A_MODEL = "give either `checkpoint` or `pretraining`"
 SPLIT_CUTS_ONE_FILE = "`split` cuts one file: give `files: {all: ...}` or leave `split` out"
+ONE_DOCUMENT = "`format: bytes` makes one document of a file: give `split.between: lines`"
 MATRIX_LEARNING_RATE = "`matrix_learning_rate` is what `optimizer: muon` needs, and no other takes"
 NEITHER_VALUES_NOR_NONE = (
     "give values to go over the section `train`, or the word `none` to score the base as it is"
