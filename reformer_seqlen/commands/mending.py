@@ -4,9 +4,9 @@ DVC writes them in place: one that was cut off stops every later command until i
 that outlived its `make repro` still holds the lock of the folder.
 """
 
-import os
 import re
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +25,7 @@ CUT_OFF = re.compile(
     r"(?:\./)?dvc\.lock' (?:validation failed|is invalid|is not|structure is corrupted)"
 )
 """What DVC says of its lock file."""
+LOOK_SECONDS = 0.5
 HELD = "Unable to acquire lock"
 
 
@@ -45,7 +46,11 @@ def mended(ask: Callable[[bool], T]) -> T:
             words = str(error)
             if HELD in words and not wait:
                 wait = True
-                print(messages.held("DVC", other_dvc()), file=sys.stderr, flush=True)
+                print(
+                    messages.held("DVC", other_dvc() or "another process"),
+                    file=sys.stderr,
+                    flush=True,
+                )
             elif "RWLock-file" in words and "corrupted" in words:
                 RWLOCK.unlink(missing_ok=True)
                 print(messages.removed(RWLOCK), file=sys.stderr, flush=True)
@@ -65,12 +70,22 @@ def _set_aside(path: Path) -> Path:
     return place
 
 
-def other_dvc() -> str:
+def wait_for_other_dvc() -> None:
+    """Wait for a DVC that runs stages here already: it has no lock of the folder meanwhile."""
+    said = False
+    while found := other_dvc():
+        if not said:
+            print(messages.held("DVC", found), file=sys.stderr, flush=True)
+            said = True
+        time.sleep(LOOK_SECONDS)
+
+
+def other_dvc() -> str | None:
     """Which process of DVC works in this folder."""
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if process.pid != os.getpid() and process.cwd() == str(Path.cwd()):
-                words = process.cmdline()
-                if "dvc" in [Path(word).name for word in words] and "status" not in words:
-                    return f"process {process.pid} (`dvc {' '.join(words[-2:])}`)"
-    return "another process"
+            words = process.cmdline()
+            named = "-m dvc" in " ".join(words) or any(Path(word).name == "dvc" for word in words)
+            if named and "repro" in words and process.cwd() == str(Path.cwd()):
+                return f"process {process.pid} (`dvc {' '.join(words[-2:])}`)"
+    return None

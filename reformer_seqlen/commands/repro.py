@@ -24,6 +24,7 @@ from reformer_seqlen.commands.dag import (
     with_dependents,
 )
 from reformer_seqlen.commands.dvc_file import check_stages
+from reformer_seqlen.commands.mending import wait_for_other_dvc
 from reformer_seqlen.commands.progress import Progress, last_runtimes, remember
 from reformer_seqlen.commands.schedule import end, patience_at, run_all
 from reformer_seqlen.commands.warm import kept
@@ -37,6 +38,7 @@ from reformer_seqlen.runtime.cores import cores
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import read_json, sha256_of
 from reformer_seqlen.runtime.interrupts import ended_by_sigterm
+from reformer_seqlen.runtime.locks import alone
 from reformer_seqlen.runtime.paths import METRICS, REPORT, TEXTS
 from reformer_seqlen.runtime.progress import duration
 
@@ -162,7 +164,7 @@ def _until_one_fails(
         StudyError: DVC itself failed.
     """
     runs: str | None = None
-    command = [*DVC, "repro", *targets]
+    command = [*DVC, "--wait-for-lock", "repro", *targets]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, errors="replace", env=variables
     ) as process:
@@ -207,6 +209,12 @@ def repro(targets: Sequence[str], jobs: int | None) -> str:
     if find_spec("dvc") is None:
         raise ModuleNotFoundError(name="dvc")
     check_stages()
+    with alone("repro"):
+        wait_for_other_dvc()
+        return _run_stale(params, targets, jobs)
+
+
+def _run_stale(params: Study, targets: Sequence[str], jobs: int | None) -> str:
     stale = stale_stages()
     if not stale:
         return "nothing to do: all stages are up to date"
