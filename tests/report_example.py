@@ -103,7 +103,6 @@ def history(length: int, updates: int = 12, epochs: int = 3) -> dict[str, Any]:
         "updates": updates,
         "epochs": float(epochs),
         "tokens_seen": updates * length * 16,
-        "diverged": False,
         "steps": steps,
         "evaluations": evaluations,
         "parameters": {
