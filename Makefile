@@ -13,10 +13,10 @@ unexport PYTHONSAFEPATH
 
 PROFILE ?= quick
 
-.PHONY: help install repro plan show sample check keep test test-fast lint bench bench-text bench-gpu
+.PHONY: help install repro plan show sample check keep test test-fast test-faults lint bench bench-text bench-gpu
 
 help:  ## list the commands
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 11
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: $(INSTALLED)  ## set up .venv from the locked versions, a few minutes the first time
 
@@ -57,6 +57,9 @@ keep: $(INSTALLED)  ## keep the study that is here whole, in results/PROFILE/
 
 test: $(INSTALLED)  ## run every test, 7 to 15 minutes on two cores
 	@python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+test-faults: $(INSTALLED)  ## kill the study 50 times and damage its files, 10 minutes
+	@python -m tests.faults
 
 test-fast: $(INSTALLED)  ## run the tests that are not slow, 1 to 3 minutes
 	@python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not slow"

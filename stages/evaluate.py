@@ -4,11 +4,13 @@ Reads data/models/RUN, data/tokens/CORPUS-MODEL and data/windows/RUN. Writes the
 data/evaluations/RUN: scores.json, and for each split the loss of every target in nats
 (SPLIT.nats.npy) and its sums over blocks of text (SPLIT.blocks.npy, and SPLIT.POLICY.blocks.npy of
 further protocols), from which intervals come; and how long scoring took, to
-data/timings/evaluate/RUN.json.
+data/timings/evaluate/RUN.json. Goes on from finished batches in work/evaluate/RUN if it was
+interrupted.
 """
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel
@@ -19,6 +21,8 @@ from reformer_seqlen.parameters.evaluation import Evaluation
 from reformer_seqlen.parameters.model_options import options_of
 from reformer_seqlen.parameters.runs import Run, overridden
 from reformer_seqlen.reformer.model import Reformer
+from reformer_seqlen.runtime import machine
+from reformer_seqlen.runtime.checkpoints import fingerprint, work_folder
 from reformer_seqlen.runtime.files import read_json, whole_folder, write_json
 from reformer_seqlen.runtime.messages import parameters as messages
 from reformer_seqlen.runtime.messages import text as text_messages
@@ -28,8 +32,10 @@ from reformer_seqlen.text.splits import load_split
 from reformer_seqlen.training.determinism import device, make_deterministic
 
 
-def load_scorer(name: str, run: Run, settings: Evaluation, options: Mapping[str, Any]) -> Scorer:
-    """A run's model on the device that is there.
+def load_scorer(
+    name: str, run: Run, settings: Evaluation, options: Mapping[str, Any], work: Path
+) -> Scorer:
+    """A run's model on the device that is there; what takes long is stored in `work`.
 
     Raises:
         StudyError: it is to be scored with other numbers of hash rounds, and no layer hashes.
@@ -47,7 +53,7 @@ def load_scorer(name: str, run: Run, settings: Evaluation, options: Mapping[str,
     strict = isinstance(model, Reformer) and model.config.lsh_causality == "strict"
     peeking = loaded(lsh_causality="published") if strict else None
     with_rounds = (lambda rounds: loaded(num_hashes=rounds)) if settings.hash_rounds else None
-    return Scorer(model, peeking, settings, with_rounds)
+    return Scorer(model, peeking, settings, with_rounds, work)
 
 
 def check_unknown(name: str, record: Mapping[str, Any], limit: float) -> None:
@@ -68,17 +74,24 @@ def evaluate(name: str, run: Run, settings: Evaluation, options: Mapping[str, An
     tokens = TOKENS / f"{run.corpus}-{run.model}"
     record = read_json(tokens / "tokens.json")
     check_unknown(name, record, settings.unknown_limit)
-    scorer = load_scorer(name, run, settings, options)
+    inputs = [
+        path for folder in (MODELS / name, tokens, WINDOWS / name) for path in folder.iterdir()
+    ]
+    values = [run.model_dump(), settings.model_dump(), options]
     result: dict[str, Any] = {"run": name, "sequence_length": run.sequence_length}
-    began = time.monotonic()
-    with whole_folder(EVALUATIONS / name) as folder:
+    with (
+        work_folder("evaluate", name, fingerprint(values, inputs, Path(__file__))) as work,
+        whole_folder(EVALUATIONS / name) as folder,
+    ):
+        scorer = load_scorer(name, run, settings, options, work)
+        began = time.monotonic()
         for part in ("validation", "test"):
             split = load_split(tokens, WINDOWS / name, part)
             words = record["splits"][part].get("words")
             result[part] = scorer.score_split(split, part, folder, record["unknown_id"], words)
         write_json(folder / "scores.json", result)
-    seconds = time.monotonic() - began
-    write_json(TIMINGS / "evaluate" / f"{name}.json", {"runtime_seconds": seconds})
+    spent = {"runtime_seconds": time.monotonic() - began}
+    write_json(TIMINGS / "evaluate" / f"{name}.json", {**spent, **machine.describe()})
 
 
 def main(name: str) -> None:

@@ -23,6 +23,7 @@ from reformer_seqlen.parameters.model_options import options_for
 from reformer_seqlen.parameters.models import Model, Pretraining
 from reformer_seqlen.parameters.sources import (
     CheckpointSource,
+    PathSource,
     declared_mirror,
     describe,
     licence_line,
@@ -34,6 +35,7 @@ from reformer_seqlen.runtime.files import whole_folder, write_json
 from reformer_seqlen.runtime.paths import BASE_TOKENS, BASES, TIMINGS, TOKENIZERS
 from reformer_seqlen.text.tokenizers import (
     declare_tokenizer,
+    load_tokenizer,
     save_tokenizer,
 )
 from reformer_seqlen.training.determinism import make_deterministic, seed
@@ -47,7 +49,9 @@ def pretrain(
     print(licence_line(recipe.file))
     began, settings = time.monotonic(), recipe.train or Training()
     make_deterministic(settings.threads)
-    mark = fingerprint(model.model_dump(mode="json"), [], Path(__file__))
+    own = [Path(recipe.file.path).expanduser()] if isinstance(recipe.file, PathSource) else []
+    files = [path for path in own if path.is_file()]
+    mark = fingerprint(model.model_dump(mode="json"), files, Path(__file__))
     with work_folder("pretrain", name, mark) as work:
         text = work / "text"
         shutil.rmtree(text, ignore_errors=True)
@@ -93,6 +97,7 @@ def fetch_checkpoint(
         fetched = fetch(source, folder / "fetched", mirror=mirror)
         _unfold(folder / "fetched", folder, describe(source))
         declare_tokenizer(folder, model.tokenizer)
+        load_tokenizer(folder)  # refuses one that can't be read
         key = f"models.{name}"
         loaded = load(folder, sequence_length=None, options=model.options, key=key)
         write_json(folder / "card.json", card(name, loaded, {"checkpoint": fetched.model_dump()}))

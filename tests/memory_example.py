@@ -100,6 +100,48 @@ OTHERS: dict[str, dict[str, Any]] = {
     "opt": {"model_type": "opt", **_SMALL, "ffn_dim": 128, "dropout": 0.0},
 }
 """Small models of other families."""
+_FUSED = _SMALL | {"attn_implementation": "sdpa", "intermediate_size": 128}
+FUSED: dict[str, dict[str, Any]] = {
+    # One head of keys for all queries, spread over them by broadcasting.
+    "falcon": {"model_type": "falcon", **_SMALL, "attn_implementation": "sdpa"},
+    "grouped queries": {"model_type": "llama", **_FUSED, "num_key_value_heads": 2},
+    "a head a query": {"model_type": "llama", **_FUSED, "num_key_value_heads": 4},
+    "a sliding window": {
+        "model_type": "mistral",
+        **_FUSED,
+        "num_key_value_heads": 2,
+        "sliding_window": 128,
+    },
+    "windows and grouped queries": {
+        "model_type": "gemma3_text",
+        **_FUSED,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+        "sliding_window": 128,
+        "layer_types": ["sliding_attention", "full_attention"],
+    },
+}
+"""Small models whose attention is torch's scaled_dot_product_attention, with several kernels."""
+TINY_SEEING: dict[str, Any] = {
+    "model_type": "gemma3",
+    "text_config": {
+        **_FUSED,
+        "num_hidden_layers": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+        "max_position_embeddings": 512,
+    },
+    "vision_config": {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 56,
+        "patch_size": 14,
+    },
+    "mm_tokens_per_image": 4,
+}
+"""A small model that has a configuration for what it sees and one for what it says."""
 NO_DROPOUT: dict[str, dict[str, Any]] = {
     "reformer": {
         "hidden_dropout_prob": 0.0,

@@ -70,7 +70,7 @@ def score(bits_per_byte: float | None, **more: Any) -> Score:
     return Score.model_validate({**known, **interval, **sizes, **more})
 
 
-def score_in_every_way(bits_per_byte: float) -> Score:
+def score_in_every_way(bits_per_byte: float, **more: Any) -> Score:
     """The same in a shorter window and with more hash rounds, and the loss by position."""
     worse, better = (
         {"bits_per_byte": bits, "low": bits - 0.1, "high": bits + 0.1}
@@ -78,7 +78,11 @@ def score_in_every_way(bits_per_byte: float) -> Score:
     )
     positions = [{"up_to": n, "tokens": 1000, "nats": 4 - n / 4} for n in (1, 2, 4)]
     return score(
-        bits_per_byte, contexts={"64": worse}, hash_rounds={"2": better}, by_position=positions
+        bits_per_byte,
+        contexts={"64": worse},
+        hash_rounds={"2": better},
+        by_position=positions,
+        **more,
     )
 
 

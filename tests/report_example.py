@@ -9,9 +9,11 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from reformer_seqlen.parameters.evaluation import Evaluation
 from reformer_seqlen.parameters.report import Reporting
 from reformer_seqlen.parameters.runs import Run
 from reformer_seqlen.parameters.study import Study
+from reformer_seqlen.parameters.training import Training
 
 LENGTHS = (256, 1024)
 CORPORA = ("news", "wiki")
@@ -21,7 +23,20 @@ PARAMETERS = {
     "without_positions": 2_500_000,
     "embeddings": 80_000,
 }
-MACHINE = {"processor": "Imaginary CPU", "threads": 2, "torch": "2.13.0"}
+MACHINE = {
+    "processor": "Imaginary CPU",
+    "instruction_set": "AVX512, avx512_bf16",
+    "threads": 2,
+    "cores": 4,
+    "libm": "glibc 2.36",
+    "switches": "none",
+    "python": "3.11.7",
+    "torch": "2.13.0",
+    "transformers": "5.23.0",
+    "numpy": "2.4.6",
+    "commit": "0123456789abcdef0123456789abcdef01234567",
+    "dirty": False,
+}
 
 
 def runs(corpora: tuple[str, ...] = CORPORA, lengths: tuple[int, ...] = LENGTHS) -> dict[str, Run]:
@@ -47,7 +62,13 @@ def study_of(made: dict[str, Run], **notes: str) -> Study:
         report=Reporting(notes=notes),
         corpora=dict.fromkeys(run.corpus for run in made.values()),
         counts={},
-        models={run.model: SimpleNamespace(pretraining=True) for run in made.values()},
+        tokens=dict.fromkeys(f"{run.corpus}-{run.model}" for run in made.values()),
+        models={
+            run.model: SimpleNamespace(pretraining=SimpleNamespace(train=Training(seed=7)))
+            for run in made.values()
+        },
+        training=lambda name: Training(seed=42) if made[name].is_trained else None,
+        evaluation=lambda _: Evaluation(seed=42),
     )
     return cast("Study", values)
 
@@ -82,7 +103,6 @@ def history(length: int, updates: int = 12, epochs: int = 3) -> dict[str, Any]:
         "updates": updates,
         "epochs": float(epochs),
         "tokens_seen": updates * length * 16,
-        "diverged": False,
         "steps": steps,
         "evaluations": evaluations,
         "parameters": {
@@ -146,14 +166,17 @@ def write_results(
             trained, timing = {**trained, **nothing}, {"runtime_seconds": 1.5, **MACHINE}
         _write(data / f"histories/{name}.json", {**place, **trained})
         _write(data / f"timings/finetune/{name}.json", timing)
-        _write(data / f"timings/evaluate/{name}.json", {"runtime_seconds": 1.5})
+        _write(data / f"timings/evaluate/{name}.json", {"runtime_seconds": 1.5, **MACHINE})
         scores = {"validation": _score(perplexity), "test": _score(perplexity + 1)}
         _write(data / f"evaluations/{name}/scores.json", {**place, **scores})
         for split in scores:
             np.save(data / f"evaluations/{name}/{split}.blocks.npy", blocks(length))
         _write(data / f"windows/{name}/report.json", _windows(length))
+        sizes = {split: {"tokens": 100_000, "rows": 2000} for split in ("train", *scores)}
+        _write(data / f"tokens/{run.corpus}-{run.model}/tokens.json", {"splits": sizes})
         texts = {split: {"bytes": 1000, "documents": 10} for split in ("train", "validation")}
-        source = {"corpus": run.corpus, "licence": "made up", "sources": [], "splits": texts}
+        made_of = {"file": "all", "what": f"{run.corpus}.txt", "sha256": f"{length:064x}"}
+        source = {"corpus": run.corpus, "licence": "made up", "sources": [made_of], "splits": texts}
         _write(data / f"texts/{run.corpus}/source.json", source)
     seconds = {"runtime_seconds": 60.0, "steps_per_second": 2.0, "samples_per_second": 32.0}
     timing = {**seconds, "tokens_per_second": 8192.0, **MACHINE}

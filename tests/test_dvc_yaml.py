@@ -1,6 +1,7 @@
 """dvc.yaml: a stage depends on every module that decides its numbers, and on no other."""
 
-from collections.abc import Mapping
+import subprocess
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +71,61 @@ def test_no_dependency_holds_a_module_that_decides_nothing(stage: str) -> None:
 def test_what_only_talks_is_no_dependency(stage: str) -> None:
     talking = ("reformer_seqlen/runtime", "reformer_seqlen/commands")
     assert not [dep for dep in STAGES[stage]["deps"] if dep.startswith(talking)]
+
+
+LEFT_BEHIND = (
+    ".hashing.py.swp",  # vim, and nano
+    ".hashing.py.swx",
+    "4913",
+    "hashing.py~",
+    ".hashing.py.un~",
+    "#hashing.py#",  # Emacs
+    ".#hashing.py",
+    ".hashing.py.kate-swp",
+    "hashing.py.bak",
+    "hashing.py.tmp",
+    ".goutputstream-A1B2C3",
+    ".idea/workspace.xml",
+    ".vscode/settings.json",
+    ".ipynb_checkpoints/hashing-checkpoint.py",
+    "__pycache__/hashing.cpython-311.pyc",
+    ".mypy_cache/3.11/hashing.json",
+    ".ruff_cache/content",
+    ".pytest_cache/README.md",
+    ".hypothesis/unicode_data",
+    ".DS_Store",  # file managers
+    "._hashing.py",
+    "Thumbs.db",
+    "desktop.ini",
+    "hashing.py.orig",  # merges and patches
+    "hashing.py.rej",
+    ".nfs000000000000001",  # file systems
+    ".fuse_hidden0000000100000001",
+    ".hashing.partial",  # ours
+)
+"""What may stand in a folder that is a dependency, and is no part of it."""
+
+
+@pytest.fixture(scope="module")
+def seen_by_dvc() -> Callable[[Path], bool]:
+    """Whether DVC looks at a file, by .dvcignore."""
+    from dvc.repo import Repo
+
+    ignored = Repo(str(ROOT)).dvcignore
+    return lambda path: not ignored.is_ignored_file(str(path))
+
+
+@pytest.mark.parametrize("name", LEFT_BEHIND)
+def test_what_editors_and_tools_leave_behind_makes_nothing_stale(
+    name: str, seen_by_dvc: Callable[[Path], bool]
+) -> None:
+    assert not seen_by_dvc(ROOT / "reformer_seqlen/reformer" / name)
+
+
+def test_what_is_a_dependency_is_seen(seen_by_dvc: Callable[[Path], bool]) -> None:
+    known = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    code = [name for name in known.stdout.split() if name.startswith((*CODE, "results/gpu"))]
+    assert len(code) > 150
+    assert [name for name in code if not seen_by_dvc(ROOT / name)] == []

@@ -85,19 +85,24 @@ def setting(sizes: Sizes) -> dict[str, Any]:
     }
 
 
+def lines_of(text: str) -> list[str]:
+    r"""Lines as the pipeline has them, each with its newline: one ends at `\n` alone."""
+    return io.StringIO(text, newline="\n").readlines()
+
+
 def load_pieces(characters: int) -> Pieces:
     """A text in pieces of a vocabulary that is learnt from its beginning; its end validates."""
     text, source = find_text(characters)
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(text[:FOR_THE_TOKENIZER].splitlines()),
+        sentence_iterator=(line.rstrip("\n") for line in lines_of(text[:FOR_THE_TOKENIZER])),
         model_writer=model,
         model_type="bpe",
         vocab_size=VOCABULARY,
         minloglevel=2,
     )
     tokenizer = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
-    lines = tokenizer.encode(text.splitlines(keepends=True))
+    lines = tokenizer.encode(lines_of(text))
     ids = torch.tensor(list(chain.from_iterable(lines)))
     cut = round(len(ids) * (1 - VALIDATION_SHARE))
     facts = {"source": source, "characters": len(text), "pieces": len(ids)}

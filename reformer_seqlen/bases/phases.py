@@ -7,6 +7,7 @@ from transformers import PreTrainedModel
 
 from reformer_seqlen.bases.text import KEY
 from reformer_seqlen.parameters.models import Pretraining
+from reformer_seqlen.runtime.messages import training as messages
 from reformer_seqlen.text.chunking import contiguous, refuse_empty
 from reformer_seqlen.text.splits import Split
 from reformer_seqlen.text.tokens import Tokens
@@ -25,7 +26,8 @@ def train_phases(
         work: the folder of checkpoints.
 
     Raises:
-        StudyError: a split has no window of some length; nothing has been trained.
+        StudyError: a split has no window of some length, and nothing has been trained; or the loss
+            was no finite number.
     """
     phases = [
         (
@@ -36,7 +38,12 @@ def train_phases(
         )
         for number, (length, settings) in enumerate(recipe.trainings())
     ]
-    return [train(model, *phase) for phase in phases]
+    trained = []
+    for phase in phases:
+        trained.append(train(model, *phase))
+        if "diverged" in trained[-1].history:
+            raise messages.base_diverged(trained[-1].history["diverged"])
+    return trained
 
 
 def _windows(tokens: Tokens, name: str, length: int) -> Split:

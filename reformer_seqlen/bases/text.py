@@ -1,6 +1,7 @@
 """The text of a base model that is made here, as pieces of a tokenizer made from it."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reformer_seqlen.fetching.fetch import fetch_text
 from reformer_seqlen.parameters.models import Pretraining
@@ -8,10 +9,13 @@ from reformer_seqlen.parameters.tokens import TokenizerKind
 from reformer_seqlen.text.documents import documents
 from reformer_seqlen.text.encoding import write_tokens
 from reformer_seqlen.text.plain import make_plain
-from reformer_seqlen.text.splitting import WHOLE, after, byte_shares, document_end, first
+from reformer_seqlen.text.splitting import WHOLE, after, byte_shares, end_of, first
 from reformer_seqlen.text.stored import copy_text, text_path, write_text
 from reformer_seqlen.text.tokenizers import load_tokenizer, make_tokenizer
 from reformer_seqlen.text.tokens import Tokens, load_tokens
+
+if TYPE_CHECKING:
+    from reformer_seqlen.parameters.corpora import Between
 
 KEY = "pretraining"
 """The base text's place in params.yaml, in a model."""
@@ -38,10 +42,11 @@ def prepare_text(
     fetch_text(recipe.file, raw, mirror=mirror)
     for note in make_plain(raw, recipe.file, f"{KEY}.file"):
         print(note)
-    rest = after(documents(raw, recipe.format), recipe.skip_bytes)
+    between: Between = "lines" if recipe.format == "bytes" else "documents"
+    rest = after(documents(raw, recipe.format), recipe.skip_bytes, between)
     write_text(folder, WHOLE, first(rest, recipe.first_bytes), KEY)
     size = text_path(folder, WHOLE).stat().st_size
-    cut = document_end(folder, WHOLE, byte_shares(size, recipe.validation, 0.0)[0])
+    cut = end_of(between, folder, WHOLE, byte_shares(size, recipe.validation, 0.0)[0])
     copy_text(folder, WHOLE, 0, cut, folder, "train", KEY)
     copy_text(folder, WHOLE, cut, size, folder, "validation", KEY)
     text, coverage = folder / "train.txt", recipe.character_coverage

@@ -1,10 +1,10 @@
 """What git's HEAD has."""
 
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
 from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.git import git
 
 
 def _git(*arguments: str) -> str | None:
@@ -13,23 +13,13 @@ def _git(*arguments: str) -> str | None:
     Raises:
         StudyError: there is no git.
     """
-    done = _run(*arguments)
+    done = git(*arguments)
     return done.stdout if done.returncode == 0 else None
-
-
-def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = ["git", *arguments]
-    try:
-        return subprocess.run(
-            command, capture_output=True, text=True, check=False, encoding="utf-8", errors="replace"
-        )
-    except FileNotFoundError:
-        raise StudyError("git is not installed, or not on PATH") from None
 
 
 def _refusal() -> str | None:
     """Why git reads nothing of a repository that is there, in its own words: whose it is."""
-    done = _run("status", "--porcelain")
+    done = git("status", "--porcelain")
     words = done.stderr.strip()
     return words if done.returncode and "not a git repository" not in words else None
 

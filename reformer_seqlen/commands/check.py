@@ -2,11 +2,11 @@
 
 Metrics and the numbers of every figure are compared with git's HEAD, or with results/PROFILE/ where
 the study of that profile is kept. They must be the same bytes if both were computed on the same
-processor, with the same threads and torch. Else they must be within TOLERANCE, losses of updates in
-the mean over an epoch. Predicted memory must be the same everywhere. Timings and measured memory
-are not compared. results/README.md and what README.md shows of it must be what the metrics give,
-params.yaml what its profile gives. The same is asked of every kept study, and it is said where the
-code that decides numbers is no longer what computed it.
+processor, with the same instructions, threads, torch and C library. Else they must be within
+TOLERANCE, losses of updates in the mean over an epoch. Predicted memory must be the same
+everywhere. Timings and measured memory are not compared. results/README.md and what README.md shows
+of it must be what the metrics give, params.yaml what its profile gives. The same is asked of every
+kept study, and it is said where the code that decides numbers is no longer what computed it.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -28,7 +28,7 @@ from reformer_seqlen.reporting import readme
 from reformer_seqlen.reporting.gpu import read_cards
 from reformer_seqlen.reporting.grid import not_computed
 from reformer_seqlen.reporting.kept import Kept, kept_folders, read_kept
-from reformer_seqlen.reporting.metrics import read_metrics
+from reformer_seqlen.reporting.metrics import MACHINE, UNKNOWN, read_metrics
 from reformer_seqlen.reporting.page import page, readme_sections
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import parse_json, read_text
@@ -119,7 +119,7 @@ def machine_tolerance(kept: Path | None = None) -> tuple[float, str]:
     committed, computed = (
         parse_json(text, str(path), MEND_REPORT) if text else {} for text in texts
     )
-    if committed and committed == computed:
+    if (known := _deciding(committed)) and known == _deciding(computed):
         return 0.0, f"byte for byte: both were computed on {_machine(computed)}"
     return TOLERANCE, (
         f"within {TOLERANCE:.0%}: committed was computed on {_machine(committed)}, "
@@ -127,10 +127,25 @@ def machine_tolerance(kept: Path | None = None) -> tuple[float, str]:
     )
 
 
+def _deciding(machine: Mapping[str, str]) -> dict[str, str] | None:
+    """What decides the bytes that a machine computes; None where not all of it is known."""
+    known = {key: machine.get(key, UNKNOWN) for key in MACHINE}
+    return None if UNKNOWN in known.values() else known
+
+
 def _machine(machine: Mapping[str, str]) -> str:
     if not machine:
         return "an unknown machine"
-    return f"{machine['processor']}, {machine['threads']} threads, torch {machine['torch']}"
+    known = {key: machine.get(key, UNKNOWN) for key in MACHINE}
+    words = [
+        known["processor"],
+        f"instructions {known['instruction_set']}",
+        f"{known['threads']} threads",
+        f"torch {known['torch']}",
+        f"C library {known['libm']}",
+    ]
+    switches = known["switches"]
+    return ", ".join([*words, *([] if switches in ("none", UNKNOWN) else [switches])])
 
 
 def compare_report(root: Path = Path()) -> list[Difference]:

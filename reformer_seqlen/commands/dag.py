@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from reformer_seqlen.commands.mending import mended
 from reformer_seqlen.runtime.errors import StudyError
 
 DVC = (sys.executable, "-u", "-m", "dvc")
@@ -57,7 +58,11 @@ def _ask(*arguments: str) -> str:
 
 def stale_stages() -> set[str]:
     """The stages whose code, parameters, dependencies or outs are not those of their last run."""
-    stale: dict[str, Any] = json.loads(_ask("status", "--json"))
+
+    def ask(wait: bool) -> str:
+        return _ask(*(["--wait-for-lock"] if wait else []), "status", "--json")
+
+    stale: dict[str, Any] = json.loads(mended(ask))
     return set(stale)
 
 

@@ -42,8 +42,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     shape.add_argument(
         "--dtype",
         choices=["float32", "bfloat16", "float16"],
-        default="float32",
-        help="of weights and activations (default: float32)",
+        help="of weights and activations (default: the configuration's, or float32)",
     )
     shape.add_argument(
         "--gpu",

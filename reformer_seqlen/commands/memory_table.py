@@ -3,6 +3,7 @@
 import json
 from argparse import Namespace
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from transformers import AutoConfig
 
 from reformer_seqlen.memory.allocator import MIB, fits
 from reformer_seqlen.memory.configurations import with_positions
-from reformer_seqlen.memory.fit import Shapes, batches, capacity, length_unit, lengths
+from reformer_seqlen.memory.fit import Shapes, batches, capacity, is_long, length_unit, lengths
 from reformer_seqlen.memory.prediction import (
     OptimizerName,
     Prediction,
@@ -30,7 +31,10 @@ from reformer_seqlen.models.configurations import (
     build,
     check_causal,
     check_length,
+    check_values,
     configuration,
+    dtype_of,
+    language_part,
 )
 from reformer_seqlen.parameters.memory import Gpu
 from reformer_seqlen.runtime.errors import StudyError
@@ -38,6 +42,8 @@ from reformer_seqlen.runtime.errors import StudyError
 SHOWN_FROM = MIB // 10
 """Modules that hold fewer bytes at the peak are left out."""
 NOT_SEARCHED = "not searched"
+Record = Callable[[int, int], Trace]
+"""Records a run of so many sequences of so many tokens."""
 
 
 def print_tables(given: Namespace, gpus: dict[str, Gpu]) -> None:
@@ -54,14 +60,38 @@ def print_tables(given: Namespace, gpus: dict[str, Gpu]) -> None:
     transformers.logging.set_verbosity_error()
     config = _configuration(given)
     check_length(config, given.sequence_length)
-    record = _recorder(given, config)
-    trace = record(given.batch_size, given.sequence_length)
+    records = _records(given, config, gpus)
+    traces = {
+        ampere: record(given.batch_size, given.sequence_length)
+        for ampere, record in records.items()
+    }
+    first, *older = traces.values()
     what = f"training with {_optimizer(given)}" if given.training else "inference"
     print(f"{config.model_type}, {given.batch_size} x {given.sequence_length} tokens, ", end="")
-    print(f"{given.dtype}, {what}\n")
-    print(_sums(predict(trace)), end="\n\n")
-    print(_fits(given, config, record, trace, gpus))
+    print(f"{str(_dtype(given, config)).removeprefix('torch.')}, {what}\n")
+    if getattr(config, "quantization_config", None):
+        print("quantization_config is not honoured: the weights are those of this dtype\n")
+    print(_sums(predict(first)), end="\n\n")
+    for trace in older:
+        print(f"before Ampere: {predict(trace).allocated / MIB:,.1f} MiB", end=" ")
+        print("allocated at the peak, as torch has other kernels of attention there\n")
+    print(_fits(given, config, records, traces, gpus))
     print("\nfits: reserved memory, within the GPU's memory less its CUDA context")
+
+
+def _records(given: Namespace, config: Config, gpus: dict[str, Gpu]) -> dict[bool, Record]:
+    """What records a run: on GPUs from Ampere on and on older ones, if these differ and are asked.
+
+    Where they do not differ on a short text, there is one.
+    """
+    asked = sorted({gpu.ampere for gpu in gpus.values()}, reverse=True)
+    records = {ampere: _recorder(given, config, ampere) for ampere in asked}
+    for tokens in (length_unit(config), given.sequence_length):
+        with suppress(StudyError):  # a Reformer's axial positions are trained at one length
+            runs = [record(1, tokens) for record in records.values()]
+            same = all(run == runs[0] for run in runs)
+            return {asked[0]: records[asked[0]]} if same else records
+    return records
 
 
 def _configuration(given: Namespace) -> Config:
@@ -69,7 +99,7 @@ def _configuration(given: Namespace) -> Config:
     if given.attention is not None:
         config._attn_implementation = given.attention
     if given.no_cache:
-        config.use_cache = False
+        config.use_cache = language_part(config).use_cache = False
     return with_positions(config, given.positions, "--positions")
 
 
@@ -77,6 +107,7 @@ def _of_the_hub(name: str) -> Config:
     set_verbosity_error()  # huggingface_hub's, which prints every try
     try:
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+        check_values(config)
     except (OSError, ValueError) as error:
         raise StudyError(f"--model {name}: {' '.join(str(error).split())}") from error
     check_causal(config.model_type, f"--model {name}")
@@ -100,17 +131,27 @@ def _read(path: Path) -> dict[str, Any]:
     return values
 
 
-def _recorder(given: Namespace, config: Config) -> Callable[[int, int], Trace]:
-    builder = partial(build, config, getattr(torch, given.dtype))
+def _recorder(given: Namespace, config: Config, ampere: bool) -> Record:
+    builder = partial(build, config, _dtype(given, config))
     if given.not_reversible:
         if config.model_type != "reformer":
             raise StudyError(f"--not-reversible is for Reformers, not for {config.model_type}")
-        builder = partial(stock_reformer, config, False, getattr(torch, given.dtype))
+        builder = partial(stock_reformer, config, False, _dtype(given, config))
     if not given.training:
-        return partial(trace_inference, builder)
+        return partial(trace_inference, builder, ampere=ampere)
     return partial(
-        trace_training, builder, optimizer=_optimizer(given), checkpointing=given.checkpointing
+        trace_training,
+        builder,
+        optimizer=_optimizer(given),
+        checkpointing=given.checkpointing,
+        ampere=ampere,
     )
+
+
+def _dtype(given: Namespace, config: Config) -> torch.dtype:
+    """What is asked for, what the configuration says, or float32."""
+    asked: torch.dtype | None = getattr(torch, given.dtype) if given.dtype else None
+    return asked or dtype_of(config) or torch.float32
 
 
 def _optimizer(given: Namespace) -> OptimizerName:
@@ -135,12 +176,14 @@ def _sums(prediction: Prediction) -> str:
 def _fits(
     given: Namespace,
     config: Config,
-    record: Callable[[int, int], Trace],
-    trace: Trace,
+    records: dict[bool, Record],
+    traces: dict[bool, Trace],
     gpus: dict[str, Gpu],
 ) -> str:
-    by_length = lengths(config, partial(record, given.batch_size))
-    by_batch = batches(lambda count: record(count, given.sequence_length))
+    searches = {
+        ampere: (*_searches(given, config, record), traces[ampere])
+        for ampere, record in records.items()
+    }
     rows, reasons = [], dict[str, None]()
 
     def found(shapes: Shapes, room: int) -> int | None:
@@ -152,7 +195,10 @@ def _fits(
 
     for name, gpu in gpus.items():
         room = capacity(gpu.memory_mib, gpu.context_mib)
-        units, most = found(by_length, room), found(by_batch, room)
+        by_length, by_batch, trace = searches.get(gpu.ampere) or next(iter(searches.values()))
+        units = found(by_length, room)
+        loops = units is None and is_long(trace)
+        most = None if loops else found(by_batch, room)
         end = " (all its positions)" if units == by_length.limit else ""
         rows.append(
             (
@@ -174,3 +220,9 @@ def _fits(
     ]
     notes = [f"\n\n{NOT_SEARCHED}: {reason}" for reason in reasons]
     return tabulate(rows, headers=headers) + "".join(notes)
+
+
+def _searches(given: Namespace, config: Config, record: Record) -> tuple[Shapes, Shapes]:
+    """The runs over lengths, and over batch sizes."""
+    by_length = lengths(config, partial(record, given.batch_size))
+    return by_length, batches(lambda count: record(count, given.sequence_length))

@@ -18,9 +18,14 @@ from reformer_seqlen.models.configurations import Config
 from reformer_seqlen.parameters.profiles import compose
 from reformer_seqlen.parameters.sources import HubCheckpoint
 from reformer_seqlen.parameters.study import Study, load_study, parse_study
-from reformer_seqlen.planning.amounts import Job, disk_bytes, download_bytes, jobs
-from reformer_seqlen.planning.trial import (
+from reformer_seqlen.planning.amounts import (
     FORWARD_SHARE,
+    Job,
+    disk_bytes,
+    download_bytes,
+    jobs,
+)
+from reformer_seqlen.planning.trial import (
     Pace,
     Trial,
     base_config,
@@ -101,7 +106,7 @@ def estimate(job: Job, base: Config | None, trial: Trial) -> Estimate:
     if memory > available:
         problem = (
             f"needs about {memory / GIB:.1f} GiB, and this machine has {available / GIB:.1f}: "
-            "a smaller batch_size, or `reversible: on`, or a larger machine"
+            "a smaller batch_size, or `reversible: true`, or a larger machine"
         )
         return Estimate(parameters, memory, problem=problem)
     return Estimate(parameters, memory, trial.pace(config, job))
@@ -190,8 +195,8 @@ def _notes(todo: list[Job], found: Mapping[str, Estimate], params: Study) -> lis
     notes = ["tokens and windows: of the training split; updates and tokens read: of all epochs."]
     if guessed:
         notes.append(
-            "~: estimated from the size of the text, as if all rows were equally long; exact after "
-            "the stage `tokenize` has run."
+            "~: estimated from the size of the text and the spread of its rows' lengths; exact "
+            "after the stage `tokenize` has run."
         )
     if any(job.policy == "published" and not job.amount.rows for job in todo):
         notes.append(
@@ -231,9 +236,10 @@ def _totals(todo: list[Job], found: Mapping[str, Estimate], params: Study) -> li
     parameters = {name: (item.parameters or {}).get("total", 0) for name, item in found.items()}
     disk, free = disk_bytes(todo, parameters, params), shutil.disk_usage(Path()).free
     downloaded = any(isinstance(m.checkpoint, HubCheckpoint) for m in params.models.values())
+    about = "" if all(job.amount.counted or job.training is None for job in todo) else "~ "
     lines = [
-        f"updates in all: {sum(job.updates() or 0 for job in todo):,}; "
-        f"tokens read: {sum(job.tokens_read() or 0 for job in todo):,}",
+        f"updates in all: {about}{sum(job.updates() or 0 for job in todo):,}; "
+        f"tokens read: {about}{sum(job.tokens_read() or 0 for job in todo):,}",
         f"time here, one after another: {duration(sum(known)) if known else UNKNOWN}"
         + (
             f" for the {len(known)} of {len(todo)} that are known" if len(known) < len(todo) else ""

@@ -9,12 +9,14 @@ from statistics import fmean
 from tqdm import tqdm
 
 from reformer_seqlen.runtime.errors import StudyError
-from reformer_seqlen.runtime.files import read_json
-from reformer_seqlen.runtime.paths import TIMINGS
+from reformer_seqlen.runtime.files import read_json, write_json
+from reformer_seqlen.runtime.paths import TIMINGS, WORK
 from reformer_seqlen.runtime.progress import duration
 
 STARTUP_SECONDS = 4.0
 """What a stage takes that does not train or score: mostly to import what it needs."""
+TOOK = WORK / "took.json"
+"""How long each stage took here, from its start to its end."""
 TIMED = ("pretrain", "finetune", "evaluate")
 """The kinds of stages that write their runtime."""
 
@@ -22,13 +24,31 @@ TIMED = ("pretrain", "finetune", "evaluate")
 def last_runtimes() -> dict[str, float]:
     """The seconds of training or scoring of each stage, as its last run wrote them.
 
-    A damaged file is left out: DVC runs its stage again.
+    Of stages that write none, what they took here, without their start. A damaged file is left out:
+    DVC runs its stage again.
     """
-    found = {}
+    found = {name: max(0.0, took - STARTUP_SECONDS) for name, took in _took().items()}
     for path in TIMINGS.glob("*/*.json"):
         with suppress(StudyError, KeyError, TypeError, ValueError):
             found[f"{path.parent.name}@{path.stem}"] = float(read_json(path)["runtime_seconds"])
     return found
+
+
+def remember(took: Mapping[str, float]) -> None:
+    """Keep what stages took, for the next time."""
+    write_json(TOOK, {**_took(), **{name: round(seconds, 1) for name, seconds in took.items()}})
+
+
+def _took() -> dict[str, float]:
+    """What stages took here; nothing where that is not known, or the file is damaged."""
+    with suppress(OSError, StudyError, AttributeError, TypeError, ValueError):
+        return {name: float(seconds) for name, seconds in read_json(TOOK).items()}
+    return {}
+
+
+def _whole(runtime: float) -> float:
+    """The seconds of a stage by those of its training or scoring."""
+    return STARTUP_SECONDS + runtime
 
 
 @dataclass
@@ -38,6 +58,7 @@ class Progress:
     Attributes:
         names: the stages that may have to run.
         runtimes: what is known of how long stages train or score, in seconds.
+        amounts: tokens to train on or to score, as many as training takes the same time for.
         jobs: how many run at a time.
         untrained: the stages `finetune` of runs that are not trained.
         now: the seconds of a clock.
@@ -45,6 +66,7 @@ class Progress:
 
     names: Iterable[str]
     runtimes: Mapping[str, float]
+    amounts: Mapping[str, float] = field(default_factory=dict)
     jobs: int = 1
     untrained: Collection[str] = ()
     now: Callable[[], float] = time.monotonic
@@ -95,31 +117,42 @@ class Progress:
         return f"[{finished}/{self._total}] {', '.join(running)}{time_left}"
 
     def expected(self, name: str) -> float | None:
-        """How long a stage takes: as its last run, else as others of its kind; None if unknown."""
+        """How long a stage takes: as its last run, at the pace of today; None if unknown.
+
+        Without a last run, as others of its kind, or as any that trained or scored, for as many
+        tokens; else as others of its kind in the mean.
+        """
+        last = {other: self._pace() * _whole(seconds) for other, seconds in self.runtimes.items()}
+        if name in last:
+            return last[name]
+        seen = {**last, **self.took}
         kind = self._kind(name)
-        if kind not in TIMED:
-            return STARTUP_SECONDS
-        if name in self.runtimes:
-            return STARTUP_SECONDS + self.runtimes[name]
-        alike = [seconds for other, seconds in self.took.items() if self._kind(other) == kind]
-        alike = alike or [
-            STARTUP_SECONDS + seconds
-            for other, seconds in self.runtimes.items()
-            if self._kind(other) == kind
-        ]
-        return fmean(alike) if alike else None
+        alike = {other: seconds for other, seconds in seen.items() if self._kind(other) == kind}
+        if name in self.amounts:
+            for group in (alike, seen):
+                tokens = sum(self.amounts.get(other, 0.0) for other in group)
+                if tokens:
+                    seconds = sum(group[other] for other in group if other in self.amounts)
+                    return seconds / tokens * self.amounts[name]
+        if alike:
+            return fmean(alike.values())
+        return None if kind in TIMED else STARTUP_SECONDS
+
+    def _pace(self) -> float:
+        """What stages took over what they took the last time, of those that were timed then."""
+        again = [name for name in self.took if name in self.runtimes]
+        before = sum(_whole(self.runtimes[name]) for name in again)
+        return sum(self.took[name] for name in again) / before if again else 1.0
 
     def seconds_left(self) -> float | None:
         """How long the rest takes at the pace so far; None while that can't be known."""
-        known = {name: self.expected(name) for name in self._left}
-        rest = [seconds for seconds in known.values() if seconds is not None]
-        if len(rest) < len(known):
-            return None
-        now = self.now()
-        done = sum(now - began for began in self.running.values())
-        planned = sum(self.expected(name) or 0.0 for name in self.took)
-        pace = sum(self.took.values()) / planned if planned else 1.0
-        return max(0.0, pace * max([sum(rest) / self.jobs, *rest]) - done / self.jobs)
+        rest, now = [], self.now()
+        for name in self._left:
+            whole = self.expected(name)
+            if whole is None:
+                return None
+            rest.append(max(0.0, whole - (now - self.running.get(name, now))))
+        return max([sum(rest) / self.jobs, *rest], default=0.0)
 
     def _kind(self, name: str) -> str:
         """Stages of one kind take about as long as each other."""

@@ -5,7 +5,6 @@ from running, and no others. After Ctrl-C, or when what was wrong is mended, the
 on: what is finished is not computed again.
 """
 
-import os
 import re
 import subprocess
 import time
@@ -25,16 +24,21 @@ from reformer_seqlen.commands.dag import (
     with_dependents,
 )
 from reformer_seqlen.commands.dvc_file import check_stages
-from reformer_seqlen.commands.progress import Progress, last_runtimes
-from reformer_seqlen.commands.schedule import end, run_all
+from reformer_seqlen.commands.mending import wait_for_other_dvc
+from reformer_seqlen.commands.progress import Progress, last_runtimes, remember
+from reformer_seqlen.commands.schedule import end, patience_at, run_all
 from reformer_seqlen.commands.warm import kept
 from reformer_seqlen.fetching.unpacking import packing
 from reformer_seqlen.parameters.corpora import Corpus
 from reformer_seqlen.parameters.sources import PathSource, describe
 from reformer_seqlen.parameters.study import Study, load_study
+from reformer_seqlen.planning.amounts import stage_tokens
 from reformer_seqlen.runtime import process
+from reformer_seqlen.runtime.cores import cores
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import read_json, sha256_of
+from reformer_seqlen.runtime.interrupts import ended_by_sigterm
+from reformer_seqlen.runtime.locks import alone
 from reformer_seqlen.runtime.paths import METRICS, REPORT, TEXTS
 from reformer_seqlen.runtime.progress import duration
 
@@ -55,11 +59,18 @@ class DvcProgress(Progress):
         self,
         names: Collection[str],
         runtimes: Mapping[str, float],
+        amounts: Mapping[str, float],
         jobs: int = 1,
         untrained: Collection[str] = (),
     ) -> None:
-        super().__init__(names, runtimes, jobs, untrained)
+        super().__init__(names, runtimes, amounts, jobs, untrained)
         self.ran: list[str] = []
+
+    def end(self, name: str) -> None:
+        """A stage has ended; one that was up to date says nothing of how long others take."""
+        if name not in self.ran:
+            self.running.pop(name, None)
+        super().end(name)
 
     def said(self, name: str, line: str) -> None:
         """Show a line if it is a stage's own."""
@@ -106,8 +117,7 @@ def default_jobs(threads: int) -> int:
     """How many stages run side by side: as many as have cores; one where they share a GPU."""
     if FIRST_GPU.exists():
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, (cores or 1) // threads)
+    return max(1, cores() // threads)
 
 
 def side_by_side(needs: Needs, progress: DvcProgress, variables: Mapping[str, str]) -> list[str]:
@@ -154,7 +164,7 @@ def _until_one_fails(
         StudyError: DVC itself failed.
     """
     runs: str | None = None
-    command = [*DVC, "repro", *targets]
+    command = [*DVC, "--wait-for-lock", "repro", *targets]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, errors="replace", env=variables
     ) as process:
@@ -171,9 +181,9 @@ def _until_one_fails(
                     progress.begin(runs)
                 elif up_to_date:
                     progress.end(up_to_date["name"])
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             # Ctrl-C reached the stage and DVC too; DVC still has its lock to give back.
-            end([process])
+            end([process], patience_at(interrupt))
             raise
     if runs is not None:
         progress.end(runs)
@@ -199,6 +209,12 @@ def repro(targets: Sequence[str], jobs: int | None) -> str:
     if find_spec("dvc") is None:
         raise ModuleNotFoundError(name="dvc")
     check_stages()
+    with alone("repro"):
+        wait_for_other_dvc()
+        return _run_stale(params, targets, jobs)
+
+
+def _run_stale(params: Study, targets: Sequence[str], jobs: int | None) -> str:
     stale = stale_stages()
     if not stale:
         return "nothing to do: all stages are up to date"
@@ -209,10 +225,11 @@ def repro(targets: Sequence[str], jobs: int | None) -> str:
         needs = {name: needs[name] & names for name in needs if name in names}
         jobs = jobs or default_jobs(params.train.threads)
         untrained = {f"finetune@{name}" for name, run in params.runs.items() if not run.is_trained}
-        progress = DvcProgress(names, last_runtimes(), jobs, untrained)
+        progress = DvcProgress(names, last_runtimes(), stage_tokens(params), jobs, untrained)
         run_all_of = side_by_side if jobs > 1 else one_after_another
-        with closing(progress):
+        with closing(progress), ended_by_sigterm():
             failed = run_all_of(needs, progress, variables)
+        remember({name: took for name, took in progress.took.items() if name not in failed})
     if failed:
         raise StudyError(failure(failed, needs))
     return f"{len(progress.ran)} stages ran, the others are up to date"

@@ -13,6 +13,7 @@ from reformer_seqlen.parameters.study import load_study
 from reformer_seqlen.runtime import process
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.paths import MODELS
+from reformer_seqlen.runtime.stored import check_stored
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -73,4 +74,5 @@ def _trained(name: str) -> Path:
     folder = MODELS / name
     if not (folder / "model.safetensors").exists():
         raise StudyError(f"runs.{name}: {folder} holds no model yet; run `make repro` first")
+    check_stored(folder)
     return folder

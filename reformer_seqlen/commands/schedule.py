@@ -15,8 +15,13 @@ from typing import Protocol
 
 import psutil
 
-STOP_SECONDS = (5.0, 25.0, 5.0)
-"""How long interrupted processes may take to end: by themselves, told once more, terminated."""
+from reformer_seqlen.runtime.console import Terminated
+
+STOP_SECONDS = (10.0, 25.0, 5.0)
+"""How long interrupted processes may take to end: by themselves, told once more, terminated.
+
+Ctrl-C reaches all of them, and a training writes a checkpoint then.
+"""
 TICK_SECONDS = 1.0
 """How often a display that shows passing time is told to."""
 
@@ -89,8 +94,8 @@ def run_all(
                 failed.append(name)
             else:
                 order.done(name)
-    except BaseException:
-        end(running.values())
+    except BaseException as error:
+        end(running.values(), patience_at(error))
         raise
 
 
@@ -127,6 +132,12 @@ def _start(
 
     Thread(target=listen, daemon=True).start()
     return process
+
+
+def patience_at(error: BaseException) -> tuple[float, float, float]:
+    """`STOP_SECONDS`, but SIGTERM reached nobody else: the others are told at once."""
+    first, *others = STOP_SECONDS
+    return (0.0 if isinstance(error, Terminated) else first, others[0], others[1])
 
 
 def end(

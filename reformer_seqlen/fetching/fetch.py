@@ -102,7 +102,7 @@ def _fetch_file(
         )
         what = f"what is unpacked of {describe(source)}"
         sha256 = checked(raw, what, source.unpacked_sha256, source.unpacked_size)
-        return _record(source, sha256, raw.stat().st_size)
+        return _record(source, describe(source), sha256, raw.stat().st_size)
 
 
 def _packaged(source: PackageSource) -> Path:
@@ -149,7 +149,7 @@ def _fetch_rows(source: HubSource, target: Path, mirror: str | None) -> Fetched:
             lambda: write_rows(source, raw),
         )
         sha256 = checked(raw, f"the text of {describe(source)}", source.sha256, source.size)
-        return _record(source, sha256, raw.stat().st_size, source.revision)
+        return _record(source, describe(source), sha256, raw.stat().st_size, source.revision)
 
 
 def _mirrored_rows(source: HubSource, raw: Path, mirror: Mirror) -> None:
@@ -163,38 +163,42 @@ def _fetch_checkpoint(source: HubCheckpoint, target: Path, mirror: str | None) -
     from reformer_seqlen.fetching.hub_sources import snapshot
 
     with whole_folder(target) as folder:
-        files, commit = first(
+        files, commit, what = first(
             source,
             mirror,
             lambda mirror: _mirrored_checkpoint(source, mirror),
-            lambda: snapshot(source),
+            lambda: (*snapshot(source), describe(source)),
         )
         for name, declared in (source.files or {}).items():
             if name not in files:
                 raise messages.lacks_declared_file(describe(source), name)
             checked(files[name], f"{name} of {describe(source)}", declared)
         take_checkpoint(files, folder, describe(source))
-        return _folder_record(source, folder, commit)
+        return _folder_record(source, folder, commit, what)
 
 
 def _mirrored_checkpoint(
     source: HubCheckpoint, mirror: Mirror
-) -> tuple[dict[str, Path], str | None]:
-    """A mirror's files of a checkpoint, and the commit where it and its files are declared.
+) -> tuple[dict[str, Path], str | None, str]:
+    """A mirror's files of a checkpoint, its commit where that is known, and what it is.
 
-    Without declared files a folder of this machine is trusted, as `kind: path` is; an address is
+    Where a commit and the files are declared, it is what the hub has under it. Without declared
+    files a folder of this machine is trusted, as `kind: path` is, and said to be one; an address is
     not.
     """
     name = source.repository
     if source.files is not None:
-        commit = source.revision if re.fullmatch("[0-9a-f]{40}", source.revision) else None
         sums = source.files.items()
-        return {file: mirror.file(f"{name}/{file}", sha256) for file, sha256 in sums}, commit
+        files = {file: mirror.file(f"{name}/{file}", sha256) for file, sha256 in sums}
+        if re.fullmatch("[0-9a-f]{40}", source.revision):
+            return files, source.revision, describe(source)
+        return files, None, f"{name} of a mirror, by the declared checksums"
     if mirror.folder is None:
         raise UnavailableError(messages.FILES_UNCHECKED)
     if not (mirror.folder / name).is_dir():
         raise UnavailableError(messages.has_no(f"folder {name}"))
-    return _files(mirror.folder / name), None
+    what = f"{name} of a mirror, a folder of this machine that is not checked against the hub"
+    return _files(mirror.folder / name), None, what
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -210,7 +214,7 @@ def _copy_folder(source: PathSource, target: Path) -> Fetched:
             take_checkpoint(_files(origin), folder, source.path)
         else:
             shutil.copytree(origin, folder, ignore=shutil.ignore_patterns(".*"), dirs_exist_ok=True)
-        return _folder_record(source, folder, None)
+        return _folder_record(source, folder, None, describe(source))
 
 
 def listing(folder: Path) -> dict[str, str]:
@@ -232,6 +236,7 @@ def _sum(sums: Mapping[str, str]) -> str:
 
 def _record(
     source: Source,
+    what: str,
     sha256: str,
     size_bytes: int,
     revision: str | None = None,
@@ -239,7 +244,7 @@ def _record(
 ) -> Fetched:
     return Fetched(
         kind=source.kind,
-        what=describe(source),
+        what=what,
         sha256=sha256,
         size_bytes=size_bytes,
         licence=source.licence,
@@ -248,7 +253,7 @@ def _record(
     )
 
 
-def _folder_record(source: Source, folder: Path, revision: str | None) -> Fetched:
+def _folder_record(source: Source, folder: Path, revision: str | None, what: str) -> Fetched:
     sums = listing(folder)
     size = sum((folder / name).stat().st_size for name in sums)
-    return _record(source, _sum(sums), size, revision, sums)
+    return _record(source, what, _sum(sums), size, revision, sums)

@@ -177,6 +177,11 @@ class Shapes:
         return sizes, self._trace(FIRST).events
 
 
+def is_long(trace: Trace) -> bool:
+    """Whether a run is too long to record many like it."""
+    return len(trace.events) > MOST_EVENTS
+
+
 def length_unit(config: Config) -> int:
     """The step in which lengths are searched, in tokens.
 

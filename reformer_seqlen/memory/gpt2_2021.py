@@ -51,12 +51,12 @@ def attention(
     return torch.matmul(weights, value).transpose(1, 2), weights
 
 
-def build_as_in_2021(config: Config, dtype: torch.dtype = torch.float32) -> nn.Module:
+def build_as_in_2021(config: Config, dtype: torch.dtype | None = None) -> nn.Module:
     """Make a GPT-2 that allocates what transformers 4.11 allocated.
 
     Args:
         config: of model type `gpt2`.
-        dtype: of the weights.
+        dtype: of the weights; the configuration's, or float32, unless given.
     """
     AttentionInterface.register(IMPLEMENTATION, attention)
     ALL_MASK_ATTENTION_FUNCTIONS.register(IMPLEMENTATION, lambda *_, **__: None)

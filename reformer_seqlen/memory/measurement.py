@@ -22,6 +22,7 @@ from torch import nn
 from reformer_seqlen.memory.allocator import MIB
 from reformer_seqlen.runtime.errors import one_line
 from reformer_seqlen.runtime.heap import return_freed_memory, trim_heap
+from reformer_seqlen.runtime.memory_limits import free_memory_bytes
 from reformer_seqlen.runtime.messages import memory as messages
 from reformer_seqlen.runtime.process import end_with_parent
 
@@ -122,7 +123,7 @@ def _work(job: Job, sender: Connection) -> None:
 def _on_cpu(job: Job) -> Measurement:
     import psutil  # which a machine with a GPU may lack
 
-    free = psutil.virtual_memory().available / MIB
+    free = free_memory_bytes() / MIB
     for limit, name in ((job.limit_mib, "allowed (memory.limits)"), (free, "free")):
         if job.expected_mib > limit:
             return Measurement("cpu", why=messages.needs_more(job.expected_mib, limit, name))

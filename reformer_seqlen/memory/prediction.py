@@ -79,13 +79,16 @@ def _sums(held: dict[int, int], labels: Sequence[str]) -> dict[str, int]:
     return dict(sums.most_common())
 
 
-def trace_inference(build_model: Builder, batch_size: int, sequence_length: int) -> Trace:
+def trace_inference(
+    build_model: Builder, batch_size: int, sequence_length: int, ampere: bool = True
+) -> Trace:
     """Record one forward pass as the study measured it: evaluation mode, no gradients.
 
     Args:
         build_model: makes the model.
         batch_size: sequences.
         sequence_length: tokens of each.
+        ampere: whether the GPU is of compute capability 8.0 or higher.
 
     Raises:
         StudyError: the model does not run on this shape.
@@ -93,7 +96,7 @@ def trace_inference(build_model: Builder, batch_size: int, sequence_length: int)
     with on_meta(scalar=sequence_length - 1) as tracker:
         model = _made_on_meta(build_model).eval()
         tracker.place(model)
-        with tracker.watching(), torch.no_grad(), _explained(batch_size, sequence_length):
+        with tracker.watching(ampere), torch.no_grad(), _explained(batch_size, sequence_length):
             outputs = model(_tokens(tracker, batch_size, sequence_length))
             _label_outputs(tracker, outputs)
         return tracker.trace
@@ -105,6 +108,7 @@ def trace_training(
     sequence_length: int,
     optimizer: OptimizerName = "adafactor",
     checkpointing: bool = False,
+    ampere: bool = True,
 ) -> Trace:
     """Record two updates: the second finds the optimizer's states already there.
 
@@ -114,6 +118,7 @@ def trace_training(
         sequence_length: tokens of each.
         optimizer: `adafactor` as the study used it, or `adamw`.
         checkpointing: whether each layer's activations are computed again in the backward pass.
+        ampere: whether the GPU is of compute capability 8.0 or higher.
 
     Raises:
         StudyError: the model cannot be trained so.
@@ -122,7 +127,7 @@ def trace_training(
         model = _made_on_meta(build_model).train()
         tracker.place(model)
         start = len(tracker.trace.events)
-        with tracker.watching(), _explained(batch_size, sequence_length):
+        with tracker.watching(ampere), _explained(batch_size, sequence_length):
             if checkpointing:
                 _checkpoint(model)
             stepper = make_optimizer(optimizer, model)
@@ -218,9 +223,7 @@ def _checkpoint(model: nn.Module) -> None:
     enable()
 
 
-def stock_reformer(
-    config: Config, reversible: bool, dtype: torch.dtype = torch.float32
-) -> nn.Module:
+def stock_reformer(config: Config, reversible: bool, dtype: torch.dtype | None = None) -> nn.Module:
     """The Reformer of transformers, reversible as it comes or with plain residual layers."""
     model = build(config, dtype)
     if not reversible:

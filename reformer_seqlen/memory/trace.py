@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -23,7 +23,9 @@ from torch.nn.modules.module import (
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from reformer_seqlen.memory.allocator import CachingAllocator, held_at_peak, replay
+from reformer_seqlen.memory.attention import attention, safe_softmax, scratch
 from reformer_seqlen.memory.shape_cache import ShapeCache
+from reformer_seqlen.runtime.messages import memory as messages
 
 aten = torch.ops.aten
 WEIGHTS, POSITIONS, CACHE, LOGITS = "weights", "position table", "cache", "logits"
@@ -32,6 +34,10 @@ GRADIENTS, OPTIMIZER = "gradients", "optimizer"
 KINDS = (WEIGHTS, POSITIONS, ACTIVATIONS, LOGITS, CACHE, INPUTS, GRADIENTS, OPTIMIZER)
 """What memory is for. The loss counts with the logits, an optimizer's scratch with its states,
 gradients of activations with the activations."""
+MOST_OPERATORS = 400_000
+"""A recording ends where there are more, after less than half a minute. A deep model takes some ten
+thousand for an update; one that loops over its positions, as Mamba and RWKV do without kernels of
+their own, takes as many for every few tokens."""
 POSITION_NAMES = ("position", "wpe", "embed_pos")
 """How transformers' models call the module that holds their table of positions."""
 
@@ -93,6 +99,7 @@ class Tracker(TorchDispatchMode):
         self.trace = Trace()
         self.kind = ACTIVATIONS
         self._scalar = scalar
+        self._operators = 0
         self._alive: dict[int, tuple[int, weakref.ref[Any]]] = {}
         self._shapes = ShapeCache()
         self._path: list[str] = [""]
@@ -107,15 +114,25 @@ class Tracker(TorchDispatchMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Run an operator and record what it allocates."""
+        """Run an operator and record what it allocates.
+
+        Raises:
+            StudyError: there were too many operators before.
+        """
+        self._operators += 1
+        if self._operators > MOST_OPERATORS:
+            raise messages.too_many_operators(MOST_OPERATORS)
         if func is aten._local_scalar_dense.default:
             return self._scalar
-        scratch = self._request(_bytes(args[0])) if func is aten.logsumexp.default else None
+        if func is aten._safe_softmax.default:
+            with self:
+                return safe_softmax(*args)
+        beside = [self._request(size) for size in scratch(func, args)]
         result = self._shapes.run(func, args, kwargs or {})
         for tensor in tensors_in(result):
             self.record(tensor)
-        if scratch is not None:  # it computes (self - maxes).exp_() (aten/native/ReduceOps.cpp)
-            self.trace.release(scratch)
+        for number in beside:
+            self.trace.release(number)
         return result
 
     def record(self, tensor: Tensor) -> None:
@@ -160,15 +177,19 @@ class Tracker(TorchDispatchMode):
             self.kind = before
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Record the operators in the block, and which module runs them."""
+    def watching(self, ampere: bool = True) -> Iterator[None]:
+        """Record the operators in the block, and which module runs them.
+
+        Args:
+            ampere: whether the GPU is of compute capability 8.0 or higher.
+        """
         with ExitStack() as stack:
             for handle in (
                 register_module_forward_pre_hook(self._enter),
                 register_module_forward_hook(self._leave, always_call=True),
             ):
                 stack.callback(handle.remove)
-            stack.enter_context(_kernels_of_a_gpu())
+            stack.enter_context(_kernels_of_a_gpu(ampere))
             stack.enter_context(self)
             yield
 
@@ -212,16 +233,16 @@ def on_meta(scalar: int) -> Iterator[Tracker]:
 
 
 @contextmanager
-def _kernels_of_a_gpu() -> Iterator[None]:
+def _kernels_of_a_gpu(ampere: bool) -> Iterator[None]:
     """Replace what allocates otherwise on a GPU, as long as the block lasts.
 
-    A GPU's dropout keeps a mask of bytes (native_dropout), the CPU's one of floats; a GPU's
-    attention keeps no weights, with dropout and a mask neither (memory-efficient attention). The
-    product over experts (grouped_mm) works in float32 too, which the meta device refuses.
+    A GPU's dropout keeps a mask of bytes (native_dropout), the CPU's one of floats; a GPU has other
+    kernels of attention. The product over experts (grouped_mm) works in float32 too, which the meta
+    device refuses.
     """
     kernels: dict[str, Callable[..., Tensor]] = {
         "dropout": _dropout,
-        "scaled_dot_product_attention": _attention,
+        "scaled_dot_product_attention": partial(attention, ampere=ampere),
         "grouped_mm": _grouped_mm,
     }
     before = {name: getattr(F, name) for name in kernels}
@@ -241,34 +262,10 @@ def _dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool
     return torch.native_dropout(input, p, True)[0] if training and p > 0 else input
 
 
-def _attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> Tensor:
-    if enable_gqa:
-        groups = query.shape[1] // key.shape[1]
-        key, value = (x.repeat_interleave(groups, dim=1) for x in (key, value))
-    learns = torch.is_grad_enabled() and query.requires_grad
-    attended: Tensor = aten._scaled_dot_product_efficient_attention(
-        query, key, value, attn_mask, learns, dropout_p, is_causal, scale=scale
-    )[0]
-    return attended
-
-
 def _grouped_mm(input: Tensor, weight: Tensor, offs: Tensor) -> Tensor:  # noqa: A002
     """Each group of rows times its own matrix: transformers' operator, which asks for the same."""
     product: Tensor = torch.ops.transformers.grouped_mm_fallback(input, weight, offs)
     return product
-
-
-def _bytes(tensor: Tensor) -> int:
-    return tensor.numel() * tensor.element_size()
 
 
 def _in_moving_order(module: nn.Module, path: str = "") -> Iterator[tuple[nn.Module, str, Tensor]]:

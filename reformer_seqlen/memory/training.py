@@ -3,12 +3,15 @@
 from functools import partial
 from typing import Any
 
+from torch import nn
+
 from reformer_seqlen.memory.configurations import with_depth
 from reformer_seqlen.memory.pool import Task
 from reformer_seqlen.memory.prediction import Builder, predict, stock_reformer, trace_training
 from reformer_seqlen.memory.rounding import mib, parts
-from reformer_seqlen.models.configurations import build, configuration
+from reformer_seqlen.models.configurations import Config, build, configuration
 from reformer_seqlen.parameters.memory import Curve, MemoryStudy
+from reformer_seqlen.runtime.messages import memory as messages
 
 
 def training_tasks(study: MemoryStudy) -> dict[str, Task[dict[str, Any]]]:
@@ -61,7 +64,20 @@ def training_point(study: MemoryStudy, name: str, layers: int, length: int) -> d
 
 def _builder(study: MemoryStudy, curve: Curve, layers: int, length: int) -> Builder:
     where = f"memory.models.{curve.model}"
-    config = with_depth(configuration(study.models[curve.model], where), layers, length)
+    config = with_depth(configuration(study.models[curve.model], where), layers, length, where)
     if config.model_type == "reformer":
         return partial(stock_reformer, config, curve.reversible)
-    return partial(build, config)
+    return partial(_build_of_depth, config, layers, where)
+
+
+def _build_of_depth(config: Config, layers: int, where: str) -> nn.Module:
+    """Make the model, which has a list of so many layers.
+
+    Raises:
+        StudyError: it does not heed its configuration's depth.
+    """
+    model = build(config)
+    lists = (module for module in model.modules() if isinstance(module, nn.ModuleList))
+    if all(len(module) != layers for module in lists):
+        raise messages.depth_not_heeded(where, config.model_type, layers)
+    return model

@@ -14,7 +14,13 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, ReformerConfig
 
-from reformer_seqlen.models.configurations import Config, check_length, position_limit
+from reformer_seqlen.models.configurations import (
+    Config,
+    check_causal,
+    check_length,
+    position_limit,
+)
+from reformer_seqlen.parameters.common.quantities import within_any_machine
 from reformer_seqlen.parameters.model_options import (
     AttentionOptions,
     ModelOptions,
@@ -24,6 +30,7 @@ from reformer_seqlen.parameters.model_options import (
 from reformer_seqlen.reformer.draws import mixed_seed
 from reformer_seqlen.reformer.model import Reformer, StockReformer, create_reformer, load_reformer
 from reformer_seqlen.reformer.model import parameter_counts as reformer_counts
+from reformer_seqlen.runtime.files import final_path
 from reformer_seqlen.runtime.messages import models as messages
 from reformer_seqlen.runtime.messages import parameters as parameter_messages
 
@@ -66,18 +73,40 @@ def load(
     if isinstance(chosen, ReformerOptions):
         length = _whole_chunks(ReformerConfig.from_dict(values), sequence_length, key)
         return load_reformer(folder, sequence_length=length, **chosen.model_dump())
+    config = checkpoint_config(folder)
+    if sequence_length is not None:
+        check_length(config, sequence_length, key)
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        if sequence_length is not None:
-            check_length(config, sequence_length, key)
-        return AutoModelForCausalLM.from_pretrained(
+        model, loaded = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=torch.float32,
             use_safetensors=True,
             trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are named below
             **_attention(chosen),
         )
     except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
+        raise messages.not_loaded(folder, model_type, error) from error
+    others = {name for name, *_ in loaded["mismatched_keys"]}
+    if drawn := loaded["missing_keys"] | others:
+        raise messages.lacks_weights(folder, model_type, sorted(drawn))
+    return model
+
+
+def checkpoint_config(folder: Path) -> Config:
+    """The configuration of a checkpoint's folder.
+
+    Raises:
+        StudyError: it holds none of a causal language model, or transformers refuses it.
+    """
+    values = _configuration_values(folder)
+    model_type = str(values["model_type"])
+    check_causal(model_type, str(final_path(folder) / "config.json"))
+    try:
+        within_any_machine(values)
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # transformers' checks raise many kinds
         raise messages.not_loaded(folder, model_type, error) from error
 
 
@@ -86,7 +115,7 @@ def _configuration_values(folder: Path) -> dict[str, Any]:
     try:
         values: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         values["model_type"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise messages.no_configuration(folder, error) from error
     return values
 

@@ -6,6 +6,7 @@ type's configuration class. Nothing is downloaded and no remote code is run.
 
 import math
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any, Literal
 
 import torch
@@ -19,9 +20,13 @@ from reformer_seqlen.runtime.messages import models as messages
 Config = Any
 """A configuration of transformers (its package has no types)."""
 Positions = Literal["axial", "learned", "own"]
-UNDECLARED = {"attn_implementation", "use_cache", "head_dim"}
-"""What may stand in a configuration although its class does not declare it: choices of a run, and
-what models read all the same."""
+UNDECLARED = {"attn_implementation", "use_cache", "head_dim", "torch_dtype"}
+"""What may stand in a configuration although its class does not declare it: choices of a run, what
+models read all the same, and what a dtype was called before."""
+OLDER_ROTARY = {"rope_scaling", "rope_theta"}
+"""What rotary positions were said by before there were `rope_parameters`."""
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+"""What models are made in."""
 
 
 def configuration(values: Mapping[str, Any], where: str, strict: bool = True) -> Config:
@@ -41,10 +46,26 @@ def configuration(values: Mapping[str, Any], where: str, strict: bool = True) ->
     given = {name: value for name, value in values.items() if name != "model_type"}
     try:
         if strict:
-            _refuse_unknown(model_type, given)
-        return AutoConfig.for_model(model_type, **given)
+            _refuse_unknown(AutoConfig.for_model(model_type), given)
+        config = AutoConfig.for_model(model_type, **given)
+        check_values(config)
     except Exception as error:
         raise messages.not_a_configuration(where, model_type, error) from error
+    return config
+
+
+def check_values(config: Config) -> None:
+    """Refuse values that transformers takes as they come and that make no sense later.
+
+    Raises:
+        ValueError: the dtype is none that models are made in, or a rotary factor is no number.
+    """
+    for dtype in (config.dtype, language_part(config).dtype):
+        if dtype is not None and dtype not in DTYPES:
+            raise ValueError(messages.unknown_dtype(dtype, DTYPES))
+    for factor in _rotary(language_part(config), "factor"):
+        if not isinstance(factor, int | float):
+            raise ValueError(messages.no_factor(factor))
 
 
 def check_causal(model_type: str, where: str) -> None:
@@ -65,6 +86,19 @@ def positions_of(config: Config) -> Positions:
     return "axial" if config.axial_pos_embds else "learned"
 
 
+def language_part(config: Config) -> Config:
+    """The part of a configuration that is its language model's; the whole, if that is all it is.
+
+    A model that sees or hears as well has a configuration for each of its parts.
+    """
+    try:
+        part = config.get_text_config(decoder=True)
+    except ValueError:  # there are several
+        return config
+    is_one = any(getattr(config, name, None) is part for name in config.sub_configs)
+    return part if is_one else config  # elsewhere it is a copy
+
+
 def position_limit(config: Config) -> int | None:
     """The longest sequence that a model has positions for, in tokens; None if none is known.
 
@@ -72,12 +106,25 @@ def position_limit(config: Config) -> int | None:
     """
     if positions_of(config) == "axial":
         return math.prod(int(size) for size in config.axial_pos_shape)
-    limit: int | None = getattr(config, "max_position_embeddings", None)
+    part = language_part(config)
+    limit: int | None = getattr(part, "max_position_embeddings", None)
     if limit is None or limit <= 0:  # XLNet says -1
         return None
-    rotary = getattr(config, "rope_parameters", None) or {}
-    factor, original = rotary.get("factor"), rotary.get("original_max_position_embeddings", limit)
-    return limit if factor is None else max(limit, int(factor * original))
+    original = max(_rotary(part, "original_max_position_embeddings"), default=limit)
+    return max([limit, *(int(factor * original) for factor in _rotary(part, "factor"))])
+
+
+def _rotary(part: Config, name: str) -> list[Any]:
+    """What the settings of rotary positions say; each kind of layers may have some of its own."""
+    given = getattr(part, "rope_parameters", None) or {}
+    settings = (given, *(value for value in given.values() if isinstance(value, Mapping)))
+    return [rotary[name] for rotary in settings if rotary.get(name) is not None]
+
+
+def dtype_of(config: Config) -> torch.dtype | None:
+    """What a configuration says of its weights' numbers; None if it says nothing."""
+    dtype: torch.dtype | None = config.dtype or language_part(config).dtype
+    return dtype
 
 
 def check_length(config: Config, sequence_length: int, key: str = "") -> None:
@@ -98,12 +145,21 @@ def check_length(config: Config, sequence_length: int, key: str = "") -> None:
         raise messages.too_long(config.model_type, limit, sequence_length, key)
 
 
-def build(config: Config, dtype: torch.dtype = torch.float32) -> nn.Module:
+def build(config: Config, dtype: torch.dtype | None = None) -> nn.Module:
     """Make the model with its language-modelling head, on the current default device.
+
+    Args:
+        config: of any model.
+        dtype: of its weights; the configuration's, or float32, unless given.
 
     Raises:
         StudyError: transformers refuses the configuration.
     """
+    dtype = dtype or dtype_of(config) or torch.float32
+    config = deepcopy(config)
+    for name in config.sub_configs:  # a part's own dtype would go first
+        if getattr(config, name, None) is not None:
+            getattr(config, name).dtype = dtype
     try:
         model: nn.Module = AutoModelForCausalLM.from_config(config, dtype=dtype)
     except Exception as error:
@@ -111,9 +167,14 @@ def build(config: Config, dtype: torch.dtype = torch.float32) -> nn.Module:
     return model
 
 
-def _refuse_unknown(model_type: str, given: Mapping[str, Any]) -> None:
-    default = AutoConfig.for_model(model_type)
+def _refuse_unknown(default: Config, given: Mapping[str, Any]) -> None:
     known = {*default.to_dict(), *default.attribute_map, *UNDECLARED}
-    for name in given:
+    if "rope_parameters" in known:
+        known |= OLDER_ROTARY
+    for name, value in given.items():
+        if name == "quantization_config":
+            raise ValueError(messages.quantized())
         if name not in known:
             raise ValueError(messages.unknown_value(name, known))
+        if name in default.sub_configs and isinstance(value, Mapping):
+            _refuse_unknown(getattr(default, name), value)

@@ -10,6 +10,7 @@ from reformer_seqlen.parameters.sources import FileSource
 from reformer_seqlen.runtime.messages import parameters as messages
 
 Format = Literal["lines", "wikipedia_prose", "bytes", "python_string"]
+Between = Literal["documents", "lines"]
 SplitFile = Literal["all", "train", "validation", "test"]
 
 
@@ -17,13 +18,14 @@ class Split(Section):
     """How one text becomes three: contiguous parts, in order, cut between documents or lines.
 
     Attributes:
+        between: where it is cut; a text of one line is cut between words.
         shares_of: `validation` and `test` are shares of the text's bytes, or of the number of
             lines or documents, as the published study counted enwik8's lines.
     """
 
     validation: Fraction
     test: Fraction
-    between: Literal["documents", "lines"]
+    between: Between
     shares_of: Literal["bytes", "number"] = "bytes"
 
     @model_validator(mode="after")
@@ -39,7 +41,8 @@ class Corpus(Section):
     Attributes:
         words: whether the text is words separated by blanks, as WikiText-2 and Penn Treebank are;
             each line's end is a word of its own. Perplexity per word is told then.
-        first_bytes: of each file; what is used of it ends with a whole line.
+        first_bytes: of each file; what is used of it ends with a whole line, or with a word where
+            no line fits.
         first_rows: of each file, lines.
         shuffle_lines_seed: the order in which lines are taken, before they are split.
     """
@@ -58,4 +61,6 @@ class Corpus(Section):
             raise ValueError(messages.SPLIT_CUTS_ONE_FILE)
         if self.split is None and set(self.files) != set(SPLITS):
             raise ValueError(messages.FILES_WITHOUT_SPLIT)
+        if self.split is not None and self.format == "bytes" and self.split.between != "lines":
+            raise ValueError(messages.ONE_DOCUMENT)
         return self

@@ -2,9 +2,13 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from reformer_seqlen.parameters.common.quantities import BatchSize, SequenceLength
+from reformer_seqlen.parameters.common.quantities import (
+    BatchSize,
+    SequenceLength,
+    within_any_machine,
+)
 from reformer_seqlen.parameters.common.section import Name, Section
 from reformer_seqlen.runtime.messages import parameters as messages
 
@@ -36,10 +40,13 @@ class Gpu(Section):
     Attributes:
         memory_mib: what nvidia-smi calls its total.
         context_mib: what a process holds before it has a tensor (CUDA context and kernels).
+        ampere: whether it is of compute capability 8.0 or higher: in half precision, others have no
+            flash attention.
     """
 
     memory_mib: Mib
     context_mib: Annotated[int, Field(ge=0)]
+    ampere: bool = True
 
     @model_validator(mode="after")
     def _something_is_left(self) -> Self:
@@ -80,9 +87,10 @@ class TrainingStudy(Section):
 
 
 GPUS = {
-    "colab-2021": Gpu(memory_mib=15109, context_mib=919),  # a Tesla T4, by its driver of 2021
-    "T4": Gpu(memory_mib=15360, context_mib=512),
-    "V100": Gpu(memory_mib=16384, context_mib=512),
+    # A Tesla T4, by its driver of 2021.
+    "colab-2021": Gpu(memory_mib=15109, context_mib=919, ampere=False),
+    "T4": Gpu(memory_mib=15360, context_mib=512, ampere=False),
+    "V100": Gpu(memory_mib=16384, context_mib=512, ampere=False),
     "A100-40GB": Gpu(memory_mib=40960, context_mib=512),
     "A100-80GB": Gpu(memory_mib=81920, context_mib=512),
     "H100": Gpu(memory_mib=81559, context_mib=512),
@@ -107,7 +115,7 @@ class MemoryStudy(Section):
         fits: the rows whose longest sequence and largest batch are searched for every GPU.
     """
 
-    models: dict[Name, dict[str, Any]]
+    models: dict[Name, Annotated[dict[str, Any], AfterValidator(within_any_machine)]]
     rows: dict[Name, MemoryRow]
     gpus: dict[Name, Gpu] = GPUS
     gpu: Name

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from reformer_seqlen.parameters.common.quantities import Rounds
 from reformer_seqlen.parameters.common.reading import known, read_section
@@ -15,6 +15,14 @@ from reformer_seqlen.runtime.messages import parameters as messages
 Buckets = Annotated[int, Field(ge=2, le=2**16, multiple_of=2)]
 REFORMER = "reformer"
 """The `model_type` of a Reformer's configuration."""
+SWITCH: dict[str | bool, str] = {"auto": "auto", True: "on", False: "off"}
+"""How a Reformer's configuration calls what params.yaml says."""
+
+
+def _switch(value: Any) -> str:
+    if isinstance(value, str | bool) and value in SWITCH:
+        return SWITCH[value]
+    raise ValueError(messages.TRUE_FALSE_OR_AUTO)
 
 
 class ReformerOptions(Section):
@@ -28,7 +36,8 @@ class ReformerOptions(Section):
         num_hashes: hash rounds; None for the checkpoint's.
         num_buckets: a number, or its factors; None for what the length recommends under `strict`
             and the checkpoint's under `published`.
-        reversible: whether activations are computed again in the backward pass, to save memory.
+        reversible: whether activations are computed again in the backward pass, to save memory:
+            true, false or `auto`.
     """
 
     implementation: Literal["reformer-seqlen", "transformers"] = "reformer-seqlen"
@@ -36,7 +45,10 @@ class ReformerOptions(Section):
     lsh_causality: Literal["strict", "published"] = "strict"
     num_hashes: Rounds | None = None
     num_buckets: Buckets | Annotated[list[Buckets], Field(min_length=1)] | None = None
-    reversible: Literal["auto", "on", "off"] = "auto"
+    reversible: Annotated[
+        Literal["auto", "on", "off"],
+        BeforeValidator(_switch, json_schema_input_type=Literal["auto"] | bool),
+    ] = "auto"
 
 
 class AttentionOptions(Section):

@@ -10,6 +10,7 @@ from reformer_seqlen.parameters.common.quantities import (
     Bytes,
     Fraction,
     SequenceLength,
+    within_any_machine,
 )
 from reformer_seqlen.parameters.common.section import Section
 from reformer_seqlen.parameters.corpora import Format
@@ -22,8 +23,6 @@ from reformer_seqlen.runtime.messages import parameters as messages
 
 BYTE_PIECES = 258
 """Of the tokenizer `bytes`: every byte, and two special ids."""
-LARGEST_OF_A_MODEL = 2**24
-"""Of any width, depth or length; no machine holds more."""
 
 
 class Phase(Section):
@@ -81,10 +80,7 @@ class Pretraining(Section):
     @field_validator("architecture")
     @classmethod
     def _no_number_is_past_any_machine(cls, architecture: dict[str, Any]) -> dict[str, Any]:
-        for name, value in architecture.items():
-            if isinstance(value, int | float) and abs(value) > LARGEST_OF_A_MODEL:
-                raise ValueError(messages.too_large(name, value, LARGEST_OF_A_MODEL))
-        return architecture
+        return within_any_machine(architecture)
 
     @model_validator(mode="after")
     def _phases_follow_a_training(self) -> Self:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from reformer_seqlen.parameters.dialects import check_profile
 from reformer_seqlen.runtime.files import read_text
 from reformer_seqlen.runtime.messages import parameters as messages
 from reformer_seqlen.runtime.paths import CONF
@@ -12,7 +13,7 @@ def compose(profile: str, conf: Path = CONF) -> Any:
     """What `dvc exp run -S profile=PROFILE` makes params.yaml of.
 
     Raises:
-        StudyError: there is no such profile.
+        StudyError: there is no such profile, or it can't be read.
     """
     known = sorted(path.stem for path in (conf / "profile").glob("*.yaml"))
     if profile not in known:
@@ -30,6 +31,8 @@ def compose(profile: str, conf: Path = CONF) -> Any:
     try:
         with initialize_config_dir(str(conf.resolve()), version_base=None):
             composed = hydra_compose("config", overrides=[f"profile={profile}"])
-        return OmegaConf.to_object(composed)
+        values = OmegaConf.to_object(composed)
     except (HydraException, OmegaConfBaseException, YAMLError, RecursionError) as error:
         raise messages.not_composed(str(path), error) from error
+    check_profile(profile, conf)
+    return values

@@ -1,8 +1,7 @@
 """params.yaml as a whole: one typed object, whose parts fit each other."""
 
-import json
 import re
-from math import prod
+from math import inf, prod
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from reformer_seqlen.parameters.common.reading import read_values
 from reformer_seqlen.parameters.common.section import Name, Section
 from reformer_seqlen.parameters.corpora import Corpus
 from reformer_seqlen.parameters.counts import Count
+from reformer_seqlen.parameters.dialects import check_dialect
 from reformer_seqlen.parameters.evaluation import Evaluation
 from reformer_seqlen.parameters.memory import MemoryStudy
 from reformer_seqlen.parameters.model_options import ModelOptions, ReformerOptions, options_for
@@ -33,6 +33,9 @@ OTHERWISE = re.compile(
 """Names that YAML readers take for something else; DVC hands them on without quotes."""
 LONGEST_NAME = 100
 """Characters: file systems take 255 bytes, of which endings and work files need some."""
+
+MOST_VALUES = 10**6
+"""In params.yaml, each alias written out."""
 
 
 class Study(Section):
@@ -173,7 +176,9 @@ def _check_length(key: str, run: Run, model: Model) -> None:
     _check_chunks(key, run.sequence_length, model)
     shape = model.pretraining.architecture.get("axial_pos_shape") if model.pretraining else None
     positions = run.options.get("positions", model.options.get("positions", "axial"))
-    if positions == "axial" and shape and prod(shape) < run.sequence_length:
+    if not isinstance(shape, list) or not all(isinstance(size, int) for size in shape):
+        return  # left out, or what `models.architecture` refuses
+    if positions == "axial" and prod(shape) < run.sequence_length:
         raise messages.beyond_axial_tables(key, run.sequence_length, prod(shape), run.model)
 
 
@@ -227,15 +232,36 @@ def read_whole(path: Path = PARAMS) -> Any:
     """What YAML makes of params.yaml, or of a kept one.
 
     Raises:
-        StudyError: it is no file, not UTF-8, or not YAML.
+        StudyError: it is no file, not UTF-8, not YAML, or not the same to all readers of YAML.
     """
     if path.exists() and not path.is_file():
         raise messages.no_file(path)
     if path.is_file():
         read_text(path)  # says where it is not UTF-8
+        check_dialect(path)
     try:
         values = read_values(path)
-        json.dumps(values, default=str)
-    except (RecursionError, ValueError) as error:
-        raise messages.not_yaml(path, "it is nested too deep, or holds itself") from error
+        size = _written_out(values, {})
+    except RecursionError as error:
+        raise messages.not_yaml(path, "it is nested too deep") from error
+    except ValueError as error:  # a number of too many digits, or none under the tag of one
+        raise messages.not_yaml(path, error) from error
+    if size > MOST_VALUES:
+        raise messages.not_yaml(path, "its aliases stand for too much, or one holds itself")
     return values
+
+
+def _written_out(value: Any, sizes: dict[int, float]) -> float:
+    """How many values there are if each alias is written out; without an end if one holds itself.
+
+    Args:
+        value: what YAML gave.
+        sizes: of the lists and mappings that were counted, by their identity.
+    """
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in sizes:
+        sizes[id(value)] = inf
+        inner = value.values() if isinstance(value, dict) else value
+        sizes[id(value)] = 1 + sum(_written_out(each, sizes) for each in inner)
+    return sizes[id(value)]

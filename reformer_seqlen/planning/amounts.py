@@ -1,9 +1,13 @@
 """The amounts of a study: text, tokens, windows, updates, bytes on disk. Nothing is downloaded."""
 
 import importlib.metadata
+import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -26,7 +30,7 @@ from reformer_seqlen.parameters.study import Study
 from reformer_seqlen.parameters.training import Training
 from reformer_seqlen.runtime.files import read_json
 from reformer_seqlen.runtime.paths import TOKENS
-from reformer_seqlen.text.chunking import cut
+from reformer_seqlen.text.chunking import PUBLISHED_BATCH_ROWS, PUBLISHED_SHARDS, cut
 
 BYTES_PER_ROW = 100
 """A guess, for a corpus that is cut to its first rows and that `PUBLISHED` says nothing of."""
@@ -41,23 +45,29 @@ class Measured:
     Attributes:
         bytes_per_piece: bytes of text in a piece, in the mean.
         bytes_per_row: bytes of text in a row, in the mean, with its newline.
+        row_spread: the standard deviation of a row's length over its mean.
     """
 
     bytes_per_piece: float
     bytes_per_row: float
+    row_spread: float
 
 
 PUBLISHED = {
-    "wikitext-2": Measured(1.840, 10_940_747 / 36_718),
-    "ptb": Measured(2.10, 5_101_618 / 42_068),
-    "enwik8": Measured(1.799, 100_000_000 / 1_128_024),
+    "wikitext-2": Measured(1.840, 10_940_747 / 36_718, 1.4),
+    "ptb": Measured(2.10, 5_101_618 / 42_068, 0.5),
+    "enwik8": Measured(1.799, 100_000_000 / 1_128_024, 2.5),
 }
 """Pieces were counted on WikiText-2's validation and test texts and enwik8's first 1,000,000 bytes.
 
 Penn Treebank's training text holds `<unk>` 45,020 times. Counted as five pieces each, its text has
 1.970 bytes a piece; the published encoding makes two pieces of it and the blank before it, which
-gives 2.10. Rows were counted in the official files.
+gives 2.10. Rows were counted in the official files. Their spread was measured for enwik8, on the
+lines of a later dump of Wikipedia; for the others it is a guess: sentences differ less, and
+paragraphs between headings and blank lines more than lengths that are drawn evenly.
 """
+FORWARD_SHARE = 1 / 3
+"""Scoring some windows takes this share of the time of an update on them."""
 BYTES_PER_NUMBER = 4
 """Parameters and optimizer states are float32."""
 STATES = {"adafactor": 1, "muon": 2, "adamw": 3}
@@ -77,12 +87,20 @@ class Amount:
     Attributes:
         tokens: by split; empty where nothing is known before the download.
         rows: by split; empty where nothing is known of them.
-        counted: whether an earlier run has counted them; otherwise they are an estimate.
+        row_spread: the standard deviation of a row's length over its mean.
+        token_set: the folder in which an earlier run has left the tokens; None where all of this
+            is an estimate.
     """
 
     tokens: Mapping[str, int] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)
-    counted: bool = False
+    row_spread: float = 1.0
+    token_set: Path | None = None
+
+    @property
+    def counted(self) -> bool:
+        """Whether it is what is there, not an estimate."""
+        return self.token_set is not None
 
 
 @dataclass(frozen=True)
@@ -109,10 +127,18 @@ class Job:
 
     def windows(self, split: str) -> int | None:
         """Windows of a split; the most that are possible where its rows are not known."""
-        tokens, rows = self.amount.tokens.get(split), self.amount.rows.get(split)
+        amount, length = self.amount, self.sequence_length
+        tokens, rows = amount.tokens.get(split), amount.rows.get(split)
         if tokens is None:
             return None
-        return count_windows(self.policy, tokens, rows, self.sequence_length, split)
+        if amount.token_set is not None:
+            return cut_windows(amount.token_set, self.policy, tokens, length, split)
+        if self.policy != "published":
+            no_rows = np.empty(0, dtype=np.int64)
+            return len(cut(self.policy, no_rows, tokens, length, every_token=split != "train"))
+        if not rows:
+            return tokens // length
+        return expected_blocks(tokens, rows, amount.row_spread, length)
 
     @property
     def batch_size(self) -> int:
@@ -146,23 +172,55 @@ class Job:
         return sum(times * (self.windows(split) or 0) for split, times in self.passes.items())
 
 
-def count_windows(policy: Policy, tokens: int, rows: int | None, length: int, split: str) -> int:
-    """Windows of a split.
-
-    Example: 1000 contiguous tokens have 3 whole windows of 256, and 4 where all of it is scored.
+def cut_windows(token_set: Path, policy: Policy, tokens: int, length: int, split: str) -> int:
+    """Windows of a split whose tokens are there, cut as the stage `chunk` cuts them.
 
     Args:
+        token_set: a folder of data/tokens.
         policy: how the tokens are cut.
-        tokens: of the split.
-        rows: of the split, taken to be equally long; the published policy drops the rest of every
-            batch of rows. None: they are not known, and nothing is dropped.
-        length: of a window.
+        tokens: how many the split has.
+        length: of a window, in tokens.
         split: training drops the tail of a split, scoring does not.
     """
-    if policy == "published" and rows is None:
-        return tokens // length
-    begins = np.linspace(0, tokens, rows or 1, endpoint=False).astype(np.int64)
-    return len(cut(policy, begins, tokens, length, every_token=split != "train"))
+    rows = np.load(token_set / f"{split}.rows.npy", mmap_mode="r", allow_pickle=False)
+    return len(cut(policy, rows, tokens, length, every_token=split != "train"))
+
+
+@cache
+def expected_blocks(tokens: int, rows: int, row_spread: float, length: int) -> int:
+    """Blocks that the published policy is expected to cut of rows whose lengths are not known.
+
+    It cuts each batch of rows on its own and drops what is left. A batch of n rows has about n
+    times their mean of tokens, give or take their deviation times the root of n; where that is
+    near a multiple of the length, some batches have one block more than others.
+
+    Example: of batches of 3.0 lengths in the mean, half give 3 blocks and half 2.
+
+    Args:
+        tokens: of the split.
+        rows: of the split.
+        row_spread: the standard deviation of a row's length over its mean.
+        length: of a block, in tokens.
+    """
+    mean = tokens / rows
+    expected = 0.0
+    for size, batches in _published_batch_sizes(rows).items():
+        deviation = row_spread * mean * math.sqrt(size)
+        batch = NormalDist(size * mean, max(deviation, 0.5))  # in whole tokens
+        most = math.ceil((batch.mean + 6 * batch.stdev) / length)
+        expected += batches * sum(1 - batch.cdf(blocks * length) for blocks in range(1, most + 1))
+    return min(round(expected), tokens // length)
+
+
+def _published_batch_sizes(rows: int) -> Counter[int]:
+    """How many batches of each number of rows there are: each shard's last one is smaller."""
+    sizes: Counter[int] = Counter()
+    for shard in range(PUBLISHED_SHARDS):
+        of_shard = rows // PUBLISHED_SHARDS + (shard < rows % PUBLISHED_SHARDS)
+        whole, rest = divmod(of_shard, PUBLISHED_BATCH_ROWS)
+        sizes[PUBLISHED_BATCH_ROWS] += whole
+        sizes[rest] += rest > 0
+    return +sizes
 
 
 def jobs(params: Study, known: Study | None) -> list[Job]:
@@ -209,6 +267,28 @@ def _run_job(name: str, params: Study, known: Study | None) -> Job:
     )
 
 
+def stage_tokens(params: Study) -> dict[str, float]:
+    """How much work the stages are that train and score, by the names that DVC gives them.
+
+    In tokens of training: a scored one counts FORWARD_SHARE of that. Estimated of what is declared;
+    a stage whose text is of unknown size is left out.
+    """
+    found: dict[str, float] = {}
+    for job in jobs(params, None):
+        training, length = job.training, job.sequence_length
+        stage = f"pretrain@{job.model}" if job.corpus is None else f"finetune@{job.name}"
+        if training is not None and training.updates is not None:
+            tokens: int | None = training.updates * training.sequences(length) * length
+        else:
+            tokens = job.tokens_read()
+        if tokens:
+            found[stage] = found.get(stage, 0.0) + tokens
+        if job.corpus is not None and job.amount.tokens:
+            windows = sum(job.windows(split) or 0 for split in ("validation", "test"))
+            found[f"evaluate@{job.name}"] = FORWARD_SHARE * job.passes["test"] * windows * length
+    return found
+
+
 def _final_passes(params: Study, run: str) -> int:
     """How often each split is scored at the end under one draw, each way of scoring once."""
     scoring = params.evaluation(run)
@@ -239,13 +319,14 @@ def _amount_of_pretraining(recipe: Pretraining) -> Amount:
 
 def amount_of(corpus: str, model: str, params: Study, known: Study | None) -> Amount:
     """The tokens of a corpus under a model's tokenizer: counted by an earlier run, or estimated."""
-    path = TOKENS / f"{corpus}-{model}" / "tokens.json"
-    if known is not None and path.exists() and _declared_alike(corpus, model, params, known):
-        splits: dict[str, Any] = read_json(path)["splits"]
+    folder = TOKENS / f"{corpus}-{model}"
+    there = all((folder / f"{split}.rows.npy").exists() for split in SPLITS)
+    if known is not None and there and _declared_alike(corpus, model, params, known):
+        splits: dict[str, Any] = read_json(folder / "tokens.json")["splits"]
         return Amount(
             {split: item["tokens"] for split, item in splits.items()},
             {split: item["rows"] for split, item in splits.items()},
-            counted=True,
+            token_set=folder,
         )
     texts, measured = text_bytes(corpus, params.corpora[corpus]), PUBLISHED.get(corpus)
     if measured is None:
@@ -253,6 +334,7 @@ def amount_of(corpus: str, model: str, params: Study, known: Study | None) -> Am
     return Amount(
         {split: round(size / measured.bytes_per_piece) for split, size in texts.items()},
         {split: round(size / measured.bytes_per_row) for split, size in texts.items()},
+        measured.row_spread,
     )
 
 

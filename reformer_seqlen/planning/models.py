@@ -1,9 +1,14 @@
 """What only transformers knows of a study's models, asked before anything runs."""
 
-from reformer_seqlen.models.configurations import check_length, configuration
+import torch
+
+from reformer_seqlen.memory.configurations import with_depth
+from reformer_seqlen.models.configurations import build, check_length, configuration
 from reformer_seqlen.parameters.model_options import REFORMER
 from reformer_seqlen.parameters.study import Study
 from reformer_seqlen.planning.trial import base_config
+from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.messages import models as model_messages
 from reformer_seqlen.runtime.messages import parameters as messages
 
 
@@ -31,10 +36,21 @@ def check_models(params: Study) -> None:
 
 
 def check_memory_models(params: Study) -> None:
-    """Refuse configurations of `memory.models` that are none.
+    """Refuse configurations of `memory.models` that make no model, or none of the depths asked for.
 
     Raises:
         StudyError: the message names the key in params.yaml.
     """
-    for name, values in params.memory.models.items():
-        configuration(values, f"memory.models.{name}")
+    study, configs = params.memory, {}
+    for name, values in study.models.items():
+        where = f"memory.models.{name}"
+        configs[name] = configuration(values, where)
+        try:
+            with torch.device("meta"):  # without memory: only whether it can be built
+                build(configs[name])
+        except StudyError as error:
+            raise model_messages.no_model(where, error) from error
+    for model in {curve.model for curve in study.training.curves.values()}:
+        for layers in study.training.layers:
+            length = max(study.training.sequence_lengths)
+            with_depth(configs[model], layers, length, f"memory.models.{model}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, ReformerConfig
+from transformers import ReformerConfig
 
 from reformer_seqlen.bases.architecture import architecture
 from reformer_seqlen.memory.prediction import (
@@ -22,7 +22,7 @@ from reformer_seqlen.memory.prediction import (
     trace_inference,
     trace_training,
 )
-from reformer_seqlen.models.causal import create, parameter_counts
+from reformer_seqlen.models.causal import checkpoint_config, create, parameter_counts
 from reformer_seqlen.models.configurations import Config, check_length
 from reformer_seqlen.parameters.common.quantities import CHUNK_LENGTH
 from reformer_seqlen.parameters.model_options import ModelOptions, ReformerOptions, options_for
@@ -42,8 +42,6 @@ KNOWN_CHECKPOINTS = {
 """Configurations that are known without a download."""
 TRIAL_TOKENS = 4096
 """A timed update has about as many: on two cores a second, long enough to time well."""
-FORWARD_SHARE = 1 / 3
-"""Scoring some windows takes this share of the time of an update on them."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +64,11 @@ def base_config(name: str, model: Model) -> Config | None:
         return architecture(name, model, model.pretraining)
     match model.checkpoint:
         case PathSource(path=path) if (Path(path).expanduser() / "config.json").is_file():
-            return AutoConfig.from_pretrained(Path(path).expanduser())
+            return checkpoint_config(Path(path).expanduser())
         case HubCheckpoint(repository=repository) if repository in KNOWN_CHECKPOINTS:
             return ReformerConfig(**KNOWN_CHECKPOINTS[repository])
         case _ if (BASES / name / "config.json").is_file():
-            return AutoConfig.from_pretrained(BASES / name)
+            return checkpoint_config(BASES / name)
     return None
 
 
@@ -117,7 +115,7 @@ def predicted_memory(config: Config, job: Job) -> Prediction:
         length,
         reversible=recomputed or not ours,
         optimizer=job.training.optimizer,
-        build_reformer=_our_reformer if ours else stock_reformer,
+        build_reformer=_our_reformer if ours else partial(stock_reformer, dtype=torch.float32),
     )
 
 

@@ -1,10 +1,11 @@
 """Whether activations are kept for the backward pass or recomputed in it."""
 
-import os
 from typing import Literal
 
 import torch
 from transformers import ReformerConfig
+
+from reformer_seqlen.runtime import memory_limits
 
 Reversible = Literal["auto", "on", "off"]
 
@@ -36,7 +37,7 @@ def activation_bytes(config: ReformerConfig) -> int:
 # torch.compile can't trace this; as a constant, it does not break the graph.
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def memory_bytes(device: torch.device) -> int:
-    """The device's total memory; with free memory, results would depend on other processes."""
+    """What the device has in all; with free memory, results would depend on other processes."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return memory_limits.memory_bytes()

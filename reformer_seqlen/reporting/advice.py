@@ -9,7 +9,7 @@ from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.points import UNTRAINED, Point, Runs, first_shown, points
 from reformer_seqlen.reporting.scores import shown_score, signed
 from reformer_seqlen.reporting.seeds import score_of, scored
-from reformer_seqlen.reporting.table import clock, number
+from reformer_seqlen.reporting.table import clock, number, significant
 
 
 def advice(values: Metrics, runs: Runs) -> list[str]:
@@ -52,9 +52,9 @@ def _sentence(values: Metrics, found: Sequence[Point], several: bool) -> str:
     seconds = values["measured"]["timings"]["finetune"][taken.name]["runtime_seconds"]
     whole = clock(round(seconds)).removesuffix(".00")
     fastest = max(found, key=lambda it: _speed(values, it))
-    pace = f"{number(_speed(values, taken), 0)} tokens a second"
+    pace = f"{significant(_speed(values, taken))} tokens a second"
     if _speed(values, fastest) > _speed(values, taken):
-        pace += f" ({named(fastest)}: {number(_speed(values, fastest), 0)})"
+        pace += f" ({named(fastest)}: {significant(_speed(values, fastest))})"
     return (
         f"For {taken.corpus}, on this machine and with {number(training['updates'], 0)} updates "
         f"({whole}), take {named(taken)}: {score} bits per byte {reason}, at {pace}."

@@ -17,7 +17,7 @@ from reformer_seqlen.reporting.points import Point, Runs, first_shown, points
 from reformer_seqlen.reporting.run_tables import threads
 from reformer_seqlen.reporting.scores import bounded, signed
 from reformer_seqlen.reporting.seeds import score_of, scored
-from reformer_seqlen.reporting.table import joined, number, percent, span
+from reformer_seqlen.reporting.table import joined, number, percent, significant, span
 
 ALIKE = 0.03
 """Relative; tokens seen differ by less where the last batch of an epoch is smaller."""
@@ -142,7 +142,7 @@ def cost(values: Metrics, compared: Sequence[Pair]) -> str:
         for pair, (before, after) in zip(compared, speeds, strict=True)
     ]
     change = percent(100 * math.expm1(fmean(logarithms)), 1)
-    ends = " → ".join(number(fmean(end), 0) for end in zip(*speeds, strict=True))
+    ends = " → ".join(significant(fmean(end)) for end in zip(*speeds, strict=True))
     processor = values["measured"]["machine"]["processor"]
     speed = (
         f"Each doubling changes the speed of training by {change} ({ends} tokens a second on "

@@ -15,7 +15,7 @@ from dvc_render.vega import VegaRenderer  # type: ignore[import-untyped]
 
 from reformer_seqlen.reporting import drawing
 from reformer_seqlen.reporting.memory_lines import memory_lines
-from reformer_seqlen.reporting.metrics import DIGITS
+from reformer_seqlen.reporting.metrics import rounded
 from reformer_seqlen.reporting.pareto_lines import pareto_lines
 from reformer_seqlen.reporting.points import Runs
 from reformer_seqlen.reporting.results import Results
@@ -63,7 +63,7 @@ def write_plots(results: Results, runs: Runs, plots: Path) -> list[str]:
 
 
 def _rounded(cell: object) -> object:
-    return round(cell, DIGITS) if isinstance(cell, float) else cell
+    return rounded(cell) if isinstance(cell, float) else cell
 
 
 def draw_figures(names: list[str], plots: Path, figures: Path) -> None:
@@ -117,26 +117,41 @@ def _filled(plot: str, rows: list[dict[str, str]]) -> dict[str, Any]:
 
 
 def _drawn(specifications: dict[str, dict[str, Any]]) -> dict[str, str]:
-    done = subprocess.run(
-        [sys.executable, "-P", drawing.__file__],
-        input=json.dumps(specifications),
-        capture_output=True,
-        text=True,
-        check=False,
-        encoding="utf-8",
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", drawing.__file__],
+            input=json.dumps(specifications),
+            capture_output=True,
+            text=True,
+            check=False,
+            encoding="utf-8",
+            errors="replace",
+        )
+    except OSError as error:
+        raise StudyError(_not_drawn(f"no process could be started for them: {error}")) from error
     if done.returncode:
-        raise StudyError(_failure(done.returncode, done.stderr))
+        raise StudyError(_not_drawn(_why(done.returncode, done.stderr)))
     svgs: dict[str, str] = json.loads(done.stdout)
     return svgs
 
 
-def _failure(status: int, printed: str) -> str:
+def _not_drawn(why: str) -> str:
+    return f"the figures could not be drawn: {why}. Metrics, tables and plots/*.csv are written."
+
+
+def _why(status: int, printed: str) -> str:
+    """What became of the process that draws; it may be ended from inside its JavaScript engine."""
     if status > 0:
-        return f"the figures could not be drawn: {printed.strip()}"
+        *_, said = printed.strip().rpartition("\n") if "Traceback" in printed else (printed,)
+        return " ".join(said.split()) or f"vl-convert ended with status {status}"
+    name = signal.Signals(-status).name
+    if name == "SIGKILL":
+        return (
+            "vl-convert was ended by SIGKILL. The system does that when memory runs out: give it"
+            " more, or end what else runs, and run `make repro` again"
+        )
     return (
-        f"the figures could not be drawn: vl-convert was ended by {signal.Signals(-status).name}. "
-        "Its JavaScript engine reserves much more address space than it uses: raise the limit on "
-        "virtual memory (see `ulimit -v`) and run `make repro` again. Metrics, tables and "
-        "plots/*.csv are written."
+        f"vl-convert was ended by {name}. Its JavaScript engine reserves much more address space"
+        " than it uses: raise the limit on virtual memory (see `ulimit -v`) and run `make repro`"
+        " again"
     )

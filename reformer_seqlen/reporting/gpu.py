@@ -3,7 +3,6 @@
 A card's results are the JSON files of the parts that ran there, in results/gpu/CARD.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from reformer_seqlen.runtime.files import read_json
 Card = Mapping[str, Mapping[str, Any]]
 """The content of each part's file, by the part's name."""
 PARTS = ("correctness", "speed", "profile", "memory", "training")
+MEND = "delete it, or run `python -m benchmarks.gpu` again"
 NOT_MEASURED = (
     "**Not measured on a GPU.** The same code runs there, and nothing of it was measured; "
     "`python -m benchmarks.gpu` does that on a machine that has one."
@@ -47,15 +47,12 @@ def _is_there(folder: Path, part: str) -> bool:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = read_json(path)
-        missing = {"part", "card", "versions", "status", "results"} - content.keys()
-    except (json.JSONDecodeError, AttributeError):
-        missing = {"JSON"}
-    if missing:
+    content: dict[str, Any] = read_json(path, MEND)
+    keys = content.keys() if isinstance(content, Mapping) else set()
+    if missing := {"part", "card", "versions", "status", "results"} - keys:
         raise StudyError(
             f"{path} is not a result of `python -m benchmarks.gpu`: it has no "
-            f"{', '.join(sorted(missing))}; delete it, or run the benchmark again"
+            f"{', '.join(sorted(missing))}: {MEND}"
         )
     return content
 

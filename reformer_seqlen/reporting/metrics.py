@@ -5,6 +5,7 @@ prints a row for each file and a column for each key. `details` holds everything
 inputs give again. What differs from one measurement to the next is in `measured`.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from reformer_seqlen.reporting.differences import differences
 from reformer_seqlen.reporting.gap import gaps
 from reformer_seqlen.reporting.points import Runs, points
 from reformer_seqlen.reporting.records import (
+    Computed,
     Counted,
     History,
     Interval,
@@ -21,7 +23,6 @@ from reformer_seqlen.reporting.records import (
     Runtime,
     Score,
     Scores,
-    Timing,
 )
 from reformer_seqlen.reporting.results import Results
 from reformer_seqlen.reporting.seeds import mean_blocks, of_several
@@ -49,16 +50,32 @@ MEND = (
     "brings back the committed one"
 )
 DIGITS = 4
+"""After the point; a smaller number keeps its first SIGNIFICANT digits, up to MOST_DIGITS."""
+SIGNIFICANT = 2
+MOST_DIGITS = 9
 SPEEDS = {"runtime_seconds", "steps_per_second", "samples_per_second", "tokens_per_second"}
-MACHINE = KEYS["measured/machine"]
+MACHINE = ("processor", "threads", "torch", "instruction_set", "libm", "switches")
+"""What decides whether two machines compute the same bytes."""
+UNKNOWN = "unknown"
 PLACE = ("model", "positions", "allocations", "batch_size", "sequence_length")
 """What is inferred in a memory row."""
+
+
+def rounded(value: float) -> float:
+    """A number as metrics/ and plots/ hold it: a small one does not become 0.
+
+    Example: 0.1235 of 0.12345, 0.000012 of 0.0000123, but 0 of what numbers that cancel out leave.
+    """
+    if not value or not math.isfinite(value):
+        return value
+    needed = SIGNIFICANT - 1 - math.floor(math.log10(abs(value)))
+    return round(value, min(max(DIGITS, needed), MOST_DIGITS))
 
 
 def _rounded(value: Any) -> Any:
     """`value` with every float rounded, so that metrics are stable and easy to compare."""
     if isinstance(value, float):
-        return round(value, DIGITS)
+        return rounded(value)
     if isinstance(value, Mapping):
         return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -71,25 +88,28 @@ def _known(**values: Any) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def _score(score: Score) -> dict[str, float]:
+def _score(score: Score) -> dict[str, Any]:
+    """A line of `dvc metrics show`, with `bound` where bits per byte are a lower bound."""
     return _known(
         bits_per_byte=score.bits_per_byte,
         low=score.low,
         high=score.high,
         perplexity=score.perplexity,
+        bound=score.bound,
     )
 
 
 def _scores(scores: Scores) -> dict[str, Any]:
     """The rest; perplexity is there again, since spreads are compared relative to it.
 
-    DVC's table of the flat files has no room for a column that says what is a lower bound.
+    The spread over hash draws is not known of one draw alone.
     """
     elsewhere = set(Interval.model_fields)
-    return {
-        split: {**score.model_dump(exclude=elsewhere), "bound": score.bound}
-        for split, score in scores
-    }
+    held = {split: {**it.model_dump(exclude=elsewhere), "bound": it.bound} for split, it in scores}
+    for score in held.values():
+        if score["hash_draws"] == 1:
+            score |= {key: None for key in score if key.endswith("_spread")}
+    return held
 
 
 def _counted(item: Counted) -> dict[str, Any]:
@@ -106,7 +126,9 @@ def _counted(item: Counted) -> dict[str, Any]:
 
 
 def diverged(history: History, above_best_nats: float) -> bool:
-    """Whether a run's last validation loss is that much above its best, or no number at all."""
+    """Whether a run's last validation loss is that much above its best, or some loss no number."""
+    if history.diverged is not None:
+        return True
     losses = [item.validation_loss for item in history.evaluations]
     best = min((loss for loss in losses if loss is not None), default=None)
     last = losses[-1] if losses else None
@@ -135,6 +157,7 @@ def _training(run: str, history: History, above_best_nats: float) -> dict[str, A
 def _texts(results: Results) -> dict[str, Any]:
     return {
         "corpora": {name: text.model_dump() for name, text in results.texts.items()},
+        "tokens": {name: item.model_dump()["splits"] for name, item in results.tokens.items()},
         "windows": {run: windows.model_dump() for run, windows in results.windows.items()},
     }
 
@@ -165,23 +188,43 @@ def _memory(results: Results) -> dict[str, Any]:
     }
 
 
-def _timings(results: Results) -> dict[str, Any]:
-    kinds: dict[str, Mapping[str, Runtime]] = {
+def _kinds(results: Results) -> dict[str, Mapping[str, Runtime]]:
+    """What is known of how each stage ran, by its kind, then its model or run."""
+    return {
         "pretrain": results.pretraining_timings,
         "finetune": results.timings,
         "evaluate": results.evaluation_timings,
     }
+
+
+def _timings(results: Results) -> dict[str, Any]:
     return {
         kind: {name: timing.model_dump(include=SPEEDS) for name, timing in timings.items()}
-        for kind, timings in kinds.items()
+        for kind, timings in _kinds(results).items()
     }
 
 
-def _machine(timings: Iterable[Timing]) -> dict[str, str]:
-    """Where the runs were trained; several machines are all named."""
-    machines = [item.model_dump(include=set(MACHINE)) for item in timings]
+def _provenance(results: Results) -> dict[str, Any]:
+    """Where each result was computed, by which code and with which seed."""
+    fields = set(Computed.model_fields)
     return {
-        key: " + ".join(dict.fromkeys(str(machine[key]) for machine in machines)) for key in MACHINE
+        kind: {
+            name: _known(
+                **timing.model_dump(include=fields), seed=results.seeds.get(kind, {}).get(name)
+            )
+            for name, timing in timings.items()
+        }
+        for kind, timings in _kinds(results).items()
+    }
+
+
+def _machine(results: Results) -> dict[str, str]:
+    """Where models were trained and scored; several machines are all named."""
+    found = [timing for timings in _kinds(results).values() for timing in timings.values()]
+    said = {key: dict.fromkeys(str(getattr(it, key)) for it in found) for key in MACHINE}
+    return {
+        key: " + ".join(value for value in values if value != "None") or UNKNOWN
+        for key, values in said.items()
     }
 
 
@@ -216,7 +259,10 @@ def metrics(results: Results, runs: Runs, settings: Reporting) -> Metrics:
                 "counts": {name: _counted(item) for name, item in results.counts.items()},
                 **_compared(results, runs),
                 "training": {
-                    run: _training(run, history, settings.diverged_above_best_nats)
+                    run: {
+                        **_training(run, history, settings.diverged_above_best_nats),
+                        "settings": results.settings.get(run, {}),
+                    }
                     for run, history in results.histories.items()
                 },
                 "texts": _texts(results),
@@ -233,7 +279,8 @@ def metrics(results: Results, runs: Runs, settings: Reporting) -> Metrics:
                     for name, row in results.memory.items()
                     if row.device is not None
                 },
-                "machine": _machine(results.timings.values()),
+                "machine": _machine(results),
+                "provenance": _provenance(results),
             },
         }
     )

@@ -16,6 +16,7 @@ from reformer_seqlen.reporting.gpu_tables import card_tables
 from reformer_seqlen.reporting.memory_tables import memory_tables
 from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.points import Runs
+from reformer_seqlen.reporting.provenance_tables import provenance_table
 from reformer_seqlen.reporting.published import load_published
 from reformer_seqlen.reporting.published_tables import (
     published_intro,
@@ -96,7 +97,12 @@ def page(
         _section("Training", [], training_tables(values, runs), figures),
         _section("Memory", [], memory_tables(values), figures),
         _section("On a GPU", [summary(cards)], _tables_of(cards), figures),
-        _section("Data and models", [], data_tables(values, runs), figures),
+        _section(
+            "Data and models",
+            [],
+            [*data_tables(values, runs), provenance_table(values, runs)],
+            figures,
+        ),
         _section(
             "The published study",
             [published_intro(published)],

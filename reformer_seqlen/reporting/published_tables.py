@@ -1,12 +1,12 @@
 """The published study's numbers as tables of their own, and ours beside them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.points import Runs
 from reformer_seqlen.reporting.published import published_updates, seconds
-from reformer_seqlen.reporting.table import NOTHING, Table, clock, number
+from reformer_seqlen.reporting.table import NOTHING, Table, clock, joined, number, significant
 
 
 def _per_corpus(published: Mapping[str, Any], name: str, title: str, digits: int | None) -> Table:
@@ -108,8 +108,38 @@ def side_by_side(published: Mapping[str, Any], values: Metrics, runs: Runs) -> T
             "Published updates: its runtime times its samples a second (rounded), over its batch "
             f"of {published['memory']['batch_size']}."
         )
+    notes += _differences(published, values, list(dict.fromkeys(row[1] for row in rows)))
     title = "Side by side: published, ours, ours / published"
     return Table("side-by-side", title, headers, rows, notes, labels=4)
+
+
+def _differences(
+    published: Mapping[str, Any], values: Metrics, found: Sequence[str]
+) -> Iterator[str]:
+    """What the runs do otherwise than the study, beside their text and epochs."""
+    groups: dict[str, list[str]] = {}
+    for name in found:
+        groups.setdefault("; ".join(_otherwise(published, values, name)), []).append(name)
+    for said, names in groups.items():
+        named = joined([f"`{name}`" for name in names])
+        if said:
+            differ = "differs" if len(names) == 1 else "differ"
+            yield f"{named} {differ} from the study in: {said}."
+        else:
+            yield f"What the study says of its training holds of {named}, too."
+
+
+def _otherwise(published: Mapping[str, Any], values: Metrics, run: str) -> Iterator[str]:
+    theirs, details = published["conditions"], values["details"]
+    peeks = details["scores"][run]["test"].get("perplexity_published_lsh") is None
+    ours = {
+        **details["training"][run].get("settings", {}),
+        "windows": details["texts"]["windows"][run]["policy"],
+        "lsh_causality": "published" if peeks else "strict",
+    }
+    for key, value in ours.items():
+        if value != theirs[key]:
+            yield f"{key.replace('_', ' ')} {value} ({theirs[key]} there)"
 
 
 def _pairs(
@@ -124,13 +154,23 @@ def _pairs(
         ["runtime", runtime, clock(took), _ratio(took, seconds(runtime))],
     ]
     for key, value in published["speed"].get(length, {}).items():
-        shown = [f"~ {value:g}", number(timing[key], 1), _ratio(timing[key], value)]
+        shown = [f"~ {value:g}", significant(timing[key]), _ratio(timing[key], value)]
         pairs.append([key.replace("_per_second", "/s"), *shown])
+    training = values["details"]["training"][run]
+    epochs = published["conditions"]["epochs"]
+    pairs.append(
+        ["epochs", f"{epochs:g}", f"{training['epochs']:g}", _ratio(training["epochs"], epochs)]
+    )
     theirs = published_updates(published, corpus, int(length))
     if theirs is not None:
-        updates = values["details"]["training"][run]["updates"]
+        updates = training["updates"]
         shown = [f"~ {number(theirs, 0)}", number(updates, 0), _ratio(updates, theirs)]
         pairs.append(["updates", *shown])
+    sets = values["details"]["texts"].get("tokens", {})
+    rows = published["conditions"]["rows"][corpus]
+    if read := sets.get(f"{corpus}-{published['counts_as']['model']}"):
+        ours = read["train"]["rows"]
+        pairs.append(["training rows", number(rows, 0), number(ours, 0), _ratio(ours, rows)])
     return pairs
 
 

@@ -43,7 +43,11 @@ class Evaluation(Record):
 
 
 class History(Record):
-    """data/histories/RUN.json."""
+    """data/histories/RUN.json.
+
+    Attributes:
+        diverged: the update whose loss or gradient was no finite number, if there was one.
+    """
 
     updates: int
     epochs: int | float
@@ -52,9 +56,37 @@ class History(Record):
     steps: list[Step]
     evaluations: list[Evaluation]
     parameters: Parameters
+    diverged: dict[str, str] | None = None
 
 
-class Runtime(Record):
+class Computed(Record):
+    """Where something was computed, and by which code; None where an older stage did not say.
+
+    Attributes:
+        instruction_set: that torch uses.
+        threads: that torch computes with.
+        cores: that the process may use.
+        libm: the C library.
+        switches: environment variables that choose among kernels.
+        commit: of the code; None where git could not tell.
+        dirty: whether the code or params.yaml differed from it.
+    """
+
+    processor: str | None = None
+    instruction_set: str | None = None
+    threads: int | None = None
+    cores: int | None = None
+    libm: str | None = None
+    switches: str | None = None
+    python: str | None = None
+    torch: str | None = None
+    transformers: str | None = None
+    numpy: str | None = None
+    commit: str | None = None
+    dirty: bool | None = None
+
+
+class Runtime(Computed):
     """data/timings/evaluate/RUN.json."""
 
     runtime_seconds: float
@@ -69,9 +101,6 @@ class Timing(Runtime):
     steps_per_second: float | None = None
     samples_per_second: float | None = None
     tokens_per_second: float | None = None
-    processor: str
-    threads: int
-    torch: str
 
 
 class Position(Record):
@@ -175,6 +204,19 @@ class Windows(Record):
     test: SplitWindows
 
 
+class SplitTokens(Record):
+    """One split of a token set; a row is a line of the text."""
+
+    tokens: int
+    rows: int
+
+
+class TokenSet(Record):
+    """data/tokens/CORPUS-MODEL/tokens.json."""
+
+    splits: dict[str, SplitTokens]
+
+
 class Card(Record):
     """data/bases/MODEL/card.json."""
 
@@ -195,10 +237,19 @@ class SplitText(Record):
     documents: int
 
 
+class SourceFile(Record):
+    """A file that a corpus is made of."""
+
+    file: str
+    what: str
+    sha256: str
+
+
 class Text(Record):
     """data/texts/CORPUS/source.json."""
 
     licence: str
+    sources: list[SourceFile]
     splits: dict[str, SplitText]
 
 

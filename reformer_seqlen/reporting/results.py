@@ -7,7 +7,7 @@ with one message and leaves what was there.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
@@ -26,6 +26,7 @@ from reformer_seqlen.reporting.records import (
     Scores,
     Text,
     Timing,
+    TokenSet,
     TrainingPoint,
     TrainingStudy,
     Windows,
@@ -35,6 +36,7 @@ from reformer_seqlen.runtime.errors import StudyError
 
 if TYPE_CHECKING:
     from reformer_seqlen.parameters.study import Study
+    from reformer_seqlen.parameters.training import Training
 
 RecordT = TypeVar("RecordT", bound=BaseModel)
 
@@ -45,6 +47,8 @@ class Results:
 
     Attributes:
         protocol_blocks: of each run by policies that are not its own, where they are kept.
+        seeds: of each stage that draws, by its kind, then its model or run.
+        settings: of the training of each run that is trained.
     """
 
     histories: dict[str, History]
@@ -55,12 +59,15 @@ class Results:
     blocks: dict[str, Blocks]
     protocol_blocks: dict[str, dict[str, Blocks]]
     counts: dict[str, Counted]
+    tokens: dict[str, TokenSet]
     windows: dict[str, Windows]
     cards: dict[str, Card]
     texts: dict[str, Text]
     memory: dict[str, MemoryRow]
     memory_gpus: dict[str, GpusOfRow]
     memory_training: list[TrainingPoint]
+    seeds: dict[str, dict[str, int]]
+    settings: dict[str, dict[str, Any]]
 
 
 def read_record(path: Path, kind: type[RecordT]) -> RecordT:
@@ -134,10 +141,33 @@ def read_results(params: "Study", root: Path) -> Results:
             name: _read_protocol_blocks(root / paths.EVALUATIONS / name) for name in runs
         },
         counts=each(params.counts, paths.COUNTS, Counted, "{}/scores.json"),
+        tokens=each(params.tokens, paths.TOKENS, TokenSet, "{}/tokens.json"),
         windows=each(runs, paths.WINDOWS, Windows, "{}/report.json"),
         cards=each(models, paths.BASES, Card, "{}/card.json"),
         texts=each(params.corpora, paths.TEXTS, Text, "{}/source.json"),
         memory=_beside_published(read_record(memory / "rows.json", MemoryRows).root),
         memory_gpus=read_record(memory / "gpus.json", GpusStudy).root,
         memory_training=read_record(memory / "training.json", TrainingStudy).root,
+        seeds=_seeds(params),
+        settings={
+            name: _settings(training, run.sequence_length)
+            for name, run in runs.items()
+            if (training := params.training(name)) is not None
+        },
     )
+
+
+def _settings(training: "Training", length: int) -> dict[str, Any]:
+    """What the published study said of its own."""
+    said = training.model_dump(include={"optimizer", "learning_rate", "weight_decay"})
+    return {**said, "batch_size": training.sequences(length)}
+
+
+def _seeds(params: "Study") -> dict[str, dict[str, int]]:
+    recipes = {name: model.pretraining for name, model in params.models.items()}
+    trained = {name: params.training(name) for name in params.runs}
+    return {
+        "pretrain": {name: it.train.seed for name, it in recipes.items() if it and it.train},
+        "finetune": {name: it.seed for name, it in trained.items() if it},
+        "evaluate": {name: params.evaluation(name).seed for name in params.runs},
+    }

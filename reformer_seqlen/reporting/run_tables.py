@@ -13,10 +13,13 @@ from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.points import UNTRAINED, Runs, first_shown
 from reformer_seqlen.reporting.scores import INFINITE, bound_note, shown_score
 from reformer_seqlen.reporting.seeds import score_of
-from reformer_seqlen.reporting.table import NOTHING, Table, clock, number, span
+from reformer_seqlen.reporting.table import NOTHING, Table, clock, number, significant, span
 
 DIVERGED = " †"
-DIVERGED_NOTE = "† This run diverged: its last validation loss is well above its best."
+DIVERGED_NOTE = (
+    "† This run diverged: its last validation loss is well above its best, or its loss was no "
+    "finite number, and its model is the last good one before that."
+)
 ALIKE = " ≈"
 ALIKE_NOTE = (
     "≈ On the test text, this run can't be told from the next shorter one: the interval of their "
@@ -115,7 +118,8 @@ def headline(values: Metrics, runs: Runs) -> Table:
         {
             "updates": lambda names: _updates(training[name]["updates"] for name in names),
             "tokens a second": lambda names: span(
-                speed for name in names if (speed := timings[name]["tokens_per_second"])
+                (speed for name in names if (speed := timings[name]["tokens_per_second"])),
+                show=significant,
             ),
         },
     )
@@ -183,12 +187,15 @@ def _peeking_table(values: Metrics, runs: Runs) -> Table:
 
     def cell(names: list[str]) -> str:
         found = [scores[name]["test"] for name in names]
-        keys = ("perplexity", "perplexity_published_lsh", "perplexity_published_lsh_spread")
+        keys = ("perplexity", "perplexity_published_lsh")
         if any(score[key] is None for score in found for key in keys):
             return NOTHING
-        strict, published, spread = (fmean(score[key] for score in found) for key in keys)
-        change, spread = 100 * (published - strict) / strict, 100 * spread / 2 / strict
-        return f"{number(strict)} → {number(published)} ({change:+z.1f} ± {spread:.1f} %)"
+        strict, published = (fmean(score[key] for score in found) for key in keys)
+        change = f"{100 * (published - strict) / strict:+z.1f}"
+        spreads = [score["perplexity_published_lsh_spread"] for score in found]
+        if None not in spreads and all(score.get("hash_draws") != 1 for score in found):
+            change += f" ± {number(100 * fmean(spreads) / 2 / strict, 1)}"
+        return f"{number(strict)} → {number(published)} ({change} %)"
 
     headers, rows, labels = grid(runs, scores, cell)
     some = any(score["test"]["perplexity_published_lsh"] is not None for score in scores.values())
@@ -199,6 +206,8 @@ def _peeking_table(values: Metrics, runs: Runs) -> Table:
         "of the past and cannot peek; such a row shows what tokens of other buckets are worth."
     )
     note = "± is half of the range over the hash draws; in each draw, both rules hash alike."
+    if any(score["test"].get("hash_draws") == 1 for score in scores.values()):
+        note += " Where there is none, there was one draw, whose uncertainty is not known."
     title = "What peeking is worth"
     return Table("peeking", title, headers, rows if some else [], [note], labels, intro)
 
@@ -248,7 +257,7 @@ def _speed_table(values: Metrics, runs: Runs) -> Table:
         speed, took = (
             fmean(each[key] for each in found) for key in ("tokens_per_second", "runtime_seconds")
         )
-        return f"{number(speed, 0)} ({clock(took)})"
+        return f"{significant(speed)} ({clock(took)})"
 
     headers, rows, labels = grid(runs, timings, cell)
     intro = "Tokens a second, and how long training took (h:mm:ss), evaluations included."

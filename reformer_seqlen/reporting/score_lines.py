@@ -38,11 +38,11 @@ def score_lines(results: Results, runs: Runs) -> dict[str, list[Line]]:
         ],
         "cost": [(*PLACE, "tokens_per_second"), *_speeds(results, _shown(runs))],
         "untrained": [(*PLACE, *INTERVAL, "bound"), *_untrained(results, runs)],
-        "contexts": [(*PLACE, "context", *INTERVAL), *_contexts(results, runs)],
+        "contexts": [(*PLACE, "context", *INTERVAL, "bound"), *_contexts(results, runs)],
         "positions": [(*PLACE, "up_to", "tokens", "nats"), *_positions(results, runs)],
-        "hash_rounds": [(*PLACE, "rounds", *INTERVAL), *_hash_rounds(results, runs)],
+        "hash_rounds": [(*PLACE, "rounds", *INTERVAL, "bound"), *_hash_rounds(results, runs)],
         "gap": [
-            ("run", "corpus", "way", "sequence_length", "quantity", *INTERVAL),
+            ("run", "corpus", "way", "sequence_length", "quantity", *INTERVAL, "bound"),
             *_gaps(results, runs),
         ],
     }
@@ -146,9 +146,14 @@ def _contexts(results: Results, runs: Runs) -> Iterator[Line]:
     """Each run in shorter windows and in its own."""
     for place, score in _tests(results, runs):
         for context in sorted(map(int, score.contexts)):
-            yield *place, context, *_interval(score.contexts[str(context)].model_dump())
+            yield (
+                *place,
+                context,
+                *_interval(score.contexts[str(context)].model_dump()),
+                score.bound,
+            )
         if score.contexts:
-            yield *place, place[-1], *_interval(score.model_dump())
+            yield *place, place[-1], *_interval(score.model_dump()), score.bound
 
 
 def _positions(results: Results, runs: Runs) -> Iterator[Line]:
@@ -162,21 +167,20 @@ def _hash_rounds(results: Results, runs: Runs) -> Iterator[Line]:
     """Each run as it was trained, and with other numbers of rounds."""
     for place, score in _tests(results, runs):
         if score.hash_rounds:
-            yield *place, OWN, *_interval(score.model_dump())
+            yield *place, OWN, *_interval(score.model_dump()), score.bound
         for rounds in sorted(map(int, score.hash_rounds)):
-            yield *place, rounds, *_interval(score.hash_rounds[str(rounds)].model_dump())
+            other = score.hash_rounds[str(rounds)]
+            yield *place, rounds, *_interval(other.model_dump()), score.bound
 
 
 def _gaps(results: Results, runs: Runs) -> Iterator[Line]:
     """Of each way of training and scoring: the score at both ends, the gap between them."""
     for corpus, ways in gaps(points(runs), runs, results).items():
         for way, known in ways.items():
-            for end in ("shortest", "longest"):
-                length = known[end]["sequence_length"]
-                yield known[end]["run"], corpus, way, length, "score", *_interval(known[end])
-            longest = known["longest"]
-            place = (longest["run"], corpus, way, longest["sequence_length"])
-            yield *place, "gap", *_interval(known["gap"])
+            for end in (known["shortest"], known["longest"]):
+                place = (end["run"], corpus, way, end["sequence_length"])
+                yield *place, "score", *_interval(end), end.get("bound")
+            yield *place, "gap", *_interval(known["gap"]), None
 
 
 def _interval(known: Mapping[str, Any]) -> Line:

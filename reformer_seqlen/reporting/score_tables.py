@@ -59,7 +59,7 @@ def _of_point(values: Metrics, point: Point) -> list[str]:
             bounded(score, number(geometric_mean(each)))
             for score, each in zip(flat, words, strict=True)
         ) if all(words) else "",
-        f"{len(point.names)}: {span(spread, 3)}" if spread else NOTHING,
+        f"{len(point.names)}: {bounded(test, span(spread, 3))}" if spread else NOTHING,
     ]  # fmt: skip
 
 

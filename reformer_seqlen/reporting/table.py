@@ -1,9 +1,14 @@
 """What every table is made of: cells of text, numbers as people read them."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 NOTHING = ""
+SIGNIFICANT = 3
+"""Digits of a speed."""
+NOISE = 1e-9
+"""No measure here is as small, but sums of rounded numbers are."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +55,36 @@ class Table:
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """A number with thousands separated, nothing for none."""
-    return NOTHING if value is None else f"{value:,.{digits}f}"
+    """A number with thousands separated, nothing for none.
+
+    One that these digits would make 0 keeps its first digit, as `0.0002` of 3 digits, unless it is
+    the rest of numbers that cancel out.
+    """
+    if value is None:
+        return NOTHING
+    shown = f"{value:,.{digits}f}"
+    vanishes = abs(value) > NOISE and not any(digit in shown for digit in "123456789")
+    return f"{value:.1g}" if vanishes else shown
 
 
-def span(values: Iterable[float], digits: int = 0) -> str:
+def significant(value: float | None, digits: int = 0) -> str:
+    """A number with three significant digits, and no fewer after the point than these.
+
+    Example: 41,234 of 41234.5, 10.1 of 10.12, 0.0457 of 0.04567.
+    """
+    if not value:
+        return number(value, digits)
+    before = math.floor(math.log10(abs(value))) + 1
+    return number(value, max(digits, SIGNIFICANT - before))
+
+
+def span(
+    values: Iterable[float],
+    digits: int = 0,
+    show: Callable[[float | None, int], str] = number,
+) -> str:
     """The lowest and the highest of some numbers, or the one that all of them are."""
-    shown = [number(value, digits) for value in sorted(values)]
+    shown = [show(value, digits) for value in sorted(values)]
     if not shown:
         return NOTHING
     return shown[0] if shown[0] == shown[-1] else f"{shown[0]} to {shown[-1]}"

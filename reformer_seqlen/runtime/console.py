@@ -1,9 +1,9 @@
 """How a command ends: its exit status, and one clear message if it failed."""
 
 import codecs
-import errno
 import io
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -11,22 +11,30 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.errors import StudyError, one_line
+from reformer_seqlen.runtime.messages import storage as messages
 from reformer_seqlen.runtime.paths import DATA
 
 STDERR = 2
-INTERRUPTED = 130
+INTERRUPTED = 128 + signal.SIGINT
+TERMINATED = 128 + signal.SIGTERM
+OUT_OF_MEMORY = re.compile("can't allocate memory|out of memory", re.IGNORECASE)
+"""In what torch raises."""
 SPELT = {"±": "+/-", "→": "->", "≈": "~", "\N{MULTIPLICATION SIGN}": "x", "…": "..."}
 """What the results hold that is not ASCII, for a terminal that has no other characters."""
 INTERRUPT_NOTE = "interrupted: run the same command again to go on from here"
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, where work is ended as by Ctrl-C: a checkpoint first."""
+
+
 def run(main: Callable[[], None]) -> NoReturn:
     """Run a command's `main` and exit with its status.
 
-    A `StudyError` becomes one message on stderr and exit status 1, Ctrl-C a short note and 130.
-    Errors of the operating system become messages, too: a file that is missing or not readable, a
-    full disk.
+    A `StudyError` becomes one message on stderr and exit status 1; Ctrl-C a short note and 130, and
+    a SIGTERM that work waited for the same note and 143. Errors of the operating system become
+    messages, too: a file that is missing or not readable, a full disk, memory that runs out.
     """
     print_anywhere()
     if signal.getsignal(signal.SIGINT) is _end:
@@ -41,9 +49,13 @@ def run(main: Callable[[], None]) -> NoReturn:
         sys.exit(1)
     except OSError as error:
         sys.exit(f"error: {_refusal(error)}")
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print(INTERRUPT_NOTE, file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        sys.exit(TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not OUT_OF_MEMORY.search(str(error)):
+            raise
+        sys.exit(f"error: {messages.no_memory(one_line(error, 100))}")
     sys.exit(0)
 
 
@@ -83,11 +95,11 @@ def _end(number: int, _: FrameType | None) -> None:
 
 def _refusal(error: OSError) -> str:
     """The message for an operating system's error: of a file, or a full disk. Others are raised."""
-    if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    if error.filename is None and error.errno not in messages.MEND:
         raise error
     if isinstance(error, FileNotFoundError) and _is_a_result(error.filename):
         return f"{error.filename} is missing; an earlier stage writes it: `make repro`"
-    return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+    return messages.refused(error.filename, error)
 
 
 def _is_a_result(name: object) -> bool:

@@ -1,19 +1,27 @@
 """Outputs that appear whole or not at all: written beside, flushed to disk, renamed."""
 
+import errno
 import hashlib
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.errors import StudyError, one_line
+from reformer_seqlen.runtime.paths import DATA
+from reformer_seqlen.runtime.stored import write_sums
 
 SAVE_AS_UTF8 = "save it as UTF-8"
 DAMAGED_RESULT = "delete it and run `make repro`, which makes it again"
+NOT_WRITTEN = re.compile(
+    r"I/O error: .*\(os error \d+\)|inline_container.*unexpected pos|write failed"
+)
+"""In what safetensors and torch raise where a disk is full."""
 
 
 def _flush(path: Path) -> None:
@@ -24,15 +32,48 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
+def final_path(path: Path) -> Path:
+    """What a file or folder that is not whole yet is to be called, for messages."""
+    name = path.name
+    hidden = name.startswith(".") and name.endswith(".partial")
+    return path.with_name(name[1:].removesuffix(".partial")) if hidden else path
+
+
+@contextmanager
+def naming(target: Path) -> Iterator[None]:
+    """Have an error of the operating system name what was being written, if it names no file.
+
+    Libraries that write in C++ or Rust raise errors of their own where a disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:  # numpy's: so many values requested, so many written
+            raise OSError(errno.ENOSPC, str(error), str(target)) from error
+        if error.filename is None:
+            error.filename = str(target)
+        raise
+    except Exception as error:
+        if NOT_WRITTEN.search(str(error)):
+            raise OSError(errno.ENOSPC, one_line(error), str(target)) from error
+        raise
+
+
 @contextmanager
 def whole_folder(target: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `target`; it becomes `target` only if the block succeeds."""
+    """Yield an empty folder beside `target`; it becomes `target` only if the block succeeds.
+
+    What stages hand on, in data/, gets the checksums of its files.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
-        yield partial
+        with naming(target):
+            yield partial
+        if target.absolute().is_relative_to(DATA.absolute()):
+            write_sums(partial)
         for path in sorted(partial.rglob("*")):
             _flush(path)
         _flush(partial)
@@ -50,7 +91,8 @@ def whole_file(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.partial")
     try:
-        yield partial
+        with naming(target):
+            yield partial
         _flush(partial)
     except BaseException:
         partial.unlink(missing_ok=True)

@@ -27,6 +27,11 @@ class _Bar(tqdm):  # type: ignore[misc]
 
     monitor_interval = 0
 
+    def refresh(self, *arguments: Any, **named: Any) -> None:
+        """Draw it, but not before its delay, as `reset` would."""
+        if not self.delay or self._time() >= self.start_t + self.delay:
+            super().refresh(*arguments, **named)
+
 
 def display() -> dict[str, Any]:
     """How tqdm is to show a bar."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from reformer_seqlen.runtime.console import end_at_interrupts
+from reformer_seqlen.runtime.messages.storage import KILLED
 
 ADDRESS = "REFORMER_SEQLEN_WARM"
 """The environment variable that holds the path of the warm process's socket."""
@@ -81,6 +82,8 @@ def _end_with_the_stage(connection: socket.socket) -> None:
     with suppress(OSError):
         answer = connection.recv(LONGEST_STATUS)
     if answer:
+        if int(answer) == -signal.SIGKILL:
+            print(f"error: {KILLED}", file=sys.stderr, flush=True)
         _end(int(answer))
     if told:
         _end(-told[-1])

@@ -1,6 +1,8 @@
 """The loss of a model on text, in nats."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ from transformers import PreTrainedModel
 from reformer_seqlen.models.causal import set_draw
 from reformer_seqlen.parameters.common.quantities import Precision
 from reformer_seqlen.runtime import progress
+from reformer_seqlen.runtime.shards import going_on
 from reformer_seqlen.text.splits import Split
 from reformer_seqlen.text.windows import NO_TARGET
 
@@ -59,24 +62,31 @@ def score(
     precision: Precision,
     hash_seed: int,
     description: str = "scoring",
+    shards: Path | None = None,
 ) -> Scored:
     """Score every target of a split's windows, under one draw of the hashes.
 
     The model is put into evaluation mode and back; the global random state is left as it was.
+    What takes long goes on from the batches that are finished in the folder `shards`, if there is
+    one.
     """
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    losses, hits = [], []
-    with torch.random.fork_rng(), autocast(device, precision):
-        set_draw(model, hash_seed)
-        starts = range(0, len(split.windows), batch_size)
-        for begin in progress.over(starts, description, "batch"):
+
+    def batches(begins: Iterator[int]) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+        for begin in begins:
             inputs, targets = split.batch(slice(begin, begin + batch_size))
             targets = targets.to(device)
             logits = model(inputs.to(device), use_cache=False).logits
             scored = (targets != NO_TARGET).flatten()
-            losses.append(nats(logits, targets, reduction="none")[scored].cpu().numpy())
-            hits.append((logits.argmax(-1) == targets).flatten()[scored].cpu().numpy())
+            losses = nats(logits, targets, reduction="none")[scored]
+            hits = (logits.argmax(-1) == targets).flatten()[scored]
+            yield losses.cpu().numpy(), hits.cpu().numpy()
+
+    with torch.random.fork_rng(), autocast(device, precision):
+        set_draw(model, hash_seed)
+        begins = progress.over(range(0, len(split.windows), batch_size), description, "batch")
+        losses, hits = zip(*going_on(shards, begins, batches), strict=True)
     model.train(was_training)
     return Scored(np.concatenate(losses), np.concatenate(hits))

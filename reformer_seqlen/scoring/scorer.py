@@ -1,7 +1,8 @@
 """A run's model on a split: every draw, and what changes in other windows or by other hashing."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -34,12 +35,16 @@ class Scorer:
     Attributes:
         peeking: the same weights under the published lsh rule; None if that is the run's own.
         with_rounds: loads the same weights with a number of hash rounds; None if none is asked for.
+        work: where scores that take long are stored as they are made; None for nowhere.
+        calls: numbers them, in the order in which each attempt makes them.
     """
 
     model: PreTrainedModel
     peeking: PreTrainedModel | None
     settings: Evaluation
     with_rounds: Callable[[int], PreTrainedModel] | None = None
+    work: Path | None = None
+    calls: Iterator[int] = field(default_factory=count)
 
     def draws(self, model: PreTrainedModel, split: Split, description: str) -> list[Scored]:
         """The scores of every draw of the hashes; one where none is drawn."""
@@ -52,6 +57,7 @@ class Scorer:
                 precision=settings.precision,
                 hash_seed=settings.seed + draw,
                 description=description,
+                shards=None if self.work is None else self.work / f"scores-{next(self.calls)}",
             )
             for draw in range(settings.hash_draws if draws_hashes(model) else 1)
         ]

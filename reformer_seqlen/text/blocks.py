@@ -25,6 +25,11 @@ class Block:
         return sum(map(len, self.rows))
 
 
+def after_last_blank(row: bytes) -> int:
+    """Where a long row may be cut that is read by words; 0 for nowhere."""
+    return row.rfind(b" ") + 1
+
+
 def nowhere(_: bytes) -> int:
     """Where a row may be cut that must stay whole."""
     return 0

@@ -22,7 +22,7 @@ WIKITEXT = "wikitext"
 
 
 class Rest(bytes):
-    """More lines of a document that is too long to be read at once: it goes on with them."""
+    """More of a document that is too long to be read at once: it goes on with this."""
 
 
 def documents(raw: Path, text_format: Format) -> Iterator[bytes]:
@@ -32,8 +32,8 @@ def documents(raw: Path, text_format: Format) -> Iterator[bytes]:
         lines: each line that is not blank is a document (news stories, sentences).
         wikipedia_prose: each article's prose, without markup, from a MediaWiki XML dump;
             other pages and redirects are left out.
-        bytes: the whole file is one document, byte for byte; what follows its first lines comes
-            as `Rest`.
+        bytes: the whole file is one document, byte for byte; what follows its first block, of
+            whole lines unless one is longer, comes as `Rest`.
         python_string: the longest string literal in a Python module, each line a document; the
             module is parsed, never imported.
     """
@@ -48,11 +48,11 @@ def documents(raw: Path, text_format: Format) -> Iterator[bytes]:
                 bar.update(file.tell() - bar.n)
                 yield article
         elif text_format == "python_string":
-            lines = split_lines(_longest_string(raw).encode())
+            lines = split_lines(_longest_string(raw))
             yield from (closed(line) for line in lines if line.strip())
         else:
             kind: type[bytes] = bytes
-            for part, _ in read_parts(file):
+            for part, _ in read_parts(file, len):
                 bar.update(len(part))
                 yield kind(part)
                 kind = Rest
@@ -63,17 +63,17 @@ def closed(line: bytes) -> bytes:
     return line if line.endswith(b"\n") else line + b"\n"
 
 
-def _longest_string(module: Path) -> str:
+def _longest_string(module: Path) -> bytes:
     try:
         tree = ast.parse(module.read_text(encoding="utf-8"))
-    except (SyntaxError, UnicodeDecodeError) as error:
+        strings = (
+            node.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        )
+        return max(strings, key=len, default="").encode()
+    except (SyntaxError, UnicodeError, RecursionError, MemoryError) as error:
         raise messages.no_python_module(module, error) from error
-    strings = (
-        node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    )
-    return max(strings, key=len, default="")
 
 
 def _wikipedia_articles(dump: BinaryIO, name: str) -> Iterator[bytes]:

@@ -1,9 +1,10 @@
 """From text to tokens: piece ids, and the bytes of text that each piece stands for."""
 
-import itertools
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import islice, starmap
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from reformer_seqlen.parameters.tokens import RowShape
 from reformer_seqlen.runtime import progress
+from reformer_seqlen.runtime.shards import Part, going_on
 from reformer_seqlen.text.blocks import Block, nowhere, read_blocks
 from reformer_seqlen.text.token_files import BlockPieces, FileCounts, token_files
 from reformer_seqlen.text.tokenizers import Tokenizer
@@ -45,6 +47,7 @@ def write_tokens(
     *,
     prefix: tuple[int, ...] = (),
     workers: int | None = None,
+    shards: Path | None = None,
 ) -> Counts:
     """Encode a split's text into `folder`, some blocks of rows in memory at a time.
 
@@ -56,6 +59,7 @@ def write_tokens(
         row_shape: which part of a line is encoded (see `TokenSet` in parameters).
         prefix: ids to put before each document; they stand for no bytes.
         workers: processes; None for one a core where the text is long enough. They change nothing.
+        shards: the folder from whose finished blocks it goes on, where it takes long.
 
     Returns:
         How many tokens, bytes, unknown tokens, rows and documents the split has, and the unknown
@@ -74,7 +78,12 @@ def write_tokens(
         progress.of_bytes(split, total) as bar,
         token_files(folder, split, documents, tokenizer.vocabulary, prefix) as files,
     ):
-        for pieces, replaced in in_order(encode, read_blocks(file, last_cut), workers):
+
+        def encoded(blocks: Iterator[Block]) -> Iterator[Part]:
+            return starmap(_packed, in_order(encode, blocks, workers))
+
+        for part in going_on(shards, read_blocks(file, last_cut), encoded):
+            pieces, replaced = _unpacked(part)
             files.add(pieces)
             unknown += replaced.total()
             characters.update(_characters(replaced))
@@ -110,6 +119,21 @@ def _encode_block(
     )
     unknown = np.flatnonzero(encoded.ids == tokenizer.unknown_id)
     return pieces, _replaced(block, ends[unknown] - sizes[unknown], ends[unknown])
+
+
+def _packed(pieces: BlockPieces, replaced: Counter[bytes]) -> Part:
+    """A block's pieces as arrays alone."""
+    named = [[text.decode("latin-1"), times] for text, times in replaced.items()]
+    unknown = np.frombuffer(json.dumps(named).encode(), dtype=np.uint8)
+    size = np.array(pieces.size_bytes)
+    return size, pieces.ids, pieces.sizes, pieces.rows, pieces.row_bytes, unknown
+
+
+def _unpacked(part: Part) -> tuple[BlockPieces, Counter[bytes]]:
+    size, *arrays, unknown = part
+    named = json.loads(unknown.tobytes())
+    replaced = Counter({text.encode("latin-1"): times for text, times in named})
+    return BlockPieces(int(size), *arrays), replaced
 
 
 def _begins(rows: Sequence[bytes]) -> NDArray[np.int64]:
@@ -162,4 +186,4 @@ def _unknown_characters(tokenizer: Tokenizer, characters: Counter[str]) -> dict[
     unknown = (
         item for item in first if tokenizer.unknown_id in tokenizer.encode([item[0].encode()]).ids
     )
-    return dict(itertools.islice(unknown, NAMED))
+    return dict(islice(unknown, NAMED))

@@ -5,16 +5,17 @@ it, cut between documents or lines, so no text is in two splits.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reformer_seqlen.parameters.common.quantities import SPLITS
-from reformer_seqlen.parameters.corpora import Corpus, Split, SplitFile
+from reformer_seqlen.parameters.corpora import Between, Corpus, Split, SplitFile
 from reformer_seqlen.text.arrays import array_parts
-from reformer_seqlen.text.blocks import read_parts, split_lines
+from reformer_seqlen.text.blocks import after_last_blank, split_lines
 from reformer_seqlen.text.documents import documents
 from reformer_seqlen.text.shuffling import shuffle_lines
 from reformer_seqlen.text.stored import (
@@ -27,31 +28,47 @@ from reformer_seqlen.text.stored import (
 
 WHOLE = "whole"
 """What a text is called that is not split yet."""
+READ_BYTES = 1 << 19
+"""At a time."""
 
 
 def first(parts: Iterable[bytes], first_bytes: int | None) -> Iterator[bytes]:
-    """The documents that fit into `first_bytes`; the first one too long is cut at a line."""
+    """The documents that fit into `first_bytes`; the first one too long is cut at a line.
+
+    Where that leaves nothing, or a line is longer than a block, it is cut after a blank.
+    """
     left = math.inf if first_bytes is None else first_bytes
+    within = True  # nothing was taken yet, or the last line goes on
     for part in parts:
         if len(part) > left:
-            cut = part[: part.rfind(b"\n", 0, int(left)) + 1]
+            room = part[: int(left)]
+            cut = room.rfind(b"\n") + 1 or (after_last_blank(room) if within else 0)
             if cut:
-                yield type(part)(cut)
+                yield type(part)(room[:cut])
             return
         left -= len(part)
+        within = not part.endswith(b"\n")
         yield part
 
 
-def after(parts: Iterable[bytes], skip_bytes: int) -> Iterator[bytes]:
+def after(
+    parts: Iterable[bytes], skip_bytes: int, between: Between = "documents"
+) -> Iterator[bytes]:
     """The documents after the first ones that together have at least `skip_bytes`.
 
     Whole documents are left out, so that none of them is in a corpus of the first `skip_bytes`.
+    What goes on `between` lines begins after a line; where none ends, after a blank.
     """
-    left = skip_bytes
+    left, begun = skip_bytes, False
     for part in parts:
-        if left <= 0:
-            yield part
+        kept = part if left <= 0 else b""
+        if between == "lines" and 0 < left < len(part):
+            cut = part.find(b"\n", left - 1) + 1 or part.find(b" ", left - 1) + 1 or len(part)
+            kept = type(part)(part[cut:])
         left -= len(part)
+        if kept:
+            yield kept if begun else bytes(kept)
+            begun = True
 
 
 def first_lines(parts: Iterable[bytes], lines: int | None) -> Iterator[bytes]:
@@ -62,7 +79,7 @@ def first_lines(parts: Iterable[bytes], lines: int | None) -> Iterator[bytes]:
     left = lines
     for part in parts:
         taken = split_lines(part)[:left]
-        left -= len(taken)
+        left -= sum(line.endswith(b"\n") for line in taken)  # the last may go on in the next part
         yield type(part)(b"".join(taken))
         if not left:
             return
@@ -74,7 +91,7 @@ def split_text(
     """Cut a text into contiguous train, validation and test.
 
     With `between: lines` the cut may fall inside a document; the rest of the document is the first
-    one of the next split.
+    one of the next split. A text of one line is cut after blanks.
 
     Args:
         folder: of the text.
@@ -93,18 +110,18 @@ def split_text(
 
 def cut_places(folder: Path, name: str, split: Split) -> tuple[int, int]:
     """The bytes of a text at which validation and test begin, between lines or documents."""
-    ends = _line_ends if split.between == "lines" else _document_ends
+    ends = _ends_between(folder, name, split.between)
     if split.shares_of == "number":
-        number = sum(map(len, ends(folder, name)))
+        number = sum(map(len, ends()))
         first_of = counted_cut_points(number, split.validation, split.test)
-        return _nth(ends(folder, name), first_of)
+        return _nth(ends(), first_of)
     size = text_path(folder, name).stat().st_size
-    return _reaching(ends(folder, name), byte_shares(size, split.validation, split.test))
+    return _reaching(ends(), byte_shares(size, split.validation, split.test))
 
 
-def document_end(folder: Path, name: str, least: int) -> int:
-    """The end of a text's first document that ends at or after a byte."""
-    return _reaching(_document_ends(folder, name), (least, least))[0]
+def end_of(between: Between, folder: Path, name: str, least: int) -> int:
+    """The end of a text's first line or document that ends at or after a byte."""
+    return _reaching(_ends_between(folder, name, between)(), (least, least))[0]
 
 
 def byte_shares(size: int, validation: float, test: float) -> tuple[int, int]:
@@ -151,14 +168,34 @@ def _nth(ends: Ends, wanted: tuple[int, int]) -> tuple[int, int]:
     return found[wanted[0]], found[wanted[1]]
 
 
-def _line_ends(folder: Path, name: str) -> Ends:
-    size = 0
-    with text_path(folder, name).open("rb") as file:
-        for part, _ in read_parts(file):
-            newlines = np.flatnonzero(np.frombuffer(part, dtype=np.uint8) == ord("\n"))
-            ends = size + 1 + newlines
-            size += len(part)
-            yield ends if part.endswith(b"\n") else np.append(ends, size)
+def _ends_between(folder: Path, name: str, between: Between) -> Callable[[], Ends]:
+    """Reads the ends of a text's documents or lines; of its words, where it is one line."""
+    if between == "documents":
+        return partial(_document_ends, folder, name)
+    path = text_path(folder, name)
+    return partial(_ends_after, path, b"\n" if _has_lines(path) else b" ")
+
+
+def _has_lines(path: Path) -> bool:
+    """Whether a newline stands before a text's last byte."""
+    done, size = 0, path.stat().st_size
+    with path.open("rb") as file:
+        while part := file.read(READ_BYTES):
+            if b"\n" in part:
+                return done + part.find(b"\n") + 1 < size
+            done += len(part)
+    return False
+
+
+def _ends_after(path: Path, mark: bytes) -> Ends:
+    """The byte after each mark, and the text's end."""
+    done, last = 0, b""
+    with path.open("rb") as file:
+        while part := file.read(READ_BYTES):
+            yield done + 1 + np.flatnonzero(np.frombuffer(part, dtype=np.uint8) == ord(mark))
+            done, last = done + len(part), part
+    if not last.endswith(mark):
+        yield np.array([done])
 
 
 def _document_ends(folder: Path, name: str) -> Ends:

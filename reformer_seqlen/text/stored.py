@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from reformer_seqlen.runtime import progress
 from reformer_seqlen.runtime.messages import text as messages
 from reformer_seqlen.text.arrays import array_parts, growing_array
-from reformer_seqlen.text.blocks import BLOCK_BYTES, read_parts, split_lines
+from reformer_seqlen.text.blocks import BLOCK_BYTES, after_last_blank, read_parts
 from reformer_seqlen.text.documents import Rest
 
 COPIED_BYTES = 1 << 20
@@ -79,12 +79,12 @@ def count_words(folder: Path, split: str) -> int:
 
     Example: "a b\n\nc\n" has 3 words and 3 ends of lines.
     """
-    words = 0
+    words, ended = 0, True
     with text_path(folder, split).open("rb") as file:
-        for part, _ in read_parts(file):
-            for line in split_lines(part):
-                words += len(line.decode(errors="replace").split()) + 1
-    return words
+        for part, _ in read_parts(file, after_last_blank):
+            words += len(part.decode(errors="replace").split()) + part.count(b"\n")
+            ended = part.endswith(b"\n")
+    return words + (not ended)
 
 
 def copy_text(

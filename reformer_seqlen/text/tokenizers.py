@@ -3,7 +3,7 @@
 import io
 import shutil
 import string
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +17,8 @@ from reformer_seqlen.text.pieces.encoded import Encoded
 
 NO_CONTROLS = bytes([0, ord("\n"), *range(ord(" "), 0x7F), *range(0x80, 0x100)])
 """Bytes that are no ASCII controls; NUL, which no text has; newline, which is always a piece."""
+LONGEST_SENTENCE = 1 << 16
+"""Characters; SentencePiece takes 200 times the memory of a sentence."""
 KIND = "kind.json"
 """Says which kind of tokenizer a folder holds; a byte tokenizer has no other file."""
 MODEL = "spiece.model"
@@ -156,9 +158,24 @@ def controls_of(text: Path) -> list[str]:
     """The ASCII control characters of a text, but for the newline and NUL, which none has."""
     found: set[int] = set()
     with text.open("rb") as file:
-        for part, _ in read_parts(file):
+        for part, _ in read_parts(file, len):
             found.update(part.translate(None, NO_CONTROLS))
     return [chr(code) for code in sorted(found)]
+
+
+def sentences(lines: Iterable[str]) -> Iterator[str]:
+    """Lines without their newlines; a long one in parts of whole words, cut before blanks."""
+    for line in lines:
+        text, begin = line.rstrip("\n"), 0
+        while len(text) - begin > LONGEST_SENTENCE:
+            cut = text.rfind(" ", begin + 1, begin + LONGEST_SENTENCE)
+            if cut < 0:  # one word is longer
+                cut = text.find(" ", begin + LONGEST_SENTENCE)
+            if cut < 0:
+                break
+            yield text[begin:cut]
+            begin = cut
+        yield text[begin:]
 
 
 def train_tokenizer(text: Path, pieces: int, target: Path, coverage: float = 1.0) -> None:
@@ -183,7 +200,7 @@ def train_tokenizer(text: Path, pieces: int, target: Path, coverage: float = 1.0
     with text.open(encoding="utf-8", errors="replace", newline="\n") as lines:
         try:
             sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=(line.rstrip("\n") for line in lines),
+                sentence_iterator=sentences(lines),
                 model_writer=model,
                 model_type="bpe",
                 vocab_size=pieces,

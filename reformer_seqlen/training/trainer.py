@@ -1,13 +1,15 @@
 """Training on windows with transformers' Trainer, made repeatable and resumable."""
 
+import math
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_model, save_model
 from torch import nn
 from transformers import (
     PreTrainedModel,
@@ -22,15 +24,24 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from reformer_seqlen.models.causal import set_draw
 from reformer_seqlen.models.muon import muon
 from reformer_seqlen.parameters.training import Training
-from reformer_seqlen.runtime.checkpoints import last_complete, mark_complete
-from reformer_seqlen.runtime.files import finite
+from reformer_seqlen.runtime.checkpoints import (
+    checkpoints,
+    is_complete,
+    last_complete,
+    mark_complete,
+)
+from reformer_seqlen.runtime.files import finite, naming, whole_folder
+from reformer_seqlen.runtime.interrupts import Interrupts
 from reformer_seqlen.runtime.messages import training as messages
 from reformer_seqlen.runtime.updates import UpdateLines
 from reformer_seqlen.scoring.loss import nats, score
 from reformer_seqlen.text.splits import Split
 
 CHECKPOINTS_KEPT = 2
-"""The newest, and one before it, in case the newest is not written completely."""
+"""The newest, and one before it, in case the newest is damaged or not written completely."""
+INITIAL = "initial"
+"""The folder of the weights before the first update."""
+WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -59,9 +70,11 @@ class WindowData(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
 class WindowTrainer(Trainer):  # type: ignore[misc]
     """Trainer over windows: targets are already shifted, evaluation weights all tokens equally."""
 
-    def __init__(self, *, validation: Split, settings: Training, **options: Any) -> None:
+    def __init__(
+        self, *, validation: Split, settings: Training, interrupts: Interrupts, **options: Any
+    ) -> None:
         super().__init__(**options)
-        self.validation, self.settings = validation, settings
+        self.validation, self.settings, self.interrupts = validation, settings, interrupts
 
     def compute_loss(
         self,
@@ -88,19 +101,53 @@ class WindowTrainer(Trainer):  # type: ignore[misc]
         return optimizer
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Nats per token over the whole validation split, under a fixed draw of the hashes."""
-        scored = score(
+        """Nats per token over the whole validation split, under a fixed draw of the hashes.
+
+        Interrupted, it has the Trainer save the update that it is of, and stop.
+        """
+        try:
+            with self.interrupts.at_once():
+                loss = self.validation_loss()
+        except KeyboardInterrupt:
+            if self.interrupts.asked is None:
+                raise
+            self.control.should_evaluate = False
+            self.control.should_save = self.control.should_training_stop = True
+            return {}
+        metrics = {"eval_loss": loss}
+        self.log(metrics)
+        self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def validation_loss(self) -> float:
+        """Mean nats per token of the validation split."""
+        return score(
             self.model,
             self.validation,
             batch_size=self.args.per_device_train_batch_size,
             precision=self.settings.precision,
             hash_seed=self.settings.seed,
             description="validation",
-        )
-        metrics = {"eval_loss": scored.mean_nats}
-        self.log(metrics)
-        self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        return metrics
+        ).mean_nats
+
+    def return_to(self, checkpoint: Path) -> None:
+        """Take a checkpoint's weights."""
+        load_model(self.model, checkpoint / WEIGHTS)
+
+    def return_to_good(self, work: Path) -> str:
+        """Take the newest weights whose validation loss is a number, and log that loss.
+
+        Returns:
+            The name of the folder that they came from.
+        """
+        whole = [checkpoint for checkpoint in checkpoints(work) if is_complete(checkpoint)]
+        for folder in (*whole, work / INITIAL):
+            self.return_to(folder)
+            loss = self.validation_loss()
+            if math.isfinite(loss):
+                break
+        self.log({"eval_loss": loss})
+        return folder.name
 
 
 class Progress(ProgressCallback):  # type: ignore[misc]
@@ -114,14 +161,23 @@ class Pacemaker(TrainerCallback):  # type: ignore[misc]
     """Draws what is random in an update from (seed, update), evaluates, and marks checkpoints.
 
     Draws that depend on nothing else are the same after a resume. The Trainer evaluates before it
-    saves, so that a checkpoint of the same update holds the evaluation.
+    saves, so that a checkpoint of the same update holds the evaluation, unless it was interrupted.
+
+    Attributes:
+        diverged: the log of the update whose loss or gradient was no finite number, if any was.
     """
 
     def __init__(
-        self, settings: Training, evaluated_after: Collection[int], elapsed_seconds: float
+        self,
+        settings: Training,
+        evaluated_after: Collection[int],
+        elapsed_seconds: float,
+        interrupts: Interrupts,
     ) -> None:
         self.settings, self.began = settings, time.monotonic() - elapsed_seconds
         self.evaluated_after = frozenset(evaluated_after)
+        self.interrupts = interrupts
+        self.diverged: dict[str, float] | None = None
 
     @property
     def elapsed_seconds(self) -> float:
@@ -142,8 +198,25 @@ class Pacemaker(TrainerCallback):  # type: ignore[misc]
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Ask for an evaluation where one is due."""
+        """Ask for an evaluation where one is due, or for a checkpoint and the end."""
         control.should_evaluate = state.global_step in self.evaluated_after
+        if self.interrupts.asked is not None:
+            control.should_evaluate = False  # which is made up for by the next attempt
+            control.should_save = control.should_training_stop = True
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, float],
+        **_: Any,
+    ) -> None:
+        """Stop at a loss or gradient that is no finite number; such weights are not saved."""
+        if not all(math.isfinite(logs.get(name, 0.0)) for name in ("loss", "grad_norm")):
+            self.diverged = {"update": state.global_step, **logs}
+            control.should_evaluate = control.should_save = False
+            control.should_training_stop = True
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -176,11 +249,15 @@ def train(
     """
     checkpoint, elapsed_seconds = last_complete(work)
     if checkpoint is not None:
-        print(messages.going_on(checkpoint.name.rpartition("-")[2], elapsed_seconds))
+        print(messages.going_on(checkpoint.name.rpartition("-")[2], elapsed_seconds), flush=True)
+    else:
+        with whole_folder(work / INITIAL) as folder:
+            save_model(model, str(folder / WEIGHTS))
     windows, length = len(train_split.windows), train_split.length
     updates = settings.updates_on(windows, length)
     due = settings.evaluated_after(windows, length)
-    pacemaker = Pacemaker(settings, due, elapsed_seconds)
+    interrupts = Interrupts()
+    pacemaker = Pacemaker(settings, due, elapsed_seconds, interrupts)
     trainer = WindowTrainer(
         model=model,
         args=_arguments(settings, updates, length, work),
@@ -188,6 +265,7 @@ def train(
         eval_dataset=WindowData(validation),
         validation=validation,
         settings=settings,
+        interrupts=interrupts,
         callbacks=[pacemaker],
     )
     trainer.remove_callback(PrinterCallback)
@@ -196,12 +274,49 @@ def train(
         trainer.add_callback(Progress)
     else:
         trainer.add_callback(UpdateLines)
-    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    read = settings.windows_read(windows, length)
+    with interrupts.noted(), naming(work):
+        _run(trainer, checkpoint, due, elapsed_seconds)
+    interrupts.raise_if_asked()
+    diverged = None
+    if pacemaker.diverged is not None:
+        kept = trainer.return_to_good(work)
+        print(messages.diverged(pacemaker.diverged, kept), file=sys.stderr, flush=True)
+        diverged = {name: str(value) for name, value in pacemaker.diverged.items()}
+        diverged["model_of"] = kept
+        updates = trainer.state.global_step
+    read = min(settings.windows_read(windows, length), updates * settings.sequences(length))
     history = summarise(trainer.state.log_history)
     history["tokens_seen"] = read * length
+    if diverged is not None:
+        history["diverged"] = diverged
     timings = speed(pacemaker.elapsed_seconds, updates, read, history["tokens_seen"])
     return Trained(model, history, timings)
+
+
+def _run(
+    trainer: WindowTrainer, checkpoint: Path | None, due: Collection[int], elapsed_seconds: float
+) -> None:
+    """Train, from a checkpoint if there is one, with the evaluation that it may lack.
+
+    The Trainer itself would do an update too many after a checkpoint of the last one.
+    """
+    if checkpoint is None:
+        trainer.train()
+        return
+    state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    done = {entry["step"] for entry in state.log_history if "eval_loss" in entry}
+    if state.global_step in due and state.global_step not in done:
+        trainer.state = state
+        trainer.return_to(checkpoint)
+        trainer.evaluate()
+        trainer.interrupts.raise_if_asked()
+        state.save_to_json(str(checkpoint / "trainer_state.json"))
+        mark_complete(checkpoint, elapsed_seconds)
+    if state.global_step >= state.max_steps:
+        trainer.state = state
+        trainer.return_to(checkpoint)
+    else:
+        trainer.train(resume_from_checkpoint=str(checkpoint))
 
 
 def _arguments(settings: Training, updates: int, length: int, work: Path) -> TrainingArguments:

@@ -73,7 +73,10 @@ def _found(tolerance: float = 0.0) -> list[str]:
 def test_what_was_just_committed_is_right(capsys: pytest.CaptureFixture[str]) -> None:
     check.main()
     shown = capsys.readouterr().out
-    assert "byte for byte: both were computed on Imaginary CPU, 2 threads, torch 2.13.0" in shown
+    assert (
+        "byte for byte: both were computed on Imaginary CPU, instructions AVX512, avx512_bf16, "
+        "2 threads, torch 2.13.0, C library glibc 2.36\n"
+    ) in shown
     assert shown.splitlines()[-1].startswith("ok: ")
 
 
@@ -115,6 +118,36 @@ def test_another_machine_has_a_tolerance_and_it_is_said() -> None:
     assert _found(tolerance) == []
     _set("metrics/test/news-256.json", perplexity=11.5 * 1.06)
     assert len(_found(tolerance)) == 1
+
+
+@pytest.mark.usefixtures("committed")
+@pytest.mark.parametrize(
+    ("key", "value", "shown"),
+    [
+        ("instruction_set", "AVX2", "instructions AVX2"),
+        ("threads", "1", "1 threads"),
+        ("libm", "glibc 2.41", "C library glibc 2.41"),
+        ("switches", "MKL_CBWR=COMPATIBLE", "MKL_CBWR=COMPATIBLE"),
+    ],
+)
+def test_what_decides_bytes_decides_the_tolerance(key: str, value: str, shown: str) -> None:
+    _set("metrics/measured/machine.json", **{key: value})
+    tolerance, reason = machine_tolerance()
+    assert tolerance == TOLERANCE
+    committed, here = reason.split(", here ")
+    assert shown in here
+    assert shown not in committed
+
+
+@pytest.mark.usefixtures("committed")
+def test_two_machines_of_which_not_all_is_known_are_not_taken_for_the_same() -> None:
+    _change("metrics/measured/machine.json", lambda machine: machine.pop("libm"))
+    subprocess.run(["git", "add", "--all"], check=True)
+    author = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+    subprocess.run(["git", *author, "commit", "-qm", "an older report"], check=True)
+    tolerance, reason = machine_tolerance()
+    assert tolerance == TOLERANCE
+    assert "C library unknown" in reason
 
 
 @pytest.mark.usefixtures("committed")

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from reformer_seqlen.commands.memory import main
-from reformer_seqlen.memory import fit
+from reformer_seqlen.memory import fit, trace
 from reformer_seqlen.parameters.memory import GPUS
 from reformer_seqlen.runtime.errors import StudyError
 from tests.conftest import ROOT, environment
-from tests.memory_example import TINY_GPT2, TINY_REFORMER, memory_values
+from tests.memory_example import TINY_GPT2, TINY_LLAMA, TINY_REFORMER, TINY_SEEING, memory_values
 
 HEAVY = ("altair", "dvc", "gensim", "mwparserfromhell", "pandas", "ruamel.yaml", "sentencepiece")
 """What only the study needs."""
@@ -81,6 +81,48 @@ def test_training_is_shown_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert "bfloat16, training with adamw" in printed
     assert "- for optimizer" in printed
     assert "training with adafactor" in shown(capsys, *own, *shape, "--training")
+
+
+def test_gpus_before_ampere_take_more_where_they_have_no_kernel(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_config(TINY_LLAMA | {"attn_implementation": "sdpa"})
+    words = ("--config", ".", "--dtype", "float16", "--gpu", "T4", "--gpu", "A100-40GB")
+    printed = shown(capsys, *words)
+    newer, older = (
+        float(re.search(pattern, printed)[1].replace(",", ""))  # type: ignore[index]
+        for pattern in (r"peak allocated +([\d.,]+)", r"before Ampere: ([\d.,]+) MiB")
+    )
+    scores = 4 * 1024 * 1024  # of each head
+    assert older - newer > 2 * scores * 4 / 2**20  # twice, in float32
+    single = shown(capsys, "--config", ".", "--gpu", "T4", "--gpu", "A100-40GB")
+    assert "before Ampere" not in single
+
+
+def test_the_dtype_of_a_configuration_is_honoured_and_its_quantization_is_not(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def weights(printed: str) -> float:
+        return float(next(line for line in printed.splitlines() if "weights," in line).split()[-1])
+
+    Path("params.yaml").write_text(json.dumps({"memory": memory_values()}))
+    own = ("--config", ".", "--gpu", "small", "--sequence-length", "64")
+    write_config(TINY_SEEING)
+    single = shown(capsys, *own)
+    write_config(TINY_SEEING | {"torch_dtype": "bfloat16", "quantization_config": {"bits": 4}})
+    half = shown(capsys, *own)
+    assert "64 tokens, float32, inference" in single
+    assert "64 tokens, bfloat16, inference" in half
+    assert weights(half) == pytest.approx(weights(single) / 2, rel=0.05)
+    note = "quantization_config is not honoured: the weights are those of this dtype"
+    assert (note in half, note in single) == (True, False)
+    assert "64 tokens, float32, inference" in shown(capsys, *own, "--dtype", "float32")
+
+
+def test_a_model_that_mixes_dtypes_says_so() -> None:
+    write_config({"model_type": "xlnet", "n_layer": 2, "d_model": 64, "n_head": 4, "d_inner": 64})
+    with pytest.raises(StudyError, match=r"1024 tokens: parts of it stay in float32 .* take float"):
+        main(["--config", ".", "--gpu", "T4", "--dtype", "bfloat16"])
 
 
 @pytest.mark.parametrize(
@@ -167,8 +209,27 @@ def test_what_cannot_be_searched_says_so_in_the_table(
     write_config(
         {"model_type": "mamba", "num_hidden_layers": 1, "hidden_size": 16, "vocab_size": 64}
     )
-    printed = shown(capsys, "--config", ".", "--gpu", "T4", "--sequence-length", "64")
+    printed = shown(capsys, "--config", ".", "--gpu", "T4", "--sequence-length", "256")
     assert re.search(r"not searched: \d x 64 tokens fit; more do too many operations", printed)
+    assert re.search(r"T4 .* yes +not searched +not searched", printed)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_type": "mamba", "num_hidden_layers": 1, "hidden_size": 16, "vocab_size": 64},
+        {"model_type": "rwkv", "num_hidden_layers": 1, "hidden_size": 16, "vocab_size": 64},
+        TINY_REFORMER | {"chunk_size_feed_forward": 1},
+    ],
+    ids=lambda config: config["model_type"],
+)
+def test_a_loop_over_positions_is_stopped_instead_of_recorded_for_minutes(
+    config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trace, "MOST_OPERATORS", 1500)
+    write_config(config)
+    with pytest.raises(StudyError, match=r"more than 1,500 operations .* loops over its pos"):
+        main(["--config", ".", "--gpu", "T4", "--sequence-length", "1024"])
 
 
 @pytest.mark.slow

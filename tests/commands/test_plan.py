@@ -146,6 +146,8 @@ def test_what_is_not_known_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     printed = plan.plan("paper")
     assert "unknown until downloaded: how much text there is in wikitext-2." in printed
     assert "MiB of corpora, and the checkpoints\n" in printed
+    assert "updates in all: ~ " in printed
+    assert "; tokens read: ~ " in printed
     [row] = [line for line in printed.splitlines() if line.startswith("wikitext-2-256")]
     assert row.split()[1:] == ["unknown"] * 3 + ["~", "43,191"] + ["unknown"] * 4
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from reformer_seqlen.commands.progress import Progress, last_runtimes
+from reformer_seqlen.commands.progress import Progress, last_runtimes, remember
 from reformer_seqlen.runtime.files import write_json
 
 
@@ -70,7 +70,30 @@ def test_a_run_that_is_not_trained_says_nothing_of_how_long_training_takes() -> 
     runtimes = {"finetune@a": 56.0, "finetune@none": 0.5}
     progress = Progress(["finetune@b"], runtimes, untrained=["finetune@none"], now=Clock())
     assert progress.expected("finetune@b") == 60
-    assert progress.expected("finetune@none") == 4
+    assert progress.expected("finetune@none") == 4.5
+    assert Progress([], {}, untrained=["finetune@none"]).expected("finetune@none") == 4
+
+
+def test_time_left_is_learnt_from_the_stages_that_were_seen() -> None:
+    clock = Clock()
+    amounts = {"pretrain@m": 1000.0, "finetune@a": 300.0, "finetune@b": 1400.0, "evaluate@a": 50.0}
+    progress = Progress([*amounts, "chunk@a"], {}, amounts, now=clock)
+    assert progress.seconds_left() is None
+    progress.begin("pretrain@m")
+    clock.seconds = 100
+    progress.end("pretrain@m")  # 10 tokens a second, and so will the others
+    assert progress.seconds_left() == 30 + 140 + 5 + 4
+    progress.begin("finetune@a")
+    clock.seconds = 160
+    progress.end("finetune@a")  # half as fast as thought: so will the other be
+    assert progress.expected("finetune@b") == 280
+    progress.begin("chunk@a")
+    clock.seconds = 170
+    progress.end("chunk@a")
+    assert progress.expected("chunk@b") == 10
+    progress.begin("finetune@b")
+    clock.seconds = 170 + 300  # longer than expected: nothing is taken off the others
+    assert progress.seconds_left() == progress.expected("evaluate@a")
 
 
 def test_runtimes_are_those_that_stages_wrote(
@@ -80,7 +103,22 @@ def test_runtimes_are_those_that_stages_wrote(
     assert last_runtimes() == {}
     write_json(Path("data/timings/finetune/news-64.json"), {"runtime_seconds": 20.0})
     write_json(Path("data/timings/pretrain/tiny.json"), {"runtime_seconds": 50.0})
-    assert last_runtimes() == {"finetune@news-64": 20.0, "pretrain@tiny": 50.0}
+    remember({"finetune@news-64": 25.0, "report": 16.04, "chunk@a": 1.0})
+    remember({"report": 14.0})
+    timed = {"finetune@news-64": 20.0, "pretrain@tiny": 50.0}
+    assert last_runtimes() == {**timed, "report": 10.0, "chunk@a": 0.0}
+
+
+@pytest.mark.parametrize("text", ["", "[]", "[1]", '{"a": "long"}', "<<<<<<< HEAD"])
+def test_what_stages_took_may_be_lost(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("work").mkdir()
+    Path("work/took.json").write_text(text)
+    assert last_runtimes() == {}
+    remember({"report": 14.0})
+    assert last_runtimes()["report"] == 10.0
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"runtime_seconds": "long"}', "{}", "<<<<<<< HEAD"])

@@ -35,12 +35,12 @@ def test_a_failed_stage_stops_what_needs_it_and_nothing_else(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     dvc_repository(tmp_path, a="fail")
-    progress = DvcProgress(NEEDS, {}, jobs)
+    progress = DvcProgress(NEEDS, {}, {}, jobs)
     assert _run(progress) == ["check@a"]
     assert sorted(progress.ran) == ["check@a", "check@b", "write@a", "write@b"]
     assert Path("b.checked").read_text() == "y\n"
     dvc_repository(tmp_path, a="mended")
-    progress = DvcProgress(NEEDS, {}, jobs)
+    progress = DvcProgress(NEEDS, {}, {}, jobs)
     assert _run(progress) == []
     assert progress.ran == ["write@a", "check@a", "join"]
     assert Path("joined.txt").read_text() == "mended\ny\n"
@@ -61,7 +61,7 @@ def test_the_end_says_what_failed_and_what_was_not_run() -> None:
 
 
 def test_jobs_fit_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(repro, "cores", lambda: 8)
     monkeypatch.setattr(repro, "FIRST_GPU", Path("/dev/no-such-gpu"))
     assert [default_jobs(threads) for threads in (1, 2, 3, 16)] == [8, 4, 2, 1]
     monkeypatch.setattr(repro, "FIRST_GPU", Path("/dev/null"))
@@ -80,8 +80,8 @@ def test_jobs_fit_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_what_dvc_says_of_itself_is_left_out(line: str, capsys: pytest.CaptureFixture[str]) -> None:
-    DvcProgress([], {}).said("chunk@news-64", line)
-    DvcProgress([], {}).said("chunk@news-64", "what a stage prints")
+    DvcProgress([], {}, {}).said("chunk@news-64", line)
+    DvcProgress([], {}, {}).said("chunk@news-64", "what a stage prints")
     assert capsys.readouterr().out == "what a stage prints\n"
 
 

@@ -7,6 +7,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from nltk.lm import KneserNeyInterpolated, Vocabulary
 from nltk.util import everygrams
 
@@ -19,6 +21,7 @@ from reformer_seqlen.counting.kneser_ney import (
 )
 from reformer_seqlen.counting.ngrams import count_ngrams
 from tests.conftest import ROOT
+from tests.properties import drawn
 
 LETTERS = 128
 ENGLISH = np.frombuffer((ROOT / "LICENSE").read_bytes().lower(), dtype=np.uint8)
@@ -196,3 +199,22 @@ def test_a_bigram_source_is_scored_at_its_entropy() -> None:
 def test_a_text_that_says_nothing_leaves_the_uniform_distribution() -> None:
     nothing = train(np.empty(0, dtype=np.uint8), 3, 4)
     assert nats(nothing, BY_HAND).tolist() == pytest.approx([math.log(4)] * 6)
+
+
+PIECES = st.integers(0, 4)
+
+
+@drawn
+@given(
+    st.lists(PIECES, min_size=1, max_size=60),
+    st.lists(PIECES, max_size=5),
+    st.integers(1, 6),
+    st.integers(5, 9),
+)
+def test_the_probabilities_after_any_context_add_up_to_one(
+    text: list[int], context: list[int], order: int, vocabulary: int
+) -> None:
+    model = train(np.array(text), order, vocabulary)
+    probabilities = distribution(model, context)
+    assert math.fsum(probabilities) == pytest.approx(1, abs=1e-12)
+    assert min(probabilities) > 0

@@ -107,9 +107,12 @@ def test_a_mirror_gives_a_checkpoint_whose_files_are_declared(
     sums = {name: sha256(content) for name, content in files.items()}
     fetched = got(checkpoint(revision=COMMIT, files=sums), mirror)
     assert (fetched.revision, fetched.files) == (COMMIT, sums)
+    assert fetched.what == "google/reformer on the hub"  # the bytes of that commit
     assert hub.log == []
     # A mirror cannot say which commit a branch is.
-    assert got(checkpoint(files=sums), mirror, name="branch").revision is None
+    branch = got(checkpoint(files=sums), mirror, name="branch")
+    assert branch.revision is None
+    assert branch.what == "google/reformer of a mirror, by the declared checksums"
     assert sha256(b"{}") in refused(checkpoint(files={**sums, "config.json": "0" * 64}), mirror)
 
 
@@ -120,6 +123,9 @@ def test_a_checkpoint_without_sums_comes_from_a_folder_of_this_machine_and_no_ad
     fetched = got(checkpoint(), folder)
     assert fetched.files == {name: sha256(content) for name, content in files.items()}
     assert fetched.revision is None
+    assert fetched.what == (
+        "google/reformer of a mirror, a folder of this machine that is not checked against the hub"
+    )
     assert hub.log == []
     message = refused(checkpoint(), address)
     assert "no `files` are declared" in message

@@ -1,9 +1,14 @@
 """The simulated caching allocator against sequences worked out by hand."""
 
+from itertools import pairwise
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reformer_seqlen.memory.allocator import (
     MIB,
+    Block,
     CachingAllocator,
     OutOfGpuMemoryError,
     fits,
@@ -13,6 +18,7 @@ from reformer_seqlen.memory.allocator import (
     round_request,
     segment_size,
 )
+from tests.properties import drawn
 
 KIB = 1024
 
@@ -154,3 +160,48 @@ def test_no_fewer_bytes_are_reserved_than_are_asked_for_at_once() -> None:
     assert most_asked_for(sizes, events) == 26 * MIB + 512
     assert replay(sizes, events).peak_reserved == 42 * MIB
     assert most_asked_for([], []) == 0
+
+
+SIZES = st.one_of(
+    st.integers(1, 4 * KIB), st.integers(1, 2 * MIB), st.integers(1, 30 * MIB), st.just(MIB)
+)
+STEPS = st.lists(st.tuples(SIZES, st.integers(0, 10**6)), max_size=60)
+"""Each asks for so many bytes, and then perhaps gives back one of the blocks in use."""
+
+
+@drawn
+@given(STEPS)
+def test_what_is_in_use_never_overlaps_and_is_counted(steps: list[tuple[int, int]]) -> None:
+    allocator, used = CachingAllocator(), list[tuple[Block, int]]()
+    for size, choice in steps:
+        block = allocator.allocate(size)
+        used.append((block, size))
+        if choice % 2 and used:
+            allocator.release(used.pop(choice % len(used))[0])
+        assert all(block.size >= round_request(asked) for block, asked in used)
+        assert allocator.allocated == sum(block.size for block, _ in used)
+        assert allocator.allocated <= allocator.reserved <= allocator.peak_reserved
+        places = sorted((block.address, block.address + block.size) for block, _ in used)
+        assert all(end <= begin for (_, end), (begin, _) in pairwise(places))
+    for block, _ in used:
+        allocator.release(block)
+    assert allocator.allocated == 0
+    allocator.give_back_cached()
+    assert allocator.reserved == 0  # all that was split has been merged again
+
+
+@drawn
+@given(STEPS)
+def test_a_recording_needs_what_its_replay_reserves(steps: list[tuple[int, int]]) -> None:
+    sizes, events, used = [size for size, _ in steps], list[int](), list[int]()
+    for number, (_, choice) in enumerate(steps):
+        events.append(number)
+        used.append(number)
+        if choice % 2:
+            events.append(~used.pop(choice % len(used)))
+    replayed = replay(sizes, events)
+    assert most_asked_for(sizes, events) <= replayed.peak_allocated <= replayed.peak_reserved
+    assert sum(held_at_peak(sizes, events).values()) == replayed.peak_allocated
+    assert fits(sizes, events, replayed.peak_reserved)
+    if events:
+        assert not fits(sizes, events, most_asked_for(sizes, events) - 1)

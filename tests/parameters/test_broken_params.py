@@ -28,6 +28,13 @@ BROKEN = {
     "twice": (WHOLE + b"profile: quick\n", "is not YAML"),
     "deep": (b"a: " + b"[" * 3000 + b"]" * 3000, "nested too deep"),
     "itself": (b"a: &a [*a]\n", "holds itself"),
+    "ever more": (
+        b"a: &a [1, 1, 1, 1, 1, 1, 1, 1]\n"
+        + b"".join(b"%c: &%c [%s]\n" % (n + 1, n + 1, b"*%c, " % n * 9) for n in range(97, 110)),
+        "aliases stand for too much",
+    ),
+    "a number without an end": (b"a: " + b"9" * 5000 + b"\n", "is not YAML: Exceeds the limit"),
+    "no number": (b"a: !!int x\n", "is not YAML: invalid literal"),
     "a tag": (b"profile: !!python/object:os.system x\n", "is not YAML|not a valid study"),
     "a NUL": (b"profile: quick\x00\n", "is not YAML"),
 }
@@ -113,6 +120,8 @@ PAST_ANY_MACHINE: dict[str, Any] = {
     "train.seed": 2**32,
     "evaluate.hash_draws": 10**9,
     "evaluate.contexts": [10**12],
+    "memory.models.tiny.hidden_size": 10**30,
+    "memory.models.tiny-gpt2.n_layer": 10**6,
     "memory.training.layers": [100_000],
     "memory.training.batch_size": 10**15,
     "memory.limits.seconds": 1e300,

@@ -38,14 +38,14 @@ def test_the_committed_params_are_the_composed_quick_profile() -> None:
 
 
 def test_a_run_overrides_what_holds_for_all(values: Any) -> None:
-    values["runs"]["news-64"] |= {"train": {"epochs": 7}, "options": {"reversible": "on"}}
+    values["runs"]["news-64"] |= {"train": {"epochs": 7}, "options": {"reversible": True}}
     params = parse_study(values, "params.yaml")
     short, long = params.training("news-64"), params.training("news-256")
     assert short is not None
     assert long is not None
     assert (short.epochs, short.batch_size) == (7, params.train.batch_size)
     assert long.epochs == params.train.epochs
-    assert params.options("news-64") == ReformerOptions(reversible="on")
+    assert params.options("news-64") == ReformerOptions.model_validate({"reversible": True})
     assert params.options("news-256") == ReformerOptions()
 
 

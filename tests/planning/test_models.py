@@ -81,3 +81,12 @@ def test_a_model_whose_memory_is_asked_for_is_one(values: dict[str, Any], words:
     study["memory"]["models"]["mine"] = values
     with pytest.raises(StudyError, match=words):
         check_memory_models(parse_study(study, "params.yaml"))
+
+
+def test_a_depth_that_a_model_cannot_have_is_named() -> None:
+    study = compose("smoke", CONF)
+    study["memory"]["models"]["mine"] = {"model_type": "prophetnet"}
+    curves = {"mine": {"model": "mine"}}
+    study["memory"]["training"] = study["memory"]["training"] | {"curves": curves}
+    with pytest.raises(StudyError, match=r"memory\.models\.mine: no prophetnet of \d layers can"):
+        check_memory_models(parse_study(study, "params.yaml"))

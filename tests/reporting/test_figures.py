@@ -23,6 +23,7 @@ from reformer_seqlen.memory.trace import (
     POSITIONS,
     WEIGHTS,
 )
+from reformer_seqlen.reporting import drawing
 from reformer_seqlen.reporting.figures import FIGURES, TEMPLATES, draw_figures, write_plots
 from reformer_seqlen.reporting.records import Counted
 from reformer_seqlen.runtime.errors import StudyError
@@ -219,6 +220,33 @@ def test_the_published_gap_is_a_line_and_a_bar_a_way(figures: dict[str, str]) ->
     assert colours(svg, "bar", "fill") == ways
 
 
+OF_BITS = ("answer", "untrained", "pareto", "gap", "contexts", "hash_rounds")
+
+
+def test_the_figures_of_bits_per_byte_are_all_those_that_show_any() -> None:
+    said = {path.stem for path in TEMPLATES.glob("*.json") if "bits_per_byte" in path.read_text()}
+    assert said == set(OF_BITS)
+
+
+@pytest.mark.parametrize("name", OF_BITS)
+def test_a_lower_bound_is_marked_in_every_figure_of_bits_per_byte(plots: Path, name: str) -> None:
+    rows = rows_of(plots, name)
+    assert sum("≥" in text for text in texts(drawn(name, rows))) == 1  # what it means
+    several = [row | {"bound": "lower"} for row in rows]
+    assert sum("≥" in text for text in texts(drawn(name, several))) > 1
+
+
+@pytest.mark.parametrize("name", ["answer", "pareto"])
+def test_so_is_what_counting_scores(name: str, tmp_path: Path) -> None:
+    study = runs("tiny", corpora=("news",))
+    counted = Counted(
+        validation=score(2.5), test=score(2.0, unknown_rate=0.01),
+        corpus="news", model="tiny", order=3, text="own", tokens_counted=5,
+    )  # fmt: skip
+    write_plots(results(**run_results(study), counts={"news-3gram": counted}), study, tmp_path)
+    assert "≥ 3-gram" in texts(drawn(name, rows_of(tmp_path, name)))
+
+
 def test_memory_has_a_line_a_model_and_marks_what_it_is_held_against(
     figures: dict[str, str],
 ) -> None:
@@ -334,6 +362,24 @@ def test_a_limit_on_memory_gives_a_message(plots: Path, tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert "StudyError: the figures could not be drawn: vl-convert was ended by SIG" in done.stderr
     assert "ulimit -v" in done.stderr
+    assert not (tmp_path / "figures").exists()
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL. The system does"),
+        ("raise MemoryError", r"drawn: MemoryError\. Metrics, tables and plots/\*\.csv are writ"),
+        ("raise SystemExit(3)", "drawn: vl-convert ended with status 3"),
+    ],
+)
+def test_a_drawing_process_that_dies_gives_a_message(
+    script: str, words: str, plots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dies.py").write_text(script, encoding="utf-8")
+    monkeypatch.setattr(drawing, "__file__", str(tmp_path / "dies.py"))
+    with pytest.raises(StudyError, match=words):
+        draw_figures(["answer"], plots, tmp_path / "figures")
     assert not (tmp_path / "figures").exists()
 
 

@@ -8,10 +8,16 @@ from typing import Any
 import pytest
 
 from reformer_seqlen.parameters.report import Reporting
-from reformer_seqlen.reporting.metrics import Metrics, metrics, read_metrics, write_metrics
+from reformer_seqlen.reporting.metrics import (
+    Metrics,
+    metrics,
+    read_metrics,
+    rounded,
+    write_metrics,
+)
 from reformer_seqlen.reporting.results import read_results
 from reformer_seqlen.runtime.errors import StudyError
-from tests.report_example import LENGTHS, runs, study_of, write_results
+from tests.report_example import LENGTHS, MACHINE, runs, study_of, write_results
 
 
 def _metrics(root: Path) -> Metrics:
@@ -39,6 +45,7 @@ def test_a_run_has_a_small_flat_file_for_each_split(finished: Path) -> None:
             "low": round(bits - 0.05, 4),
             "high": round(bits + 0.05, 4),
             "perplexity": perplexity,
+            "bound": "lower",  # some of its pieces are unknown
         }
 
 
@@ -128,7 +135,16 @@ def test_what_was_measured_has_files_of_its_own(finished: Path) -> None:
     }
     assert measured["timings"]["evaluate"]["news-256"] == {"runtime_seconds": 1.5}
     assert list(measured["timings"]["pretrain"]) == ["tiny"]
-    assert measured["machine"] == {"processor": "Imaginary CPU", "threads": "2", "torch": "2.13.0"}
+    assert measured["machine"] == {
+        "processor": "Imaginary CPU",
+        "threads": "2",
+        "torch": "2.13.0",
+        "instruction_set": "AVX512, avx512_bf16",
+        "libm": "glibc 2.36",
+        "switches": "none",
+    }
+    assert measured["provenance"]["finetune"]["news-256"] == {**MACHINE, "seed": 42}
+    assert measured["provenance"]["pretrain"]["tiny"] == {**MACHINE, "seed": 7}
     assert measured["memory"]["memory-256"] == {
         "device": "cpu",
         "measured_mib": 114.0,
@@ -144,6 +160,41 @@ def test_runs_from_several_machines_name_them_all(finished: Path) -> None:
     path.write_text(path.read_text().replace("Imaginary CPU", "Other CPU"))
     machine = _metrics(finished)["measured"]["machine"]
     assert machine["processor"] == "Imaginary CPU + Other CPU"
+
+
+def test_of_one_hash_draw_no_spread_is_known(finished: Path) -> None:
+    path = finished / "data/evaluations/news-256/scores.json"
+    scores = _read(path)
+    zero = {"perplexity_spread": 0.0, "perplexity_published_lsh_spread": 0.0}
+    scores["test"] |= {"hash_draws": 1, **zero}
+    path.write_text(json.dumps(scores))
+    held = _metrics(finished)["details"]["scores"]["news-256"]
+    assert [held["test"][key] for key in zero] == [None, None]
+    assert [held["validation"][key] for key in zero] == [0.01, 0.4]
+
+
+@pytest.mark.parametrize(
+    ("value", "held"),
+    [
+        (0.12345, 0.1235),
+        (0.00123, 0.0012),
+        (0.0000123, 0.000012),
+        (1e-17, 0.0),
+        (math.inf, math.inf),
+    ],
+)
+def test_small_numbers_keep_two_digits(value: float, held: float) -> None:
+    assert rounded(value) == held
+
+
+def test_stages_of_an_older_version_say_less(finished: Path) -> None:
+    for path in (finished / "data/timings").rglob("*.json"):
+        timing = _read(path)
+        del timing["instruction_set"], timing["commit"]
+        path.write_text(json.dumps(timing))
+    measured = _metrics(finished)["measured"]
+    assert measured["machine"]["instruction_set"] == "unknown"
+    assert "commit" not in measured["provenance"]["finetune"]["news-256"]
 
 
 def test_a_run_that_ends_without_a_loss_diverged(finished: Path) -> None:
@@ -180,5 +231,5 @@ def test_a_missing_or_broken_file_is_named(finished: Path) -> None:
         read_metrics(folder)
     write_metrics(_metrics(finished), folder)
     (folder / "test/news-256.json").write_text("<<<<<<< HEAD")
-    with pytest.raises(StudyError, match=r"test/news-256.json is not JSON .*: run `make repro`"):
+    with pytest.raises(StudyError, match=r"test/news-256.json is not JSON .*report` writes it"):
         read_metrics(folder)

@@ -78,14 +78,18 @@ def test_the_source_is_linked_at_its_commit() -> None:
 
 def test_side_by_side_finds_the_published_cell_of_a_run_and_names_the_others() -> None:
     study = {"mine": Run(corpus="ptb", model=MODEL, sequence_length=256)}
-    table = side_by_side(load_published(), metrics_of(study), study)
-    assert [row[:3] for row in table.rows] == [["ptb", "mine", "256"]] * 5
+    values = metrics_of(study)
+    values["details"]["texts"]["tokens"] = {f"ptb-{MODEL}": {"train": {"rows": 4207}}}
+    table = side_by_side(load_published(), values, study)
+    assert [row[:3] for row in table.rows] == [["ptb", "mine", "256"]] * 7
     assert [row[3:] for row in table.rows] == [
         ["perplexity", "13.29", "10.00", "0.752"],
         ["runtime", "0:29:33.46", "1:11:32.24", "2.420"],
         ["steps/s", "~ 10.1", "10.1", "1.002"],
-        ["samples/s", "~ 161", "161.0", "1.000"],
+        ["samples/s", "~ 161", "161", "1.000"],
+        ["epochs", "30", "3", "0.100"],
         ["updates", "~ 17,845", "1,200", "0.067"],
+        ["training rows", "42,068", "4,207", "0.100"],
     ]
     assert table.notes[0].startswith("No run yet for the published cells wt2 256, ")
     assert "ptb 2048" in table.notes[0]
@@ -100,7 +104,30 @@ def test_side_by_side_shows_what_was_published_of_a_cell_alone() -> None:
     assert [row[3:] for row in table.rows] == [
         ["perplexity", "67.08", "", ""],
         ["runtime", "7:05:43.91", "1:11:32.24", "0.168"],
+        ["epochs", "30", "3", "0.100"],
     ]
+
+
+def test_side_by_side_says_what_was_done_otherwise() -> None:
+    study = {
+        f"{corpus}-256": Run(corpus=corpus, model=MODEL, sequence_length=256)
+        for corpus in ("wikitext-2", "ptb")
+    }
+    values = metrics_of(study)
+    published = {"optimizer": "adafactor", "learning_rate": 2e-4, "batch_size": 16}
+    for name in study:
+        values["details"]["training"][name]["settings"] = {**published, "batch_size": 4}
+    assert side_by_side(load_published(), values, study).notes[-1] == (
+        "`wikitext-2-256` and `ptb-256` differ from the study in: batch size 4 (16 there); windows "
+        "contiguous (published there); lsh causality strict (published there)."
+    )
+    own = values["details"]
+    own["training"]["ptb-256"]["settings"] = published
+    own["texts"]["windows"]["ptb-256"]["policy"] = "published"
+    own["scores"]["ptb-256"]["test"]["perplexity_published_lsh"] = None
+    assert side_by_side(load_published(), values, study).notes[-1] == (
+        "What the study says of its training holds of `ptb-256`, too."
+    )
 
 
 def test_side_by_side_waits_for_a_run_that_is_not_computed_yet() -> None:

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from reformer_seqlen.parameters.study import Study
 from reformer_seqlen.reporting import report
 from reformer_seqlen.reporting.report import print_results, write_report
 from reformer_seqlen.runtime.errors import StudyError
+from tests.conftest import ROOT
 from tests.gpu_example import write_card
 from tests.report_example import one_run, runs, study_of, write_results
 
@@ -50,6 +53,7 @@ def test_it_writes_everything_that_git_keeps(reported: Path) -> None:
         "metrics/details/training.json",
         "metrics/measured/machine.json",
         "metrics/measured/memory.json",
+        "metrics/measured/provenance.json",
         "metrics/measured/timings.json",
         "metrics/memory/memory-1024.json",
         "metrics/memory/memory-256.json",
@@ -211,3 +215,30 @@ def test_printing_without_results_says_what_to_do(
     monkeypatch.setattr(report, "load_study", lambda *_: STUDY)
     with pytest.raises(StudyError, match=r"details/scores.json is missing: run `make repro`"):
         print_results(tmp_path)
+
+
+WITH_LITTLE_MEMORY = """
+import resource, sys
+from pathlib import Path
+from reformer_seqlen.reporting.figures import draw_figures
+from reformer_seqlen.reporting.report import write_report
+from tests.reporting.test_report import STUDY
+resource.setrlimit(resource.RLIMIT_AS, (2**33, 2**33))
+write_report(STUDY, Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.slow
+def test_a_drawing_library_that_dies_for_memory_leaves_all_else_written(
+    reported: Path, tmp_path: Path
+) -> None:
+    _finish(tmp_path)
+    command = [sys.executable, "-c", WITH_LITTLE_MEMORY, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "StudyError: the figures could not be drawn: vl-convert was ended by SIG" in done.stderr
+    assert "Metrics, tables and plots/*.csv are written." in done.stderr
+    for kept in ("metrics", "plots"):
+        assert _files(tmp_path, kept) == _files(reported, kept)
+    for page in ("results/README.md", "README.md"):
+        assert (tmp_path / page).read_bytes() == (reported / page).read_bytes()
+    assert not (tmp_path / "results/figures").exists()

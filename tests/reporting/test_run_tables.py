@@ -89,6 +89,10 @@ def test_what_peeking_is_worth() -> None:
     assert _tables(values, study)["peeking"].rows == [["256", "11.00 → 10.00 (-9.1 ± 0.2 %)"]]
     score["perplexity_published_lsh"] = 10.9999
     assert _tables(values, study)["peeking"].rows == [["256", "11.00 → 11.00 (+0.0 ± 0.2 %)"]]
+    score |= {"hash_draws": 1, "perplexity_published_lsh_spread": None}
+    table = _tables(values, study)["peeking"]
+    assert table.rows == [["256", "11.00 → 11.00 (+0.0 %)"]]
+    assert table.notes[0].endswith("there was one draw, whose uncertainty is not known.")
     score["perplexity_published_lsh"] = None
     assert _tables(values, study)["peeking"].rows == []
 

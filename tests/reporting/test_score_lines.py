@@ -5,7 +5,7 @@ import pytest
 from reformer_seqlen.reporting.records import Counted, Scores
 from reformer_seqlen.reporting.score_lines import apart, score_lines
 from tests.gap_example import GAP_STUDY, gap_results, sums
-from tests.plots_example import results, run_results, runs, score
+from tests.plots_example import results, run_results, runs, score, score_in_every_way
 from tests.report_example import one_run
 
 
@@ -20,9 +20,9 @@ def test_every_file_names_its_columns_and_has_every_run() -> None:
     ]
     assert lines["cost"][:2] == [(*columns, "tokens_per_second"), (*place, 1256.5)]
     assert lines["contexts"][:3] == [
-        (*columns, "context", "bits_per_byte", "low", "high"),
-        (*place, 64, 3.5625, pytest.approx(3.4625), pytest.approx(3.6625)),
-        (*place, 256, 3.0625, 3.0625, 3.0625),
+        (*columns, "context", "bits_per_byte", "low", "high", "bound"),
+        (*place, 64, 3.5625, pytest.approx(3.4625), pytest.approx(3.6625), None),
+        (*place, 256, 3.0625, 3.0625, 3.0625, None),
     ]
     assert lines["positions"][:2] == [
         (*columns, "up_to", "tokens", "nats"),
@@ -57,6 +57,11 @@ def test_a_score_of_a_text_with_unknown_pieces_is_a_lower_bound() -> None:
     found = run_results(study)
     found["scores"] = {"only": Scores(validation=score(2.0), test=score(2.0, unknown_rate=0.01))}
     assert score_lines(results(**found), study)["answer"][1][4:8] == (2.0, 2.0, 2.0, "lower")
+    ways = Scores(validation=score(2.0), test=score_in_every_way(2.0, unknown_rate=0.01))
+    found["scores"] = {"only": ways}
+    lines = score_lines(results(**found), study)
+    for name in ("contexts", "hash_rounds"):
+        assert [line[-1] for line in lines[name]] == ["bound", "lower", "lower"]
 
 
 def test_counting_is_a_level_from_the_shortest_length_to_the_longest() -> None:
@@ -80,13 +85,14 @@ def test_the_gap_has_both_ends_of_every_way_and_what_is_between_them() -> None:
     lines = score_lines(gap_results(GAP_STUDY, **trained), GAP_STUDY)["gap"]
     assert lines[0] == (
         "run", "corpus", "way", "sequence_length", "quantity", "bits_per_byte", "low", "high",
+        "bound",
     )  # fmt: skip
     assert [line[:5] for line in lines[1:4]] == [
         ("news-128", "news", "equal updates, equal text", 128, "score"),
         ("news-2048", "news", "equal updates, equal text", 2048, "score"),
         ("news-2048", "news", "equal updates, equal text", 2048, "gap"),
     ]
-    assert lines[-1][5:] == (pytest.approx(0.6), None, None)
+    assert lines[-1][5:] == (pytest.approx(0.6), None, None, None)
     assert len(lines) == 1 + 4 * 3
 
 

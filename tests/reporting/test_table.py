@@ -3,7 +3,7 @@
 import pytest
 
 from reformer_seqlen.reporting.published import seconds
-from reformer_seqlen.reporting.table import Table, clock, number, percent, span
+from reformer_seqlen.reporting.table import Table, clock, number, percent, significant, span
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,28 @@ def test_numbers() -> None:
     assert number(1234.567) == "1,234.57"
     assert number(1234.5, 0) == "1,234"
     assert number(None) == ""
+
+
+def test_a_number_that_is_not_0_is_not_shown_as_0() -> None:
+    assert number(0.0002, 3) == "0.0002"
+    assert number(-0.04, 1) == "-0.04"
+    assert number(0.0, 3) == "0.000"
+    assert number(1 - 0.9 - 0.1, 3) == "-0.000"  # what rounding leaves of nothing
+
+
+@pytest.mark.parametrize(
+    ("speed", "shown"),
+    [
+        (41_234.5, "41,234"),
+        (161.04, "161"),
+        (10.123, "10.1"),
+        (1.5, "1.50"),
+        (0.04567, "0.0457"),
+        (0.0, "0"),
+    ],
+)
+def test_a_speed_keeps_its_significant_digits(speed: float, shown: str) -> None:
+    assert significant(speed) == shown
 
 
 def test_a_span_of_equal_numbers_is_one() -> None:

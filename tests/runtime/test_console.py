@@ -69,7 +69,10 @@ def test_another_missing_file_is_not_said_to_be(
 def test_what_the_system_refuses_is_named(tmp_path: Path) -> None:
     assert _exit_code(_reads(tmp_path)) == f"error: {tmp_path}: Is a directory"
     full = OSError(errno.ENOSPC, "No space left on device")
-    assert _exit_code(_raises(full)) == "error: No space left on device"
+    assert (
+        _exit_code(_raises(full)) == "error: No space left on device; free some space on its disk, "
+        "then run the same command again: what is finished is kept"
+    )
 
 
 def test_a_reader_who_has_seen_enough_ends_the_command_quietly() -> None:

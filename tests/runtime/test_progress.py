@@ -34,7 +34,8 @@ def test_what_takes_less_than_a_minute_says_nothing_there(
 ) -> None:
     for _ in progress.over(range(4), "validation", "batch"):
         pass
-    with progress.of_bytes("text", 10) as bar:
+    with progress.of_bytes("text", None) as bar:
+        bar.reset(total=10)
         bar.update(10)
     assert capsys.readouterr().err == ""
 

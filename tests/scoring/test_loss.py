@@ -1,12 +1,16 @@
 """The loss of a model on a split."""
 
+import itertools
 import math
+from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 from transformers import ReformerConfig
 
 from reformer_seqlen.reformer.model import Reformer, create_reformer
+from reformer_seqlen.runtime import shards
 from reformer_seqlen.scoring.loss import nats, score
 from reformer_seqlen.text.splits import Split
 from reformer_seqlen.text.windows import NO_TARGET
@@ -63,3 +67,26 @@ def test_unscored_targets_weigh_nothing() -> None:
     targets = torch.tensor([[1, NO_TARGET, 2]])
     assert nats(logits, targets, "sum").item() == pytest.approx(2 * math.log(4))
     assert nats(logits, targets).item() == pytest.approx(math.log(4))
+
+
+def test_what_was_interrupted_goes_on_from_finished_batches_to_the_same_bytes(
+    model: Reformer, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "SHARD_SECONDS", 0.0)
+    batch, batches = Split.batch, itertools.count()
+
+    def cut_off(self: Split, chosen: slice) -> tuple[torch.Tensor, torch.Tensor]:
+        if next(batches) == 3:
+            raise KeyboardInterrupt
+        return batch(self, chosen)
+
+    scored = partial(score, model, split, batch_size=2, precision="float32", hash_seed=5)
+    whole = scored()
+    with monkeypatch.context() as patch:
+        patch.setattr(Split, "batch", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            scored(shards=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 3
+    found = scored(shards=tmp_path)
+    assert found.nats.tobytes() == whole.nats.tobytes()
+    assert found.first.tobytes() == whole.first.tobytes()

@@ -1,6 +1,7 @@
 """The stage `benchmark_memory`: its three files, and what becomes of what fails."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -94,6 +95,7 @@ def test_the_command_measures_in_fresh_processes() -> None:
     tiny = memory_values()["rows"]["tiny"]
     names = {"first": tiny, "again": tiny}
     write_study(values(rows=names, fits=[], training=training))
+    shutil.copy(ROOT / "dvc.yaml", "dvc.yaml")
     done = subprocess.run(
         [sys.executable, "-m", "stages.benchmark_memory"],
         env=environment(PYTHONPATH=os.fspath(ROOT), CUDA_VISIBLE_DEVICES=""),

@@ -144,3 +144,24 @@ def test_an_empty_split_is_refused(study: SmallStudy) -> None:
 def test_a_corpus_that_is_not_declared_is_named(study: SmallStudy) -> None:
     with pytest.raises(StudyError, match=r"corpora\.novels: not in params\.yaml, which has news"):
         study.run(main, "novels")
+
+
+def test_a_text_of_one_line_is_split_between_words(study: SmallStudy) -> None:
+    """As text8 is: 100 words of 4 bytes with their blanks, none after the last."""
+    text = b" ".join(b"%03d" % number for number in range(100))
+    Path("mine.txt").write_bytes(text)
+    study.corpus["split"] = {"validation": 0.2, "test": 0.1, "between": "lines"}
+    for text_format in ("lines", "bytes"):
+        study.corpus["format"] = text_format
+        study.run(main, "news")
+        parts = [(NEWS / f"{name}.txt").read_bytes() for name in ("train", "validation", "test")]
+        assert parts[:2] == [text[:280], text[280:360]]
+        assert parts[2].removesuffix(b"\n") == text[360:]
+
+
+def test_the_first_bytes_of_one_line_are_whole_words(study: SmallStudy) -> None:
+    Path("mine.txt").write_bytes(b" ".join(b"%03d" % number for number in range(100)))
+    study.corpus["split"] = {"validation": 0.2, "test": 0.2, "between": "lines"}
+    study.corpus.update({"format": "bytes", "first_bytes": 42})
+    study.run(main, "news")
+    assert (NEWS / "test.txt").read_bytes() == b"008 009 "

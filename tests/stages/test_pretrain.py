@@ -8,10 +8,12 @@ from sentencepiece import SentencePieceProcessor
 
 from reformer_seqlen.bases.architecture import architecture
 from reformer_seqlen.parameters.models import Model, Pretraining
+from reformer_seqlen.parameters.sources import PathSource
 from reformer_seqlen.reformer.model import StockReformer, create_reformer, parameter_counts
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.text.pieces.single_bytes import ByteTokenizer
 from reformer_seqlen.text.tokenizers import train_tokenizer
+from stages.pretrain import fetch_checkpoint
 
 
 def _recipe(**values: Any) -> Pretraining:
@@ -102,3 +104,17 @@ def test_too_few_or_too_many_pieces_are_refused(tmp_path: Path, pieces: int) -> 
     with pytest.raises(StudyError, match=rf"pretraining\.pieces: .* makes no {pieces} pieces"):
         train_tokenizer(text, pieces, tmp_path / "spiece.model")
     assert not (tmp_path / "spiece.model").exists()
+
+
+def test_a_checkpoint_without_its_tokenizer_is_refused_when_it_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        (tmp_path / "mine" / name).write_text("{}")
+    source = PathSource(kind="path", path="mine", licence="my own")
+    model = Model(options={}, checkpoint=source)
+    with pytest.raises(StudyError, match=r"^bases/mine holds no spiece\.model, which `tokenizer: "):
+        fetch_checkpoint("mine", model, source, Path("bases/mine"), None)
+    assert list((tmp_path / "bases").iterdir()) == []

@@ -1,19 +1,26 @@
 """Tokens on disk: every byte of text is counted once, whatever the tokenizer drops or ignores."""
 
 import itertools
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from reformer_seqlen.parameters.tokens import Encoding, RowShape
+from reformer_seqlen.runtime import shards
 from reformer_seqlen.text import blocks, encoding
 from reformer_seqlen.text.encoding import write_tokens
 from reformer_seqlen.text.pieces.sentencepieces import BLANK, SentencePieceTokenizer
 from reformer_seqlen.text.stored import write_text
 from reformer_seqlen.text.tokenizers import Tokenizer, load_tokenizer
 from reformer_seqlen.text.tokens import Tokens, load_tokens
+from tests.conftest import digests
+from tests.properties import drawn
 from tests.tokenizer_example import MAKERS, ROWS, make, sentencepiece_model
 
 SHAPES: list[RowShape] = ["whole", "blank_empty", "unended", "stripped"]
@@ -112,7 +119,7 @@ def test_neither_blocks_nor_workers_change_a_byte(
     assert files[0] == files[1] == files[2]
 
 
-@pytest.mark.parametrize("name", ["lossless", "normalising", "bytes"])
+@pytest.mark.parametrize("name", ["lossless", "normalising", "byte-level", "bytes"])
 def test_a_line_of_20_mb_is_encoded_in_parts(
     tokenizers: dict[str, Tokenizer], name: str, tmp_path: Path
 ) -> None:
@@ -256,3 +263,53 @@ def test_bytes_add_up_under_every_row_shape(
     text = b"".join([*ROWS, b"\n a <unk> tree \n", b" \n"])
     tokens, counts = written(normalising["transformers"], [text], tmp_path, row_shape=shape)
     assert tokens.bytes_of(slice(None)) == counts["bytes"] == len(text)
+
+
+def test_what_was_interrupted_goes_on_from_finished_blocks_to_the_same_bytes(
+    tokenizers: dict[str, Tokenizer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "SHARD_SECONDS", 0.0)
+    monkeypatch.setattr(encoding, "read_blocks", partial(blocks.read_blocks, size=16))
+    documents = ["é tree by the river\n".encode() * 4] * 3
+    encode, encoded = encoding._encode_block, itertools.count()
+
+    def cut_off(*arguments: Any) -> Any:
+        if next(encoded) == 5:
+            raise KeyboardInterrupt
+        return encode(*arguments)
+
+    stopped, whole = tmp_path / "stopped", tmp_path / "whole"
+    for folder in (stopped, whole):
+        folder.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(encoding, "_encode_block", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            written(tokenizers["lossless"], documents, stopped, shards=tmp_path / "shards")
+    assert len(list((tmp_path / "shards").iterdir())) == 5
+    _, counts = written(tokenizers["lossless"], documents, stopped, shards=tmp_path / "shards")
+    assert counts == written(tokenizers["lossless"], documents, whole)[1]
+    assert digests(stopped, ".") == digests(whole, ".")
+
+
+BYTES = [b"the ", b"tree", b" grows", b"  ", b"\t", b"\r", b"\n", b"\xff", b"<unk>", b"</s>", b"9"]
+CHARACTERS = ["é", "ἀ", "🌳", "\N{NO-BREAK SPACE}", "\N{COMBINING ACUTE ACCENT}"]
+FRAGMENTS = st.sampled_from([*BYTES, *map(str.encode, CHARACTERS)])
+TEXTS = st.lists(st.lists(FRAGMENTS, min_size=1, max_size=12).map(b"".join), min_size=1, max_size=4)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@settings(drawn, max_examples=40)
+@given(TEXTS, st.sampled_from(SHAPES))
+def test_the_bytes_of_all_pieces_are_those_of_the_text(
+    tokenizers: dict[str, Tokenizer], name: str, texts: list[bytes], shape: RowShape
+) -> None:
+    """Unless there is no piece at all, which could stand for them."""
+    documents = [text + b"\n" for text in texts]
+    with TemporaryDirectory() as folder:
+        tokens, counts = written(tokenizers[name], documents, Path(folder), row_shape=shape)
+        total = int(tokens.sizes().sum())
+        assert counts["bytes"] == sum(map(len, documents))
+        assert total == (counts["bytes"] if len(tokens) else 0)
+        assert tokens.bytes_of(slice(0, len(tokens))) == total
+        assert len(tokens.documents) == len(documents)
+        assert (np.diff(tokens.rows) >= 0).all()

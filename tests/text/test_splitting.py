@@ -10,9 +10,10 @@ from reformer_seqlen.parameters.corpora import Split
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.text.documents import Rest
 from reformer_seqlen.text.splitting import (
+    after,
     byte_shares,
     counted_cut_points,
-    document_end,
+    end_of,
     first,
     first_lines,
     split_text,
@@ -68,8 +69,8 @@ def test_a_split_takes_documents_until_it_has_its_share(tmp_path: Path) -> None:
     assert [len(part) for part in found.values()] == [7, 2, 1]
     found = split_parts([b"a" * 70, b"b" * 20, b"c" * 10], rule, tmp_path)
     assert [len(part) for part in found.values()] == [1, 1, 1]
-    assert document_end(tmp_path, "whole", 70) == 70
-    assert document_end(tmp_path, "whole", 71) == 90
+    assert end_of("documents", tmp_path, "whole", 70) == 70
+    assert end_of("documents", tmp_path, "whole", 71) == 90
 
 
 def test_splits_are_contiguous_share_nothing_and_lose_nothing(tmp_path: Path) -> None:
@@ -114,3 +115,25 @@ def test_shares_of_the_number_are_rounded_down_as_the_study_did() -> None:
     assert counted_cut_points(19, 0.1, 0.1) == (15, 16)
     assert counted_cut_points(1_128_024, 0.1, 0.1) == (902_419, 1_015_221)  # enwik8's lines
     assert counted_cut_points(10, 0.7, 0.1) == (2, 9)
+
+
+def test_a_line_longer_than_what_is_taken_is_cut_after_a_word() -> None:
+    assert list(first([b"one two three\n"], 9)) == [b"one two "]
+    assert list(first([b"one\n", b"two three\n"], 9)) == [b"one\n"]
+    assert list(first([b"one ", Rest(b"two three")], 10)) == [b"one ", b"two "]
+    assert list(first([b"a\n", Rest(b"two three")], 9)) == [b"a\n"]
+    assert list(first([b"onetwothree\n"], 9)) == []
+
+
+def test_what_is_left_out_of_one_document_ends_with_a_line() -> None:
+    parts = [b"one\ntwo\n", Rest(b"three\n"), Rest(b"four\n")]
+    for skipped, left in ((0, 0), (1, 4), (4, 4), (5, 8), (8, 8), (9, 14), (15, 19)):
+        kept = list(after(parts, skipped, "lines"))
+        assert b"".join(kept) == b"".join(parts)[left:]
+        assert not kept or type(kept[0]) is bytes
+    assert list(after([b"one two three"], 2, "lines")) == [b"two three"]
+
+
+def test_rows_are_counted_across_the_parts_of_a_line() -> None:
+    parts = [b"one ", Rest(b"two\nthr"), Rest(b"ee\nfour\n")]
+    assert b"".join(first_lines(parts, 2)) == b"one two\nthree\n"

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerFast
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import write_json
 from reformer_seqlen.scoring.measures import describe_targets
+from reformer_seqlen.text import tokenizers as tokenizers_module
 from reformer_seqlen.text.chunking import contiguous
 from reformer_seqlen.text.encoding import write_tokens
 from reformer_seqlen.text.pieces.fast_tokenizers import TransformersTokenizer
@@ -26,6 +27,7 @@ from reformer_seqlen.text.tokenizers import (
     declare_tokenizer,
     load_tokenizer,
     save_tokenizer,
+    sentences,
     train_tokenizer,
 )
 from reformer_seqlen.text.tokens import load_tokens
@@ -211,3 +213,18 @@ def test_a_file_that_is_no_tokenizer_is_named(tmp_path: Path, kind: str, file: s
     (tmp_path / file).write_bytes(b"\x00 no tokenizer")
     with pytest.raises(StudyError, match=rf"is not of the kind {kind}: "):
         load_tokenizer(tmp_path)
+
+
+def test_a_long_line_is_learnt_from_in_parts_of_whole_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tokenizers_module, "LONGEST_SENTENCE", 10)
+    assert list(sentences(["the tree grows tall\n", "by\n", "unbreakable  things\n", "\n"])) == [
+        "the tree",
+        " grows",
+        " tall",
+        "by",
+        "unbreakable",
+        "  things",
+        "",
+    ]

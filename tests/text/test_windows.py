@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reformer_seqlen.text.chunking import contiguous, cut, published
 from reformer_seqlen.text.windows import (
@@ -14,6 +16,7 @@ from reformer_seqlen.text.windows import (
     save_windows,
     sliding,
 )
+from tests.properties import drawn
 
 
 def test_contiguous_targets_are_the_next_token_at_every_position() -> None:
@@ -71,3 +74,45 @@ def test_windows_come_back_from_disk(tmp_path: Path) -> None:
     loaded = load_windows(tmp_path / "train.npy")
     assert loaded.starts.tolist() == windows.starts.tolist()
     assert loaded.context.tolist() == windows.context.tolist()
+
+
+@drawn
+@given(st.integers(2, 300), st.integers(1, 40), st.booleans())
+def test_windows_side_by_side_tile_a_split(tokens: int, length: int, every_token: bool) -> None:
+    """Each target is scored once; only a tail shorter than a window may be left out."""
+    windows = contiguous(tokens, length, every_token=every_token)
+    scored = scored_targets(windows, length)
+    left = (tokens - 1) % length if not every_token or tokens - 1 < length else 0
+    assert scored == list(range(1, tokens - left))
+
+
+@drawn
+@given(st.integers(2, 300), st.integers(1, 40), st.data())
+def test_sliding_windows_tile_a_split_and_see_a_context(
+    tokens: int, length: int, data: st.DataObject
+) -> None:
+    stride = data.draw(st.integers(1, length))
+    windows = sliding(tokens, length, stride)
+    whole = list(range(1, tokens)) if tokens > length else []
+    assert scored_targets(windows, length) == whole
+    assert (windows.context[1:] >= length - stride).all()
+
+
+@drawn
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=40), st.integers(1, 20))
+def test_published_blocks_are_of_whole_batches_and_do_not_overlap(
+    sizes: list[int], length: int
+) -> None:
+    ends = np.cumsum(np.array(sizes, dtype=np.int64))
+    windows = published(ends - sizes, int(ends[-1]), length)
+    assert (np.diff(windows.starts) >= length).all()
+    assert all(start + length <= ends[-1] for start in windows.starts)
+
+
+def scored_targets(windows: Windows, length: int) -> list[int]:
+    """The tokens that are scored, in the windows' order."""
+    return [
+        start + 1 + place
+        for start, context in zip(windows.starts.tolist(), windows.context.tolist(), strict=True)
+        for place in range(context, length)
+    ]

@@ -1,8 +1,11 @@
 """Training: the same seed gives the same numbers, and a history says what happened."""
 
+import itertools
 import math
+import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +14,13 @@ from transformers import ReformerConfig, TrainingArguments
 
 from reformer_seqlen.parameters.training import Training
 from reformer_seqlen.reformer.model import create_reformer
+from reformer_seqlen.runtime.checkpoints import last_complete
+from reformer_seqlen.runtime.console import Terminated
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.text.chunking import contiguous
 from reformer_seqlen.text.splits import Split
 from reformer_seqlen.text.tokens import Tokens
-from reformer_seqlen.training.trainer import Trained, WindowTrainer, summarise, train
+from reformer_seqlen.training.trainer import Pacemaker, Trained, WindowTrainer, summarise, train
 from tests.interrupts import interrupted_after
 
 SETTINGS = Training(epochs=2, batch_size=4, learning_rate=0.01, threads=1)
@@ -194,3 +199,100 @@ def test_a_log_file_is_told_how_far_training_is(
     assert len(lines) == updates
     assert lines[-1].startswith(f"update {updates} of {updates}, loss {loss:.4g}, learning rate ")
     assert lines[-1].endswith(", about 0 s left")
+
+
+@pytest.mark.parametrize(
+    ("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)]
+)
+@pytest.mark.parametrize("moment", ["an update", "an evaluation", "the last evaluation"])
+def test_a_signal_leaves_a_checkpoint_of_the_update_that_it_interrupts(
+    once: Trained,
+    moment: str,
+    number: signal.Signals,
+    raised: type[BaseException],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """No checkpoint is due before the end: all there is was written for the signal."""
+    asked, place = {
+        "an update": (4, (Pacemaker, "on_step_begin")),
+        "an evaluation": (1, (WindowTrainer, "validation_loss")),
+        "the last evaluation": (2, (WindowTrainer, "validation_loss")),
+    }[moment]
+    calls, work = itertools.count(1), getattr(*place)
+
+    def told(*arguments: Any, **more: Any) -> Any:
+        if next(calls) == asked:
+            signal.raise_signal(number)
+        return work(*arguments, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*place, told)
+        with pytest.raises(raised):
+            trained(tmp_path, SETTINGS)
+    updates = {"an update": 4, "an evaluation": 6, "the last evaluation": 12}[moment]
+    assert last_complete(tmp_path)[0] == tmp_path / f"checkpoint-{updates}"
+    assert capfd.readouterr().err.startswith("interrupted: writing a checkpoint")
+    assert_same(trained(tmp_path, SETTINGS), once)
+    assert f"going on from update {updates}, " in capfd.readouterr().out
+
+
+def test_another_signal_ends_it_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = Pacemaker.on_step_begin
+
+    def told_twice(*arguments: Any, **more: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        begin(*arguments, **more)
+
+    monkeypatch.setattr(Pacemaker, "on_step_begin", told_twice)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path, SETTINGS)
+    assert last_complete(tmp_path) == (None, 0.0)
+
+
+def test_what_was_killed_after_the_last_update_does_no_other(tmp_path: Path) -> None:
+    """The last update is in the middle of an epoch of 12."""
+    settings = Training(updates=9, tokens_per_update=128, learning_rate=0.01, threads=1)
+    whole = trained(tmp_path, settings)
+    assert_same(trained(tmp_path, settings), whole)
+
+
+@pytest.mark.parametrize(
+    ("at", "moment", "kept"),
+    [(1, "on_step_begin", "initial"), (8, "on_step_begin", "checkpoint-7"),
+     (8, "on_step_end", "checkpoint-6")],
+)  # fmt: skip
+def test_a_loss_that_is_no_number_stops_it_with_the_last_good_weights(
+    at: int,
+    moment: str,
+    kept: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Weights that are spoilt after update 7 are in its checkpoint, which is not taken, either."""
+    settings = SETTINGS.model_copy(update={"checkpoint_every_updates": 1})
+    work = getattr(Pacemaker, moment)
+
+    def spoilt(self: Pacemaker, args: Any, state: Any, control: Any, **more: Any) -> None:
+        work(self, args, state, control, **more)
+        if state.global_step == at - 1:
+            with torch.no_grad():
+                more["model"].lm_head.bias.fill_(math.nan)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Pacemaker, moment, spoilt)
+        found = trained(tmp_path / "spoilt", settings)
+    rate = 0.01 * (1 - (at - 1) / 12)
+    wanted = {"update": str(at), "loss": "nan", "grad_norm": "nan", "model_of": kept}
+    assert wanted.items() <= found.history["diverged"].items()
+    said = capsys.readouterr().err
+    assert f"diverged at update {at}: loss nan, learning rate {rate:.4g}" in said
+    assert f"gradient norm nan; stopped, and kept the weights of {kept}. " in said
+    assert found.history["updates"] == at
+    assert found.history["steps"][-1]["training_loss"] is None
+    assert found.history["evaluations"][-1]["validation_loss"] > 0
+    for parameter in found.model.parameters():
+        assert parameter.isfinite().all()

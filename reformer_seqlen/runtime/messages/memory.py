@@ -17,11 +17,31 @@ def allocations_of_another(where: str, allocations: object) -> StudyError:
     return StudyError(f"{where}: allocations: {allocations} is for model_type gpt2")
 
 
+def no_such_depth(where: str, model_type: str, layers: int, error: Exception) -> StudyError:
+    """A configuration that cannot be made deeper or shallower."""
+    place = f"{where}: " if where else ""
+    return StudyError(f"{place}no {model_type} of {layers} layers can be made: {one_line(error)}")
+
+
+def depth_stays(layers: int) -> str:
+    """Why a configuration has no other depth: its class does not heed the number of layers."""
+    return f"its configuration still says {layers}"
+
+
+def depth_not_heeded(where: str, model_type: str, layers: int) -> StudyError:
+    """A model that is made with other layers than its configuration's depth asks for."""
+    return StudyError(
+        f"{where}: a {model_type} of {layers} layers is not made by their number alone"
+    )
+
+
 def does_not_run(batch_size: int, sequence_length: int, error: Exception) -> StudyError:
     """A shape that a model does not run on, or a model that needs data to run."""
     reason = one_line(error)
     if isinstance(error, NotImplementedError) and "meta" in reason:
         reason = "what it does depends on the values of its tensors, and a prediction has none"
+    if "expected scalar type" in reason:
+        reason = "parts of it stay in float32 in another dtype, which torch refuses; take float32"
     shape = f"{batch_size} x {sequence_length} tokens"
     return StudyError(f"the model does not run on {shape}: {reason}")
 
@@ -34,6 +54,14 @@ def no_checkpointing(model: str) -> StudyError:
 def search_too_long(units: int, unit: str) -> StudyError:
     """A model that loops over its tokens, so that larger shapes take ever longer to record."""
     return StudyError(f"{units} {unit} fit; more do too many operations to be searched")
+
+
+def too_many_operators(most: int) -> StudyError:
+    """A recording that would take minutes."""
+    return StudyError(
+        f"more than {most:,} operations are not recorded: a model that loops over its positions is"
+        " predicted for fewer tokens only"
+    )
 
 
 def worker_ended() -> StudyError:

@@ -1,10 +1,14 @@
 """Of base models."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
 from reformer_seqlen.runtime.errors import StudyError, one_line
+from reformer_seqlen.runtime.files import final_path
+
+SHOWN = 3
+"""Of weights that are missing."""
 
 
 def unknown_settings(key: str, unknown: Iterable[str], known: Iterable[str]) -> StudyError:
@@ -39,6 +43,26 @@ def unknown_value(name: str, known: Iterable[str]) -> str:
     return f"it has no `{name}`{_did_you_mean(name, known)}"
 
 
+def quantized() -> str:
+    """Quantized weights, which nothing here makes."""
+    return "`quantization_config` is not honoured: leave it out, for weights of its dtype"
+
+
+def unknown_dtype(dtype: object, known: Iterable[object]) -> str:
+    """Numbers that models are not made of."""
+    names = ", ".join(_short(each) for each in known)
+    return f"its dtype is {_short(dtype)}; models are made in {names}"
+
+
+def _short(dtype: object) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def no_factor(factor: object) -> str:
+    """A factor of rotary positions that is no number."""
+    return f"the factor of its rotary positions is no number, but {factor!r}"
+
+
 def too_long(model_type: str, positions: int, tokens: int, key: str) -> StudyError:
     """More tokens than a model has positions for."""
     place = f"{key}.sequence_length: " if key else ""
@@ -64,8 +88,8 @@ def said_elsewhere(key: str, name: str, place: str) -> StudyError:
 def no_configuration(folder: Path, error: Exception) -> StudyError:
     """A folder whose config.json is missing or says nothing."""
     return StudyError(
-        f"{folder} is no checkpoint, since its config.json can't be read or has no model_type: "
-        f"{one_line(error)}"
+        f"{final_path(folder)} is no checkpoint, since its config.json can't be read or has no "
+        f"model_type: {one_line(error)}"
     )
 
 
@@ -76,7 +100,17 @@ def no_gguf(what: str, error: Exception) -> StudyError:
 
 def not_loaded(folder: Path, model_type: str, error: Exception) -> StudyError:
     """A checkpoint that transformers does not load."""
-    return StudyError(f"{folder} holds no {model_type} that loads: {one_line(error)}")
+    return StudyError(f"{final_path(folder)} holds no {model_type} that loads: {one_line(error)}")
+
+
+def lacks_weights(folder: Path, model_type: str, missing: Sequence[str]) -> StudyError:
+    """A checkpoint without weights that its configuration has: transformers would draw them."""
+    more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+    return StudyError(
+        f"{final_path(folder)} lacks weights of the {model_type} that its config.json describes, "
+        "or has them in other shapes: "
+        f"{', '.join(missing[:SHOWN])}{more}; fetch it again, or mend its config.json"
+    )
 
 
 def _did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:

@@ -26,10 +26,12 @@ PHASES_OF_NOTHING = "`train: none` has no `phases`: leave them out, or say how t
 TRAINING_OR_NONE = "say how the base is trained, or the word `none` for one that is not"
 ORIGIN_OF_A_MODEL = "give either `checkpoint` or `pretraining`"
 SPLIT_CUTS_ONE_FILE = "`split` cuts one file: give `files: {all: ...}` or leave `split` out"
+ONE_DOCUMENT = "`format: bytes` makes one document of a file: give `split.between: lines`"
 MATRIX_LEARNING_RATE = "`matrix_learning_rate` is what `optimizer: muon` needs, and no other takes"
 NEITHER_VALUES_NOR_NONE = (
     "give values to go over the section `train`, or the word `none` to score the base as it is"
 )
+TRUE_FALSE_OR_AUTO = "give true, false or auto"
 DECAY_OF_A_CONSTANT = "`schedule: constant_with_warmup` has no decay"
 FILES_WITHOUT_SPLIT = "give `files: {all: ...}` with a `split`, or a file for every split"
 
@@ -164,6 +166,11 @@ def too_large(name: str, value: object, limit: int) -> str:
     return f"`{name}` is {value}: give at most {limit}"
 
 
+def too_small(name: str, value: object) -> str:
+    """A size of a model's configuration that makes no model."""
+    return f"`{name}` is {value}: give at least 1"
+
+
 def no_file(path: Path) -> StudyError:
     """A folder, a pipe or a device in the place of a file."""
     return StudyError(f"{path} is no regular file: put a text file in its place")
@@ -189,6 +196,14 @@ def not_composed(profile: str, error: Exception) -> StudyError:
 def not_yaml(path: Path, error: Exception | str) -> StudyError:
     """A params.yaml that no YAML reader takes."""
     return StudyError(f"{path} is not YAML: {error}")
+
+
+def two_dialects(path: Path, line: int, scalar: str, advice: str) -> StudyError:
+    """A value that is one thing in a profile and another in params.yaml."""
+    return StudyError(
+        f"{path}, line {line}: `{scalar}` is read as one thing by YAML 1.1 and as another by 1.2: "
+        f"{advice}, or put it in quotes for the characters themselves"
+    )
 
 
 def unknown_profile(profile: str, known: Iterable[str]) -> StudyError:

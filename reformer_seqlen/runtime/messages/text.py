@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.errors import StudyError, one_line
+from reformer_seqlen.runtime.files import final_path
 
 SHOWN = 5
 """Of the characters that are unknown; tokens.json has more."""
@@ -14,7 +15,8 @@ SHOWN = 5
 
 def no_python_module(module: Path, error: Exception) -> StudyError:
     """`format: python_string` of what Python can't parse."""
-    return StudyError(f"{module.name} is not a Python module: {error}")
+    reason = error if str(error) else type(error).__name__
+    return StudyError(f"{module.name} is not a Python module of text: {reason}")
 
 
 def no_dump(name: str, error: Exception) -> StudyError:
@@ -26,10 +28,16 @@ def no_dump(name: str, error: Exception) -> StudyError:
 
 
 def empty_text(key: str, split: str) -> StudyError:
-    """Nothing of a text falls into a split."""
+    """Nothing of a text falls into a split, or there is nothing at all of it."""
+    if split == "whole":
+        return StudyError(
+            f"{key}: nothing is left of the text, it holds no line or document that is not blank,"
+            " or none that fits; give a larger `first_bytes`, another `format`, or another text"
+        )
     return StudyError(
         f"{key}: the {split} split is empty, no line or document of the text falls into"
-        " its share; give a larger `first_bytes` or share, or a longer text"
+        " its share; give a larger `first_bytes` or share, or a longer text, or `split.between: "
+        "lines`, by which a text of one line is cut between words"
     )
 
 
@@ -61,14 +69,15 @@ def no_tokenizer(pieces: int, error: Exception) -> StudyError:
 def no_tokenizer_file(folder: Path, kind: str, name: str) -> StudyError:
     """A folder that lacks what a kind of tokenizer is read from."""
     return StudyError(
-        f"{folder} holds no {name}, which `tokenizer: {kind}` needs; choose another `tokenizer` "
-        "for the model, or a checkpoint that has this file"
+        f"{final_path(folder)} holds no {name}, which `tokenizer: {kind}` needs; choose another "
+        "`tokenizer` for the model, or a checkpoint that has this file"
     )
 
 
 def unreadable_tokenizer(folder: Path, kind: str, error: Exception) -> StudyError:
     """A tokenizer's file that its library can't read."""
-    return StudyError(f"the tokenizer in {folder} is not of the kind {kind}: {error}")
+    place = final_path(folder)
+    return StudyError(f"the tokenizer in {place} is not of the kind {kind}: {one_line(error)}")
 
 
 def no_document_prefix(name: str, model: str) -> StudyError:

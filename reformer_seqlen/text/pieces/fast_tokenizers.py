@@ -1,6 +1,7 @@
 """The tokenizer `transformers`: any fast tokenizer, read from its tokenizer.json."""
 
 import itertools
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer, decoders
 
 from reformer_seqlen.runtime.files import read_json
+from reformer_seqlen.text.pieces.cuts import last_cut
 from reformer_seqlen.text.pieces.encoded import Encoded, RowPieces, joined
 
 UNDECODABLE = dict.fromkeys(range(0xDC80, 0xDD00), "\N{REPLACEMENT CHARACTER}")
@@ -31,14 +33,15 @@ class TransformersTokenizer:
         self.unknown_id = _unknown_id(read_json(file)["model"], pieces)
         self.document_prefix = _document_prefix(self._tokenizer)
         self._spelt = _spellings(self._tokenizer, pieces)
+        self._may_cut = _cuts_before_blanks(self._tokenizer)
 
     def encode(self, rows: Sequence[bytes], *, within: bool = False) -> Encoded:
-        """The pieces of whole rows."""
-        assert not within, "no row is cut"
+        """The pieces of rows; `within`: the first goes on from where another was cut."""
         texts = [row.decode(errors="surrogateescape") for row in rows]
         shown = [text if text.isascii() else text.translate(UNDECODABLE) for text in texts]
         found = self._tokenizer.encode_batch(shown, add_special_tokens=False)
-        return joined(rows, map(self._with_ends, rows, texts, found))
+        whole = joined(rows, map(self._with_ends, rows, texts, found))
+        return Encoded(whole.ids, whole.ends, whole.rows[within:])
 
     def _with_ends(self, row: bytes, text: str, encoding: Encoding) -> RowPieces:
         """The ids of a row's pieces, and where each ends.
@@ -56,12 +59,33 @@ class TransformersTokenizer:
         return ids, np.maximum.accumulate(_byte_places(text)[ends]).tolist()
 
     def last_cut(self, row: bytes) -> int:
-        """Nowhere: a fast tokenizer may look at a whole row."""
-        return 0
+        """Before the last word where words are pieces of their own; a row is whole otherwise."""
+        return last_cut(row) if self._may_cut else 0
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of pieces, without special tokens."""
         return str(self._tokenizer.decode(list(ids)))
+
+
+def _cuts_before_blanks(tokenizer: Tokenizer) -> bool:
+    """Whether a tokenizer always begins a piece with the one blank between two visible characters.
+
+    GPT-2's does: its pattern takes the blank with what follows it. Tokens that are added must not
+    reach over a blank.
+    """
+    settings = json.loads(tokenizer.to_str())
+    first = settings["pre_tokenizer"] or {}
+    plain = (
+        first.get("type") == "ByteLevel" and first["use_regex"] and not first["add_prefix_space"]
+    )
+    return (
+        bool(plain)
+        and settings["normalizer"] is None
+        and not any(
+            " " in token["content"] or token["lstrip"] or token["rstrip"] or token["single_word"]
+            for token in settings["added_tokens"]
+        )
+    )
 
 
 def _byte_places(text: str) -> NDArray[np.int64]:

@@ -10,9 +10,10 @@ import numpy as np
 import sentencepiece
 
 from reformer_seqlen.parameters.tokens import Encoding
+from reformer_seqlen.text.pieces.cuts import last_cut
 from reformer_seqlen.text.pieces.encoded import Encoded, RowPieces, joined
 from reformer_seqlen.text.pieces.protobuf import fields
-from reformer_seqlen.text.pieces.words import Words, last_cut
+from reformer_seqlen.text.pieces.words import Words
 
 BLANK = "\N{LOWER ONE EIGHTH BLOCK}"
 """How SentencePiece writes a blank in a piece."""

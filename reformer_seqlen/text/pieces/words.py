@@ -211,13 +211,3 @@ def _different_words(text: bytes) -> tuple[list[bytes], NDArray[np.int32]]:
     different = [joined_words[begin:end] for begin, end in itertools.pairwise(ends)]
     # Not `to_numpy`, which imports pandas.
     return different, np.frombuffer(encoded.indices.buffers()[1], dtype=np.int32, count=len(words))
-
-
-def last_cut(row: bytes) -> int:
-    """Where the last word of a row begins, 0 where it is the only one."""
-    place = row.rfind(b" ", 0, -1)
-    while place > 0:
-        if ord("!") <= row[place - 1] <= ord("~") and ord("!") <= row[place + 1] <= ord("~"):
-            return place
-        place = row.rfind(b" ", 0, place)
-    return 0

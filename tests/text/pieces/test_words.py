@@ -7,9 +7,9 @@ import pytest
 
 from reformer_seqlen.parameters.tokens import Encoding
 from reformer_seqlen.text.pieces import words as words_module
+from reformer_seqlen.text.pieces.cuts import last_cut
 from reformer_seqlen.text.pieces.encoded import joined
 from reformer_seqlen.text.pieces.sentencepieces import SentencePieceTokenizer
-from reformer_seqlen.text.pieces.words import last_cut
 from tests.tokenizer_example import MAKERS, ROWS, make
 
 WORDS = [

@@ -1,0 +1,1 @@
+"""Kills and faults in the smoke study: what is interrupted ends with the same bytes."""

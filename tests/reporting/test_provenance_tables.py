@@ -1,0 +1,72 @@
+"""The table that says where results come from."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from reformer_seqlen.parameters.report import Reporting
+from reformer_seqlen.reporting.metrics import Metrics, metrics
+from reformer_seqlen.reporting.provenance_tables import provenance_table
+from reformer_seqlen.reporting.results import read_results
+from tests.report_example import runs, study_of, write_results
+
+STUDY = study_of(runs())
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    """A folder with the results of a finished study."""
+    write_results(tmp_path / "data", runs())
+    return tmp_path
+
+
+def _metrics(root: Path) -> Metrics:
+    return metrics(read_results(STUDY, root), runs(), Reporting())
+
+
+def _change(path: Path, **values: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def test_runs_that_agree_share_a_row_and_all_is_said_once(finished: Path) -> None:
+    for corpus in ("news", "wiki"):
+        sources = [{"file": "all", "what": f"{corpus}.txt", "sha256": corpus * 16}]
+        _change(finished / f"data/texts/{corpus}/source.json", sources=sources)
+    table = provenance_table(_metrics(finished), runs())
+    assert table.headers == ["runs", "sha256 of the text"]
+    assert table.rows == [
+        ["news-256, news-1024", "newsnewsnews"],
+        ["wiki-256, wiki-1024", "wikiwikiwiki"],
+    ]
+    assert table.notes == [
+        "The same for all: commit 0123456789; versions python 3.11.7, torch 2.13.0, transformers "
+        "5.23.0, numpy 2.4.6; processor Imaginary CPU; instructions AVX512, avx512_bf16; threads "
+        "2; cores 4; C library glibc 2.36; seeds base 7, training 42, scoring 42; sha256 of the "
+        "base made here."
+    ]
+
+
+def test_a_run_that_was_trained_and_scored_in_two_places_names_both(finished: Path) -> None:
+    changed = {"instruction_set": "AVX2", "commit": "f" * 40, "dirty": True}
+    _change(finished / "data/timings/evaluate/news-256.json", **changed)
+    table = provenance_table(_metrics(finished), runs())
+    row = dict(zip(table.headers, table.rows[0], strict=True))
+    assert row["runs"] == "news-256"
+    assert row["commit"] == "0123456789 / ffffffffff, changed"
+    assert row["instructions"] == "AVX512, avx512_bf16 / AVX2"
+    assert table.notes[-1].startswith("changed: code or params.yaml differed from the commit")
+
+
+def test_one_run_has_all_in_its_row(finished: Path) -> None:
+    one = runs(("news",), (256,))
+    table = provenance_table(metrics(read_results(study_of(one), finished), one, Reporting()), one)
+    assert len(table.rows) == 1
+    assert "Imaginary CPU" in table.rows[0]
+    assert table.notes == []
+
+
+def test_metrics_of_an_older_version_have_no_such_table(finished: Path) -> None:
+    values = _metrics(finished)
+    measured = {name: it for name, it in values["measured"].items() if name != "provenance"}
+    assert provenance_table({**values, "measured": measured}, runs()).rows == []
