@@ -7,6 +7,7 @@ import pytest
 from sentencepiece import SentencePieceProcessor
 
 from reformer_seqlen.bases.architecture import architecture
+from reformer_seqlen.bases.text import prepare_text
 from reformer_seqlen.parameters.models import Model, Pretraining
 from reformer_seqlen.reformer.model import StockReformer, create_reformer, parameter_counts
 from reformer_seqlen.runtime.errors import StudyError
@@ -102,3 +103,20 @@ def test_too_few_or_too_many_pieces_are_refused(tmp_path: Path, pieces: int) -> 
     with pytest.raises(StudyError, match=rf"pretraining\.pieces: .* makes no {pieces} pieces"):
         train_tokenizer(text, pieces, tmp_path / "spiece.model")
     assert not (tmp_path / "spiece.model").exists()
+
+
+def test_a_base_text_may_be_bytes_and_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """100 words of 4 bytes: 40 bytes are left out, 320 taken, and a tenth of those validates."""
+    monkeypatch.chdir(tmp_path)
+    text = b" ".join(b"%03d" % number for number in range(100))
+    Path("x.txt").write_bytes(text)
+    values = {"format": "bytes", "skip_bytes": 38, "first_bytes": 322, "validation": 0.1}
+    recipe = _recipe().model_copy(update={**values, "pieces": 258})
+    folder = tmp_path / "base"
+    folder.mkdir()
+    tokens = prepare_text(recipe, "bytes", folder, None)
+    assert (folder / "train.txt").read_bytes() == text[40:328]
+    assert (folder / "validation.txt").read_bytes() == text[328:360]
+    assert {name: len(part) for name, part in tokens.items()} == {"train": 288, "validation": 32}
