@@ -7,6 +7,7 @@ import pytest
 from sentencepiece import SentencePieceProcessor
 
 from reformer_seqlen.bases.architecture import architecture
+from reformer_seqlen.bases.text import prepare_text
 from reformer_seqlen.parameters.models import Model, Pretraining
 from reformer_seqlen.parameters.sources import PathSource
 from reformer_seqlen.reformer.model import StockReformer, create_reformer, parameter_counts
@@ -118,3 +119,20 @@ def test_a_checkpoint_without_its_tokenizer_is_refused_when_it_is_fetched(
     with pytest.raises(StudyError, match=r"^bases/mine holds no spiece\.model, which `tokenizer: "):
         fetch_checkpoint("mine", model, source, Path("bases/mine"), None)
     assert list((tmp_path / "bases").iterdir()) == []
+
+
+def test_a_base_text_may_be_bytes_and_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """100 words of 4 bytes: 40 bytes are left out, 320 taken, and a tenth of those validates."""
+    monkeypatch.chdir(tmp_path)
+    text = b" ".join(b"%03d" % number for number in range(100))
+    Path("x.txt").write_bytes(text)
+    values = {"format": "bytes", "skip_bytes": 38, "first_bytes": 322, "validation": 0.1}
+    recipe = _recipe().model_copy(update={**values, "pieces": 258})
+    folder = tmp_path / "base"
+    folder.mkdir()
+    tokens = prepare_text(recipe, "bytes", folder, None)
+    assert (folder / "train.txt").read_bytes() == text[40:328]
+    assert (folder / "validation.txt").read_bytes() == text[328:360]
+    assert {name: len(part) for name, part in tokens.items()} == {"train": 288, "validation": 32}
