@@ -58,7 +58,7 @@ def test_stages_train_and_score_the_chosen_implementation(
     create_reformer(config).save_pretrained(base)
     tokens = TOKENS / f"{run.corpus}-{run.model}"
     write_json(TOKENIZERS / run.model / "kind.json", {"kind": "bytes"})
-    splits = {split: {"tokens": 1, "unknown": 0} for split in ("validation", "test")}
+    splits = {split: {"tokens": 100, "unknown": 0} for split in ("validation", "test")}
     # the piece that no text here has
     write_json(tokens / "tokens.json", {"unknown_id": 0, "splits": splits})
     (WINDOWS / RUN).mkdir(parents=True)
