@@ -12,6 +12,8 @@ from reformer_seqlen.reformer.model import StockReformer, create_reformer, param
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.text.pieces.single_bytes import ByteTokenizer
 from reformer_seqlen.text.tokenizers import train_tokenizer
+from stages import pretrain
+from tests.small_study import SmallStudy
 
 
 def _recipe(**values: Any) -> Pretraining:
@@ -102,3 +104,16 @@ def test_too_few_or_too_many_pieces_are_refused(tmp_path: Path, pieces: int) -> 
     with pytest.raises(StudyError, match=rf"pretraining\.pieces: .* makes no {pieces} pieces"):
         train_tokenizer(text, pieces, tmp_path / "spiece.model")
     assert not (tmp_path / "spiece.model").exists()
+
+
+@pytest.mark.slow
+def test_a_base_that_diverges_is_no_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No run is trained from it; what it came to stays in the folder of work."""
+    monkeypatch.chdir(tmp_path)
+    study = SmallStudy()
+    recipe = study.values["models"]["tiny"]["pretraining"]
+    recipe["train"] |= {"optimizer": "adamw", "learning_rate": 1e6}
+    with pytest.raises(StudyError, match=r"the base diverged at update \d+: .*no run is trained"):
+        study.run(pretrain.main, "tiny")
+    assert Path("work/pretrain/tiny/phase-0/initial").exists()
+    assert not Path("data/bases/tiny").exists()
