@@ -41,8 +41,8 @@ def train_phases(
     trained = []
     for phase in phases:
         trained.append(train(model, *phase))
-        if "diverged" in trained[-1].history:
-            raise messages.base_diverged(trained[-1].history["diverged"])
+        if "diverged_at" in trained[-1].history:
+            raise messages.base_diverged(trained[-1].history["diverged_at"])
     return trained
 
 

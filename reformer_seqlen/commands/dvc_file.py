@@ -48,16 +48,19 @@ def inputs(
         stage: its name.
         key: of the item it works on; None if it works on the study as a whole.
         item: of the section that it is repeated over.
-        path: dvc.yaml.
+        path: dvc.yaml; where there is none, as for a stage that is run by hand elsewhere, nothing
+            is known of what it reads.
 
     Raises:
         StudyError: dvc.yaml can't be read.
     """
-    declared = _stages(path)[stage]
+    if not path.exists():
+        return []
+    declared = _stages(path).get(stage, {})
     names = {"key": key, **{f"item.{name}": value for name, value in item.items()}}
     found = [
         VALUE.sub(lambda match: str(names[match["name"]]), dep)
-        for dep in declared.get("do", declared)["deps"]
+        for dep in declared.get("do", declared).get("deps", [])
     ]
     return [Path(dep) for dep in found if Path(dep).is_relative_to(DATA)]
 

@@ -26,6 +26,9 @@ CUT_OFF = re.compile(
 )
 """What DVC says of its lock file."""
 LOOK_SECONDS = 0.5
+BLOCKED = "it is being blocked by"
+PROCESS = re.compile(r"\(PID (\d+)\)")
+MOST_MENDED = 8
 HELD = "Unable to acquire lock"
 
 
@@ -39,7 +42,7 @@ def mended(ask: Callable[[bool], T]) -> T:
         StudyError: it is something else.
     """
     wait = False
-    for _ in range(4):  # as there are things to mend, and the answer
+    for _ in range(MOST_MENDED):
         try:
             return ask(wait)
         except StudyError as error:
@@ -54,12 +57,27 @@ def mended(ask: Callable[[bool], T]) -> T:
             elif "RWLock-file" in words and "corrupted" in words:
                 RWLOCK.unlink(missing_ok=True)
                 print(messages.removed(RWLOCK), file=sys.stderr, flush=True)
+            elif BLOCKED in words:
+                _unblock({int(number) for number in PROCESS.findall(words)})
             elif CUT_OFF.search(words) and LOCK_FILE.exists():
                 place = _set_aside(LOCK_FILE)
                 print(messages.lock_set_aside(LOCK_FILE, place), file=sys.stderr, flush=True)
             else:
                 raise
     return ask(wait)
+
+
+def _unblock(ids: set[int]) -> None:
+    """Wait for processes of DVC, and forget those that only have the number of one that is gone.
+
+    A killed process has its number until its parent has looked, and then another may get it.
+    """
+    for number in ids:
+        while runs_stages(number):
+            time.sleep(LOOK_SECONDS)
+    if any(psutil.pid_exists(number) for number in ids):
+        RWLOCK.unlink(missing_ok=True)
+        print(messages.unblocked(RWLOCK), file=sys.stderr, flush=True)
 
 
 def _set_aside(path: Path) -> Path:
@@ -81,11 +99,20 @@ def wait_for_other_dvc() -> None:
 
 
 def other_dvc() -> str | None:
-    """Which process of DVC works in this folder."""
-    for process in psutil.process_iter():
+    """Which process of DVC runs stages in this folder."""
+    for number in psutil.pids():
         with suppress(psutil.Error):
-            words = process.cmdline()
-            named = "-m dvc" in " ".join(words) or any(Path(word).name == "dvc" for word in words)
-            if named and "repro" in words and process.cwd() == str(Path.cwd()):
-                return f"process {process.pid} (`dvc {' '.join(words[-2:])}`)"
+            if runs_stages(number) and psutil.Process(number).cwd() == str(Path.cwd()):
+                words = psutil.Process(number).cmdline()
+                return f"process {number} (`dvc {' '.join(words[-2:])}`)"
     return None
+
+
+def runs_stages(process_id: int) -> bool:
+    """Whether a process is one of `dvc repro`."""
+    try:
+        words = psutil.Process(process_id).cmdline()
+    except psutil.Error:
+        return False
+    named = "-m dvc" in " ".join(words) or any(Path(word).name == "dvc" for word in words)
+    return named and "repro" in words

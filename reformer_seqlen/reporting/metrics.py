@@ -127,7 +127,7 @@ def _counted(item: Counted) -> dict[str, Any]:
 
 def diverged(history: History, above_best_nats: float) -> bool:
     """Whether a run's last validation loss is that much above its best, or some loss no number."""
-    if history.diverged is not None:
+    if history.diverged_at is not None:
         return True
     losses = [item.validation_loss for item in history.evaluations]
     best = min((loss for loss in losses if loss is not None), default=None)

@@ -46,7 +46,7 @@ class History(Record):
     """data/histories/RUN.json.
 
     Attributes:
-        diverged: the update whose loss or gradient was no finite number, if there was one.
+        diverged_at: the update whose loss or gradient was no finite number, if there was one.
     """
 
     updates: int
@@ -56,7 +56,7 @@ class History(Record):
     steps: list[Step]
     evaluations: list[Evaluation]
     parameters: Parameters
-    diverged: dict[str, str] | None = None
+    diverged_at: dict[str, str] | None = None
 
 
 class Computed(Record):

@@ -288,7 +288,7 @@ def train(
     history = summarise(trainer.state.log_history)
     history["tokens_seen"] = read * length
     if diverged is not None:
-        history["diverged"] = diverged
+        history["diverged_at"] = diverged
     timings = speed(pacemaker.elapsed_seconds, updates, read, history["tokens_seen"])
     return Trained(model, history, timings)
 

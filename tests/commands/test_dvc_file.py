@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reformer_seqlen.commands.dvc_file import check_stages
+from reformer_seqlen.commands.dvc_file import check_stages, inputs
 from reformer_seqlen.runtime.errors import StudyError
 from tests.conftest import ROOT
 
@@ -53,3 +53,13 @@ def test_one_that_is_missing_or_not_text_is_told(written: Path) -> None:
     written.write_bytes(b"stages:\n  \xff\n")
     with pytest.raises(StudyError, match=r"not UTF-8 \(byte 0xff in line 2\): `git checkout"):
         check_stages(written)
+
+
+def test_a_stage_reads_what_its_dependencies_name() -> None:
+    """All of `data/`, with the values of its item; code is not data."""
+    item = {"corpus": "news", "model": "small", "sequence_length": 512}
+    found = {str(path) for path in inputs("finetune", "news-512", item, ROOT / "dvc.yaml")}
+    assert found == {"data/bases/small", "data/tokenizers/small", "data/tokens/news-small",
+                     "data/windows/news-512"}  # fmt: skip
+    assert Path("data/texts") in inputs("report", None, {}, ROOT / "dvc.yaml")
+    assert inputs("report", None, {}, Path("nowhere/dvc.yaml")) == []

@@ -1,5 +1,6 @@
 """DVC's files that a killed process left cut off are put out of the way; DVC is asked again."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,6 +48,16 @@ def test_a_dvc_that_runs_already_is_waited_for(capsys: pytest.CaptureFixture[str
     assert mended(stopped_by(BUSY)) == "waited"
     assert "runs it already; waiting until that has ended" in capsys.readouterr().err
     assert RWLOCK.exists()
+
+
+def test_a_number_that_is_no_longer_a_dvc_blocks_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Another process has it: this one."""
+    busy = f"ERROR: 'data/x' is busy, it is being blocked by:\n  (PID {os.getpid()}): dvc repro"
+    assert mended(stopped_by(busy)) == "answer"
+    assert not RWLOCK.exists()
+    assert "names processes that run no longer" in capsys.readouterr().err
 
 
 def test_another_error_is_passed_on() -> None:

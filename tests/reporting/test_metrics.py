@@ -210,6 +210,13 @@ def test_a_run_that_ends_without_a_loss_diverged(finished: Path) -> None:
     assert training["best_validation_loss"] == round(best, 4)
 
 
+def test_a_run_that_was_stopped_at_a_loss_that_is_no_number_diverged(finished: Path) -> None:
+    """Its last evaluation is of the last good weights, and may be its best."""
+    path = finished / "data/histories/news-256.json"
+    path.write_text(json.dumps({**_read(path), "diverged_at": {"update": "7", "loss": "nan"}}))
+    assert _metrics(finished)["details"]["training"]["news-256"]["diverged"] is True
+
+
 def test_what_is_written_is_read_back(finished: Path) -> None:
     values = _metrics(finished)
     write_metrics(values, finished / "metrics")

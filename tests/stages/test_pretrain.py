@@ -14,7 +14,9 @@ from reformer_seqlen.reformer.model import StockReformer, create_reformer, param
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.text.pieces.single_bytes import ByteTokenizer
 from reformer_seqlen.text.tokenizers import train_tokenizer
+from stages import pretrain
 from stages.pretrain import fetch_checkpoint
+from tests.small_study import SmallStudy
 
 
 def _recipe(**values: Any) -> Pretraining:
@@ -136,3 +138,16 @@ def test_a_base_text_may_be_bytes_and_one_line(
     assert (folder / "train.txt").read_bytes() == text[40:328]
     assert (folder / "validation.txt").read_bytes() == text[328:360]
     assert {name: len(part) for name, part in tokens.items()} == {"train": 288, "validation": 32}
+
+
+@pytest.mark.slow
+def test_a_base_that_diverges_is_no_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No run is trained from it; what it came to stays in the folder of work."""
+    monkeypatch.chdir(tmp_path)
+    study = SmallStudy()
+    recipe = study.values["models"]["tiny"]["pretraining"]
+    recipe["train"] |= {"optimizer": "adamw", "learning_rate": 1e6}
+    with pytest.raises(StudyError, match=r"the base diverged at update \d+: .*no run is trained"):
+        study.run(pretrain.main, "tiny")
+    assert Path("work/pretrain/tiny/phase-0/initial").exists()
+    assert not Path("data/bases/tiny").exists()

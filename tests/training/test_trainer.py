@@ -287,7 +287,7 @@ def test_a_loss_that_is_no_number_stops_it_with_the_last_good_weights(
         found = trained(tmp_path / "spoilt", settings)
     rate = 0.01 * (1 - (at - 1) / 12)
     wanted = {"update": str(at), "loss": "nan", "grad_norm": "nan", "model_of": kept}
-    assert wanted.items() <= found.history["diverged"].items()
+    assert wanted.items() <= found.history["diverged_at"].items()
     said = capsys.readouterr().err
     assert f"diverged at update {at}: loss nan, learning rate {rate:.4g}" in said
     assert f"gradient norm nan; stopped, and kept the weights of {kept}. " in said

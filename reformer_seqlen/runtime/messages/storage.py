@@ -110,6 +110,11 @@ def removed(path: Path) -> str:
     return f"{path} was cut off while it was written, and is removed; nothing needs it any more"
 
 
+def unblocked(path: Path) -> str:
+    """Locks of processes that are gone."""
+    return f"{path} names processes that run no longer, and is removed"
+
+
 def lock_set_aside(path: Path, place: Path) -> str:
     """DVC's record of what was computed from what."""
     return (
