@@ -1,10 +1,12 @@
 """What models take: predicted, and where asked for measured: `python -m stages.benchmark_memory`.
 
 Writes data/memory: rows.json, what fits each GPU (gpus.json), and training over depth and length
-(training.json). What fails says why and leaves the others alone.
+(training.json). What fails says why and leaves the others alone. data/timings/benchmark_memory.json
+says how long it took, where and by which code.
 """
 
 import sys
+import time
 from functools import partial
 from typing import Any
 
@@ -22,15 +24,17 @@ from reformer_seqlen.memory.rows import (
 from reformer_seqlen.memory.training import training_tasks
 from reformer_seqlen.parameters.common.reading import read_section
 from reformer_seqlen.parameters.memory import MemoryStudy
+from reformer_seqlen.runtime import machine
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import whole_folder, write_json
-from reformer_seqlen.runtime.paths import MEMORY
+from reformer_seqlen.runtime.paths import MEMORY, TIMINGS
 
 Results = dict[str, dict[str, Any]]
 
 
 def main() -> None:
     """Predict everything, then measure rows, each time on all cores."""
+    began = time.monotonic()
     transformers.logging.set_verbosity_error()
     study = read_section("memory", MemoryStudy)
     predictions = predict_all(study)
@@ -43,6 +47,8 @@ def main() -> None:
         write_json(folder / "rows.json", rows)
         write_json(folder / "gpus.json", predictions["fits"])
         write_json(folder / "training.json", list(predictions["training"].values()))
+    spent = {"runtime_seconds": time.monotonic() - began}
+    write_json(TIMINGS / "benchmark_memory.json", {**spent, **machine.describe()})
 
 
 def predict_all(study: MemoryStudy) -> dict[str, Results]:

@@ -4,8 +4,11 @@ Reads data/tokens/CORPUS-MODEL and, for `text: all`, data/base_tokens/MODEL. Wri
 data/counts/NAME: scores.json, with the fields that a run's score has; and SPLIT.nats.npy, float32,
 the loss in nats of each scored token in the order of the text, and SPLIT.blocks.npy, their sums
 over blocks of text. Those are the targets of every run
-whose windows are contiguous: all tokens of a split but the first.
+whose windows are contiguous: all tokens of a split but the first. data/timings/count/NAME.json says
+how long it took, where and by which code.
 """
+
+import time
 
 import numpy as np
 
@@ -13,9 +16,10 @@ from reformer_seqlen.counting.kneser_ney import nats, train
 from reformer_seqlen.counting.ngrams import Pieces
 from reformer_seqlen.parameters.common.reading import known, read_section
 from reformer_seqlen.parameters.counts import Count
+from reformer_seqlen.runtime import machine
 from reformer_seqlen.runtime.files import read_json, whole_folder, write_json
 from reformer_seqlen.runtime.messages import text as messages
-from reformer_seqlen.runtime.paths import BASE_TOKENS, COUNTS, TOKENS
+from reformer_seqlen.runtime.paths import BASE_TOKENS, COUNTS, TIMINGS, TOKENS
 from reformer_seqlen.scoring.measures import blocks_of, describe_loss, describe_targets
 from reformer_seqlen.text.splits import Split
 from reformer_seqlen.text.tokens import load_tokens
@@ -47,6 +51,7 @@ def whole_split(name: str, item: Count, split: str) -> Split:
 
 def count(name: str, item: Count) -> None:
     """Count the n-grams of a text and write what they score."""
+    began = time.monotonic()
     splits = {split: whole_split(name, item, split) for split in ("validation", "test")}
     text = counted_text(item)
     record = read_json(TOKENS / f"{item.corpus}-{item.model}" / "tokens.json")
@@ -63,6 +68,8 @@ def count(name: str, item: Count) -> None:
             target = describe_targets(split, record["unknown_id"], words)
             result[split_name] = describe_loss(loss, blocks, target)
         write_json(folder / "scores.json", result)
+    spent = {"runtime_seconds": time.monotonic() - began}
+    write_json(TIMINGS / "count" / f"{name}.json", {**spent, **machine.describe_without_torch()})
 
 
 def main(name: str) -> None:

@@ -111,12 +111,14 @@ def checkpoint_config(folder: Path) -> Config:
 
 
 def _configuration_values(folder: Path) -> dict[str, Any]:
-    """What config.json holds, a `model_type` among it."""
+    """What config.json holds, a `model_type` among it, and no quantized weights."""
     try:
         values: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         values["model_type"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise messages.no_configuration(folder, error) from error
+    if values.get("quantization_config"):
+        raise messages.quantized_weights(folder)
     return values
 
 

@@ -207,6 +207,11 @@ def _timings(results: Results) -> dict[str, Any]:
 def _provenance(results: Results) -> dict[str, Any]:
     """Where each result was computed, by which code and with which seed."""
     fields = set(Computed.model_fields)
+    kinds = {
+        **_kinds(results),
+        "count": results.count_timings,
+        "benchmark_memory": {"memory": results.memory_timing},
+    }
     return {
         kind: {
             name: _known(
@@ -214,7 +219,7 @@ def _provenance(results: Results) -> dict[str, Any]:
             )
             for name, timing in timings.items()
         }
-        for kind, timings in _kinds(results).items()
+        for kind, timings in kinds.items()
     }
 
 

@@ -1,6 +1,6 @@
 """Where each result comes from: by which code, on what, with which seeds, from which texts."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from reformer_seqlen.reporting.metrics import Metrics
@@ -17,18 +17,19 @@ Computed = Mapping[str, Any]
 
 
 def provenance_table(values: Metrics, runs: Runs) -> Table:
-    """A row for the runs that agree in all of it; what all runs agree in stands below."""
+    """A row for the results that agree in all of it; what all agree in stands below."""
     groups: dict[tuple[str, ...], list[str]] = {}
-    for name in runs:
-        if stages := _stages(values, name, runs[name].model):
-            groups.setdefault(_cells(values, runs, name, stages), []).append(name)
+    for name, cells in [*_runs(values, runs), *_counts(values), *_memory(values)]:
+        groups.setdefault(cells, []).append(name)
     headers = ["commit", "versions", "processor", "instructions", "threads", "cores", "C library",
                "seeds", "sha256 of the text", "sha256 of the base"]  # fmt: skip
-    differ = [i for i in range(len(headers)) if len({cells[i] for cells in groups}) > 1]
+    said = [dict.fromkeys(filter(None, column)) for column in zip(*groups, strict=True)]
+    differ = [i for i, found in enumerate(said) if len(found) > 1]
     shown = differ or range(len(headers))
     rows = [[", ".join(names), *(cells[i] for i in shown)] for cells, names in groups.items()]
-    first = next(iter(groups), ())
-    alike = [f"{headers[i]} {cell}" for i, cell in enumerate(first) if cell and i not in shown]
+    alike = [
+        f"{headers[i]} {cell}" for i, found in enumerate(said) if i not in shown for cell in found
+    ]
     notes = [f"The same for all: {'; '.join(alike)}."] if alike else []
     if any("changed" in cells[0] for cells in groups):
         notes.append(
@@ -40,39 +41,55 @@ def provenance_table(values: Metrics, runs: Runs) -> Table:
         "a run differ, all are named. `metrics/measured/provenance.json` has every stage."
     )
     title = "Where the results come from"
-    columns = ["runs", *(headers[i] for i in shown)]
+    columns = ["results", *(headers[i] for i in shown)]
     return Table("provenance", title, columns, rows, notes, labels=len(columns), intro=intro)
 
 
-def _stages(values: Metrics, run: str, model: str) -> dict[str, Computed]:
-    """What is known of the stages that made a run, by what they made; nothing of older results."""
+def _runs(values: Metrics, runs: Runs) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The cells of each run of which something is known; older results say nothing."""
     known = values["measured"].get("provenance", {})
-    names = {"pretrain": model, "finetune": run, "evaluate": run}
-    found = {kind: known.get(kind, {}).get(names[kind]) for kind in STAGES}
-    return {STAGES[kind]: computed for kind, computed in found.items() if computed}
+    for name, run in runs.items():
+        names = {"pretrain": run.model, "finetune": name, "evaluate": name}
+        found = {kind: known.get(kind, {}).get(names[kind]) for kind in STAGES}
+        stages = {STAGES[kind]: computed for kind, computed in found.items() if computed}
+        if not stages:
+            continue
+        seeds = ", ".join(f"{what} {it['seed']}" for what, it in stages.items() if "seed" in it)
+        base = values["details"]["models"].get(run.model, {}).get("checkpoint") or {}
+        sum_of_base = base.get("sha256", "")[:SUM_DIGITS] or "made here"
+        text = _sums_of_the_text(values, run.corpus)
+        yield name, (*_computed(stages.values()), seeds, text, sum_of_base)
 
 
-def _cells(
-    values: Metrics, runs: Runs, name: str, stages: Mapping[str, Computed]
-) -> tuple[str, ...]:
-    each = stages.values()
-    seeds = [f"{what} {it['seed']}" for what, it in stages.items() if "seed" in it]
-    details = values["details"]
-    sources = details["texts"]["corpora"].get(runs[name].corpus, {}).get("sources", [])
-    base = details["models"].get(runs[name].model, {}).get("checkpoint") or {}
-    sums = [source["sha256"] for source in sources]
+def _counts(values: Metrics) -> Iterator[tuple[str, tuple[str, ...]]]:
+    known = values["measured"].get("provenance", {}).get("count", {})
+    for name, computed in known.items():
+        text = _sums_of_the_text(values, values["details"]["counts"][name]["corpus"])
+        yield name, (*_computed([computed]), "", text, "")
+
+
+def _memory(values: Metrics) -> Iterator[tuple[str, tuple[str, ...]]]:
+    known = values["measured"].get("provenance", {}).get("benchmark_memory", {})
+    for name, computed in known.items():
+        yield name, (*_computed([computed]), "", "", "")
+
+
+def _computed(stages: Collection[Computed]) -> tuple[str, ...]:
+    """By what, and on what."""
     return (
-        _each(map(_commit, each)),
-        _each(", ".join(f"{key} {it[key]}" for key in PACKAGES if key in it) for it in each),
-        _each(it.get("processor", "") for it in each),
-        _each(map(_instructions, each)),
-        _each(str(it.get("threads", "")) for it in each),
-        _each(str(it.get("cores", "")) for it in each),
-        _each(it.get("libm", "") for it in each),
-        ", ".join(seeds),
-        ", ".join(sum_[:SUM_DIGITS] for sum_ in sums),
-        base.get("sha256", "")[:SUM_DIGITS] or "made here",
+        _each(map(_commit, stages)),
+        _each(", ".join(f"{key} {it[key]}" for key in PACKAGES if key in it) for it in stages),
+        _each(it.get("processor", "") for it in stages),
+        _each(map(_instructions, stages)),
+        _each(str(it.get("threads", "")) for it in stages),
+        _each(str(it.get("cores", "")) for it in stages),
+        _each(it.get("libm", "") for it in stages),
     )
+
+
+def _sums_of_the_text(values: Metrics, corpus: str) -> str:
+    sources = values["details"]["texts"]["corpora"].get(corpus, {}).get("sources", [])
+    return ", ".join(source["sha256"][:SUM_DIGITS] for source in sources)
 
 
 def _each(values: Iterable[str]) -> str:

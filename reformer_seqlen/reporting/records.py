@@ -87,7 +87,7 @@ class Computed(Record):
 
 
 class Runtime(Computed):
-    """data/timings/evaluate/RUN.json."""
+    """data/timings/evaluate/RUN.json, count/NAME.json and benchmark_memory.json."""
 
     runtime_seconds: float
 

@@ -55,6 +55,8 @@ class Results:
     timings: dict[str, Timing]
     pretraining_timings: dict[str, Timing]
     evaluation_timings: dict[str, Runtime]
+    count_timings: dict[str, Runtime]
+    memory_timing: Runtime
     scores: dict[str, Scores]
     blocks: dict[str, Blocks]
     protocol_blocks: dict[str, dict[str, Blocks]]
@@ -135,6 +137,8 @@ def read_results(params: "Study", root: Path) -> Results:
         timings=each(runs, paths.TIMINGS / "finetune", Timing),
         pretraining_timings=each(made_here, paths.TIMINGS / "pretrain", Timing),
         evaluation_timings=each(runs, paths.TIMINGS / "evaluate", Runtime),
+        count_timings=each(params.counts, paths.TIMINGS / "count", Runtime),
+        memory_timing=read_record(root / paths.TIMINGS / "benchmark_memory.json", Runtime),
         scores=each(runs, paths.EVALUATIONS, Scores, "{}/scores.json"),
         blocks={name: _read_blocks(root / paths.EVALUATIONS / name) for name in runs},
         protocol_blocks={

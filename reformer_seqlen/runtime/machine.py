@@ -8,8 +8,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from reformer_seqlen.runtime.cores import cores
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.git import git
@@ -37,8 +35,15 @@ def describe() -> dict[str, Any]:
     return {**hardware(), **code()}
 
 
+def describe_without_torch() -> dict[str, Any]:
+    """The same of what is computed by numpy alone, for which torch is not worth importing."""
+    return {"processor": processor_kind(), "cores": cores(), "libm": libm(), **code()}
+
+
 def hardware() -> dict[str, str | int]:
     """What decides whether two machines give equal bytes, and how many cores there were."""
+    import torch  # takes a second, which counting does without
+
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else processor_kind()
     return {
         "processor": device,
@@ -86,6 +91,8 @@ def instruction_set() -> str:
 
     Example: "AVX512, avx512_bf16".
     """
+    import torch
+
     has = torch.cpu.get_capabilities()
     names = [name for name in HALF_PRECISION if has.get(name)]
     return ", ".join([torch.backends.cpu.get_cpu_capability(), *names])
@@ -93,6 +100,8 @@ def instruction_set() -> str:
 
 def threads() -> int:
     """The threads that torch computes with: those it was told to, or OpenMP's limit."""
+    import torch
+
     limit = _openmp_limit()
     asked = torch.get_num_threads()
     return asked if limit is None else min(asked, limit)

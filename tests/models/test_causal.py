@@ -161,6 +161,9 @@ def test_what_cannot_be_loaded_is_one_clear_message(tmp_path: Path) -> None:
     assert "config.json can't be read or has no model_type" in said()
     (tmp_path / "config.json").write_text(json.dumps({"hidden_size": 3}))
     assert "config.json can't be read or has no model_type" in said()
+    packed = {"model_type": "gpt2", "quantization_config": {"quant_method": "gptq", "bits": 4}}
+    (tmp_path / "config.json").write_text(json.dumps(packed))
+    assert f"the weights of {tmp_path} are quantized (`quantization_config`" in said()
     made("gpt2").save_pretrained(tmp_path)
     assert "runs.a.sequence_length: gpt2 has 256 positions, 257 tokens are too" in said(257)
     assert "runs.a.options: model_type gpt2 has no option `positions`; it has attention" in said(

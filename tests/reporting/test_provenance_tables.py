@@ -34,10 +34,11 @@ def test_runs_that_agree_share_a_row_and_all_is_said_once(finished: Path) -> Non
         sources = [{"file": "all", "what": f"{corpus}.txt", "sha256": corpus * 16}]
         _change(finished / f"data/texts/{corpus}/source.json", sources=sources)
     table = provenance_table(_metrics(finished), runs())
-    assert table.headers == ["runs", "sha256 of the text"]
+    assert table.headers == ["results", "sha256 of the text"]
     assert table.rows == [
         ["news-256, news-1024", "newsnewsnews"],
         ["wiki-256, wiki-1024", "wikiwikiwiki"],
+        ["memory", ""],
     ]
     assert table.notes == [
         "The same for all: commit 0123456789; versions python 3.11.7, torch 2.13.0, transformers "
@@ -52,18 +53,29 @@ def test_a_run_that_was_trained_and_scored_in_two_places_names_both(finished: Pa
     _change(finished / "data/timings/evaluate/news-256.json", **changed)
     table = provenance_table(_metrics(finished), runs())
     row = dict(zip(table.headers, table.rows[0], strict=True))
-    assert row["runs"] == "news-256"
+    assert row["results"] == "news-256"
     assert row["commit"] == "0123456789 / ffffffffff, changed"
     assert row["instructions"] == "AVX512, avx512_bf16 / AVX2"
     assert table.notes[-1].startswith("changed: code or params.yaml differed from the commit")
 
 
-def test_one_run_has_all_in_its_row(finished: Path) -> None:
+def test_memory_that_was_predicted_elsewhere_says_so(finished: Path) -> None:
     one = runs(("news",), (256,))
+    _change(finished / "data/timings/benchmark_memory.json", processor="Another CPU")
     table = provenance_table(metrics(read_results(study_of(one), finished), one, Reporting()), one)
-    assert len(table.rows) == 1
-    assert "Imaginary CPU" in table.rows[0]
-    assert table.notes == []
+    assert table.headers == ["results", "processor"]
+    assert table.rows == [["news-256", "Imaginary CPU"], ["memory", "Another CPU"]]
+
+
+def test_an_n_gram_stands_beside_the_runs_of_its_text(finished: Path) -> None:
+    """Counting knows of no torch, instructions or seeds: its cells of these are empty."""
+    values = _metrics(finished)
+    values["details"]["counts"]["news-3gram"] = {"corpus": "news"}
+    computed = {"processor": "Imaginary CPU", "commit": "f" * 40, "dirty": False}
+    values["measured"]["provenance"]["count"] = {"news-3gram": computed}
+    table = provenance_table(values, runs())
+    assert table.headers == ["results", "commit"]
+    assert table.rows[-2] == ["news-3gram", "ffffffffff"]
 
 
 def test_metrics_of_an_older_version_have_no_such_table(finished: Path) -> None:

@@ -103,6 +103,15 @@ def not_loaded(folder: Path, model_type: str, error: Exception) -> StudyError:
     return StudyError(f"{final_path(folder)} holds no {model_type} that loads: {one_line(error)}")
 
 
+def quantized_weights(folder: Path) -> StudyError:
+    """A checkpoint whose weights are packed, which is neither trained nor scored here."""
+    return StudyError(
+        f"the weights of {final_path(folder)} are quantized (`quantization_config` in its "
+        "config.json), and models are trained and scored in float32 here: take the checkpoint that "
+        "they were made from, or a GGUF file of it"
+    )
+
+
 def lacks_weights(folder: Path, model_type: str, missing: Sequence[str]) -> StudyError:
     """A checkpoint without weights that its configuration has: transformers would draw them."""
     more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
