@@ -32,7 +32,6 @@ from reformer_seqlen.fetching.unpacking import packing
 from reformer_seqlen.parameters.corpora import Corpus
 from reformer_seqlen.parameters.sources import PathSource, describe
 from reformer_seqlen.parameters.study import Study, load_study
-from reformer_seqlen.planning.amounts import stage_tokens
 from reformer_seqlen.runtime import process
 from reformer_seqlen.runtime.cores import cores
 from reformer_seqlen.runtime.errors import StudyError
@@ -218,6 +217,9 @@ def _run_stale(params: Study, targets: Sequence[str], jobs: int | None) -> str:
     stale = stale_stages()
     if not stale:
         return "nothing to do: all stages are up to date"
+    # Imports numpy, which a study without stale stages need not wait for.
+    from reformer_seqlen.planning.amounts import stage_tokens
+
     with _warm(stale) as variables:
         _check_models(params, stale)
         needs = all_needs()

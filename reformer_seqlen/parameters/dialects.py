@@ -20,10 +20,10 @@ IN_DIGITS = "write it in digits, without leading zeros, colons or signs before t
 AMBIGUOUS = {
     re.compile(r"on|yes|On|Yes|ON|YES"): "write true",
     re.compile(r"off|no|Off|No|OFF|NO"): "write false",
-    re.compile(r"[-+]?0[0-9][0-9_]*(?:\.[0-9_]*)?|[-+]?0o[0-7_]+"): IN_DIGITS,  # octal, or decimal
+    re.compile(r"[-+]?0[0-9_]+(?:\.[0-9_]*)?|[-+]?0o[0-7_]+"): IN_DIGITS,  # octal, or decimal
     re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?"): IN_DIGITS,  # to base 60
     re.compile(r"[-+]\.[0-9_]+(?:[eE][-+]?[0-9]+)?|\.[0-9_]+[eE][0-9]+"): IN_DIGITS,
-    re.compile(r"[-+]?[0-9.]*_[0-9_.]*[eE][-+0-9_]*|[-+.]_+|[-+]?0[bx]_+"): IN_DIGITS,
+    re.compile(r"[-+]?[0-9.]*_[0-9_.]*[eE][-+0-9_]*|[-+.]_[0-9_.]*|[-+]?0[bx]_+"): IN_DIGITS,
     re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt \t].*)?"): "write the date in words",
 }
 """Values without quotes that the dialects read differently, and what may be meant."""

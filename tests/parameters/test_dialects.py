@@ -42,6 +42,8 @@ SCALARS = st.one_of(
 @drawn
 @given(SCALARS)
 @example("1:2:3.5")
+@example("-_0")
+@example("0_17")
 def test_what_is_not_refused_is_read_alike(scalar: str) -> None:
     text = f"key: {scalar}\n"
     if meant(scalar) is None:
