@@ -38,6 +38,8 @@ ALWAYS = {
     "measured": ("timings", "memory", "machine"),
 }
 """The files that every study has."""
+AT_LEAST = ">="
+"""Marks a lower bound in the flat files."""
 KEYS = {
     "measured/machine": ("processor", "threads", "torch"),
     "measured/timings": ("pretrain", "finetune", "evaluate"),
@@ -89,13 +91,13 @@ def _known(**values: Any) -> dict[str, Any]:
 
 
 def _score(score: Score) -> dict[str, Any]:
-    """A line of `dvc metrics show`, with `bound` where bits per byte are a lower bound."""
+    """A line of `dvc metrics show`, 120 columns wide; `lb`: bits per byte are a lower bound."""
     return _known(
         bits_per_byte=score.bits_per_byte,
         low=score.low,
         high=score.high,
         perplexity=score.perplexity,
-        bound=score.bound,
+        lb=AT_LEAST if score.bound else None,
     )
 
 
