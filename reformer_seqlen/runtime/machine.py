@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from reformer_seqlen.runtime import ranks
 from reformer_seqlen.runtime.cores import cores
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.git import git
@@ -92,10 +93,13 @@ def instruction_set() -> str:
 
 
 def threads() -> int:
-    """The threads that torch computes with: those it was told to, or OpenMP's limit."""
+    """The threads that torch computes with: those it was told to, or OpenMP's limit.
+
+    Those of all processes that train together.
+    """
     limit = _openmp_limit()
     asked = torch.get_num_threads()
-    return asked if limit is None else min(asked, limit)
+    return ranks.size() * (asked if limit is None else min(asked, limit))
 
 
 def _openmp_limit() -> int | None:

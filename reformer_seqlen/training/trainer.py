@@ -3,14 +3,17 @@
 import math
 import sys
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
 from safetensors.torch import load_model, save_model
 from torch import nn
+from torch.utils.data import DataLoader
 from transformers import (
     PreTrainedModel,
     Trainer,
@@ -24,6 +27,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from reformer_seqlen.models.causal import set_draw
 from reformer_seqlen.models.muon import muon
 from reformer_seqlen.parameters.training import Training
+from reformer_seqlen.runtime import progress, ranks
 from reformer_seqlen.runtime.checkpoints import (
     checkpoints,
     is_complete,
@@ -32,10 +36,12 @@ from reformer_seqlen.runtime.checkpoints import (
 )
 from reformer_seqlen.runtime.files import finite, naming, whole_folder
 from reformer_seqlen.runtime.interrupts import Interrupts
+from reformer_seqlen.runtime.messages import parameters as parameter_messages
 from reformer_seqlen.runtime.messages import training as messages
 from reformer_seqlen.runtime.updates import UpdateLines
-from reformer_seqlen.scoring.loss import nats, score
+from reformer_seqlen.scoring.loss import nats, score, score_batch, scoring
 from reformer_seqlen.text.splits import Split
+from reformer_seqlen.training.together import agree_to_end, of_all, of_first, own_part, targets_of
 
 CHECKPOINTS_KEPT = 2
 """The newest, and one before it, in case the newest is damaged or not written completely."""
@@ -83,10 +89,33 @@ class WindowTrainer(Trainer):  # type: ignore[misc]
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
-        """Mean nats of a batch's targets."""
+        """Mean nats of a batch's targets.
+
+        Of several processes, each gives its part of the sum times their number: gradients and
+        losses are then averaged over all of them.
+        """
         output = model(inputs["input_ids"], use_cache=False)
-        loss = nats(output.logits, inputs["targets"])
+        if num_items_in_batch is None:
+            loss = nats(output.logits, inputs["targets"])
+        else:
+            total = nats(output.logits, inputs["targets"], reduction="sum")
+            loss = total * ranks.size() / num_items_in_batch
         return (loss, output) if return_outputs else loss
+
+    def get_train_dataloader(self) -> DataLoader[dict[str, torch.Tensor]]:
+        """Whole batches in every process, in the order of one process."""
+        loader: Any = super().get_train_dataloader()
+        if ranks.size() > 1:  # accelerate gives each process batches of its own
+            sampler = loader.batch_sampler
+            sampler.num_processes, sampler.process_index, sampler.even_batches = 1, 0, False
+        return cast("DataLoader[dict[str, torch.Tensor]]", loader)
+
+    def get_batch_samples(self, *given: Any) -> tuple[list[Any], torch.Tensor | int | None]:
+        """The next batch; of several processes, a process's part and the targets of the whole."""
+        batches, count = super().get_batch_samples(*given)
+        if ranks.size() == 1:
+            return batches, count
+        return [own_part(batch) for batch in batches], sum(map(targets_of, batches))
 
     def create_optimizer(self, *_: Any, **__: Any) -> torch.optim.Optimizer:
         """The Trainer's own, or Muon, which it has not."""
@@ -106,7 +135,8 @@ class WindowTrainer(Trainer):  # type: ignore[misc]
         Interrupted, it has the Trainer save the update that it is of, and stop.
         """
         try:
-            with self.interrupts.at_once():
+            # Several processes have to agree on the end of it.
+            with self.interrupts.at_once() if ranks.size() == 1 else nullcontext():
                 loss = self.validation_loss()
         except KeyboardInterrupt:
             if self.interrupts.asked is None:
@@ -121,6 +151,8 @@ class WindowTrainer(Trainer):  # type: ignore[misc]
 
     def validation_loss(self) -> float:
         """Mean nats per token of the validation split."""
+        if ranks.size() > 1:
+            return self._validation_loss_together()
         return score(
             self.model,
             self.validation,
@@ -129,6 +161,36 @@ class WindowTrainer(Trainer):  # type: ignore[misc]
             hash_seed=self.settings.seed,
             description="validation",
         ).mean_nats
+
+    def _validation_loss_together(self) -> float:
+        """The same in several processes, each of which scores every so many-th batch.
+
+        All score equally many, as a signal ends all of them after the same one: where batches are
+        missing, the first one again, which is not counted.
+        """
+        rank, size = ranks.rank(), ranks.size()
+        at_a_time = -(-self.args.per_device_train_batch_size // size)
+        begins = range(0, len(self.validation.windows), at_a_time)
+        rounds: Iterable[int] = range(0, len(begins), size)
+        if ranks.is_first():
+            rounds = progress.over(rounds, "validation", "batch")
+        own = []
+        with scoring(self.model, self.settings.precision, self.settings.seed):
+            for first in rounds:
+                number = first + rank
+                begin = begins[number] if number < len(begins) else 0
+                batch = slice(begin, begin + at_a_time)
+                own.append(score_batch(self.model, self.validation, batch)[0])
+                agree_to_end(self.interrupts)
+                self.interrupts.raise_if_asked()
+        by_round = zip(*of_all(own), strict=True)
+        losses = [loss for each in by_round for loss in each][: len(begins)]
+        return float(np.concatenate(losses).mean(dtype=np.float64))
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        """Where several processes train, no file for each: nothing is drawn from these states."""
+        if ranks.size() == 1:
+            super()._save_rng_state(output_dir)
 
     def return_to(self, checkpoint: Path) -> None:
         """Take a checkpoint's weights."""
@@ -140,7 +202,7 @@ class WindowTrainer(Trainer):  # type: ignore[misc]
         Returns:
             The name of the folder that they came from.
         """
-        whole = [checkpoint for checkpoint in checkpoints(work) if is_complete(checkpoint)]
+        whole = of_first([path for path in checkpoints(work) if is_complete(path)])
         for folder in (*whole, work / INITIAL):
             self.return_to(folder)
             loss = self.validation_loss()
@@ -193,13 +255,14 @@ class Pacemaker(TrainerCallback):  # type: ignore[misc]
         **_: Any,
     ) -> None:
         """Draw the hashes and the dropout of the update that begins."""
-        set_draw(model, self.settings.seed, state.global_step)
+        set_draw(model, self.settings.seed, state.global_step, stream=ranks.rank())
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         """Ask for an evaluation where one is due, or for a checkpoint and the end."""
         control.should_evaluate = state.global_step in self.evaluated_after
+        agree_to_end(self.interrupts)
         if self.interrupts.asked is not None:
             control.should_evaluate = False  # which is made up for by the next attempt
             control.should_save = control.should_training_stop = True
@@ -222,8 +285,9 @@ class Pacemaker(TrainerCallback):  # type: ignore[misc]
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         """Mark the checkpoint that was just written."""
-        checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        mark_complete(checkpoint, self.elapsed_seconds)
+        if ranks.is_first():
+            checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            mark_complete(checkpoint, self.elapsed_seconds)
 
 
 def train(
@@ -247,13 +311,10 @@ def train(
         timings: wall clock of the whole training, evaluations included, as the published study
             and transformers' Trainer count it.
     """
-    checkpoint, elapsed_seconds = last_complete(work)
-    if checkpoint is not None:
-        print(messages.going_on(checkpoint.name.rpartition("-")[2], elapsed_seconds), flush=True)
-    else:
-        with whole_folder(work / INITIAL) as folder:
-            save_model(model, str(folder / WEIGHTS))
     windows, length = len(train_split.windows), train_split.length
+    if ranks.size() > settings.sequences(length):
+        raise parameter_messages.fewer_sequences(settings.sequences(length), ranks.size())
+    checkpoint, elapsed_seconds = of_first(_begin(model, work) if ranks.is_first() else (None, 0.0))
     updates = settings.updates_on(windows, length)
     due = settings.evaluated_after(windows, length)
     interrupts = Interrupts()
@@ -272,7 +333,7 @@ def train(
     if not trainer.args.disable_tqdm:
         trainer.remove_callback(ProgressCallback)
         trainer.add_callback(Progress)
-    else:
+    elif ranks.is_first():
         trainer.add_callback(UpdateLines)
     with interrupts.noted(), naming(work):
         _run(trainer, checkpoint, due, elapsed_seconds)
@@ -280,7 +341,8 @@ def train(
     diverged = None
     if pacemaker.diverged is not None:
         kept = trainer.return_to_good(work)
-        print(messages.diverged(pacemaker.diverged, kept), file=sys.stderr, flush=True)
+        if ranks.is_first():
+            print(messages.diverged(pacemaker.diverged, kept), file=sys.stderr, flush=True)
         diverged = {name: str(value) for name, value in pacemaker.diverged.items()}
         diverged["model_of"] = kept
         updates = trainer.state.global_step
@@ -291,6 +353,17 @@ def train(
         history["diverged_at"] = diverged
     timings = speed(pacemaker.elapsed_seconds, updates, read, history["tokens_seen"])
     return Trained(model, history, timings)
+
+
+def _begin(model: PreTrainedModel, work: Path) -> tuple[Path | None, float]:
+    """The checkpoint to go on from and the seconds until it; without one, keep the weights."""
+    checkpoint, elapsed_seconds = last_complete(work)
+    if checkpoint is not None:
+        print(messages.going_on(checkpoint.name.rpartition("-")[2], elapsed_seconds), flush=True)
+    else:
+        with whole_folder(work / INITIAL) as folder:
+            save_model(model, str(folder / WEIGHTS))
+    return checkpoint, elapsed_seconds
 
 
 def _run(
@@ -310,8 +383,10 @@ def _run(
         trainer.return_to(checkpoint)
         trainer.evaluate()
         trainer.interrupts.raise_if_asked()
-        state.save_to_json(str(checkpoint / "trainer_state.json"))
-        mark_complete(checkpoint, elapsed_seconds)
+        if ranks.is_first():
+            state.save_to_json(str(checkpoint / "trainer_state.json"))
+            mark_complete(checkpoint, elapsed_seconds)
+        of_first(None)  # the others read it next
     if state.global_step >= state.max_steps:
         trainer.state = state
         trainer.return_to(checkpoint)
@@ -349,7 +424,7 @@ def _arguments(settings: Training, updates: int, length: int, work: Path) -> Tra
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
         report_to=[],
-        disable_tqdm=not sys.stderr.isatty(),
+        disable_tqdm=not (ranks.is_first() and sys.stderr.isatty()),
     )
     if arguments.n_gpu > 1:
         raise messages.several_gpus(arguments.n_gpu)

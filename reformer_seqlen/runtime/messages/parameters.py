@@ -54,6 +54,14 @@ def no_whole_sequences(tokens: int, length: int) -> StudyError:
     )
 
 
+def fewer_sequences(sequences: int, processes: int) -> StudyError:
+    """Some processes of a training would have nothing to do."""
+    return StudyError(
+        f"processes: {processes} is more than the {sequences} sequences of an update, which they "
+        f"share: give at most {sequences}, or a larger batch"
+    )
+
+
 def of_a_run(run: str, error: Exception) -> StudyError:
     """What is wrong with how a run is trained."""
     return StudyError(f"runs.{run}.train.{error}")
