@@ -27,6 +27,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from reformer_seqlen.models.causal import set_draw
 from reformer_seqlen.models.muon import muon
 from reformer_seqlen.parameters.training import Training
+from reformer_seqlen.reformer.model import Reformer, StockReformer
 from reformer_seqlen.runtime import progress, ranks
 from reformer_seqlen.runtime.checkpoints import (
     checkpoints,
@@ -321,7 +322,7 @@ def train(
     pacemaker = Pacemaker(settings, due, elapsed_seconds, interrupts)
     trainer = WindowTrainer(
         model=model,
-        args=_arguments(settings, updates, length, work),
+        args=_arguments(model, settings, updates, length, work),
         train_dataset=WindowData(train_split),
         eval_dataset=WindowData(validation),
         validation=validation,
@@ -394,7 +395,9 @@ def _run(
         trainer.train(resume_from_checkpoint=str(checkpoint))
 
 
-def _arguments(settings: Training, updates: int, length: int, work: Path) -> TrainingArguments:
+def _arguments(
+    model: PreTrainedModel, settings: Training, updates: int, length: int, work: Path
+) -> TrainingArguments:
     decay = settings.decay(updates)
     schedule: str = settings.schedule
     details: dict[str, Any] = {}
@@ -424,6 +427,8 @@ def _arguments(settings: Training, updates: int, length: int, work: Path) -> Tra
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
         report_to=[],
+        # Others may leave parameters out of an update, such as those of experts.
+        ddp_find_unused_parameters=not isinstance(model, Reformer | StockReformer),
         disable_tqdm=not (ranks.is_first() and sys.stderr.isatty()),
     )
     if arguments.n_gpu > 1:

@@ -62,9 +62,14 @@ def fewer_sequences(sequences: int, processes: int) -> StudyError:
     )
 
 
-def of_a_run(run: str, error: Exception) -> StudyError:
-    """What is wrong with how a run is trained."""
-    return StudyError(f"runs.{run}.train.{error}")
+def processes_of_a_phase(key: str) -> StudyError:
+    """A phase would begin with processes that are not there."""
+    return StudyError(f"{key}: all phases have the `processes` of `train`; leave a phase's own out")
+
+
+def of_a_training(key: str, error: Exception) -> StudyError:
+    """What is wrong with how a run or a base is trained."""
+    return StudyError(f"{key}.train.{error}")
 
 
 def pieces_of_bytes(pieces: int) -> str:
