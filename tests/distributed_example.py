@@ -73,7 +73,7 @@ TRAININGS: dict[str, tuple[str, bool, Training]] = {
 
 def model(kind: str, drops_out: bool) -> PreTrainedModel:
     """A small model with weights from a fixed seed."""
-    changes = {} if drops_out else NO_DROPOUT[kind]
+    changes: dict[str, Any] = {} if drops_out else NO_DROPOUT[kind]
     found: PreTrainedModel = made(kind, **changes)
     return found
 

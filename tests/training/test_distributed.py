@@ -1,19 +1,26 @@
 """Several processes train as one does: the same losses, checkpoints that either goes on from."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from tests.conftest import environment
+from reformer_seqlen.runtime.console import TERMINATED
+from stages import chunk, download, pretrain, tokenize
+from tests.conftest import ROOT, digests, environment
 from tests.distributed_example import TRAININGS, UPDATES, history, interrupted
+from tests.small_study import SmallStudy
 
 pytestmark = pytest.mark.slow
 
-TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2")
+TORCHRUN = ("torch.distributed.run", "--nproc-per-node", "2")
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +29,7 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("together")
     assert interrupted("reformer", folder / "begun-alone", 5, tells=True) == "Terminated"
     done = subprocess.run(
-        [*TORCHRUN, "-m", "tests.distributed_example", str(folder)],
+        [sys.executable, "-m", *TORCHRUN, "-m", "tests.distributed_example", str(folder)],
         env=environment(OMP_NUM_THREADS="1"),
         capture_output=True,
         text=True,
@@ -88,3 +95,67 @@ def test_all_stop_where_one_process_has_a_weight_that_is_no_number(together: Pat
     assert spoilt["diverged_at"] | {"loss": "nan", "grad_norm": "nan"} == spoilt["diverged_at"]
     assert (spoilt["updates"], spoilt["diverged_at"]["model_of"]) == (6, "initial")
     assert spoilt["evaluations"][-1]["validation_loss"] > 0
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small study, ready to be fine-tuned. Its model drops out."""
+    folder = tmp_path_factory.mktemp("study")
+    with chdir(folder):
+        study = SmallStudy()
+        text = b"".join(b"%d trees grow by the river.\n" % number for number in range(100, 160))
+        Path("mine.txt").write_bytes(text)
+        base = study.values["models"]["tiny"]["pretraining"]["train"]
+        base |= {"epochs": None, "updates": 2}
+        study.values["train"] |= {"epochs": None, "updates": 60, "evaluations": 1}
+        study.run(download.main, "news")
+        study.run(pretrain.main, "tiny")
+        study.run(tokenize.main, "news-tiny")
+        study.run(chunk.main, "news-64")
+    return folder
+
+
+def started(folder: Path, *command: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", *command],
+        cwd=folder,
+        env=environment(PYTHONPATH=str(ROOT), OMP_NUM_THREADS="1"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_a_study_may_ask_for_processes_and_ends_as_by_torchrun(folder: Path) -> None:
+    """The same bytes, and after a signal, too."""
+    stage = ("stages.finetune", "news-64")
+    with started(folder, *TORCHRUN, "-m", *stage) as process:
+        assert "error" not in process.communicate()[0].lower()
+    by_torchrun = digests(folder, "data/models", "data/histories")
+    assert len(by_torchrun) > 5
+    params = folder / "params.yaml"
+    with_processes = params.read_text().replace("updates: 60", "updates: 60\n  processes: 2")
+    params.write_text(with_processes)
+    work = folder / "work/finetune/news-64"
+    with started(folder, *stage) as process:
+        while process.poll() is None and not list(work.glob("checkpoint-*/complete.json")):
+            time.sleep(0.005)
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate()[0]
+    assert said.count("interrupted: ") == 2, said
+    assert process.returncode == TERMINATED
+    files = {path.name for path in work.glob("checkpoint-*/*")}
+    assert [name for name in files if name.startswith("rng_state")] == []
+    with started(folder, *stage) as process:
+        assert process.communicate()[0].startswith("going on from update")
+    assert digests(folder, "data/models", "data/histories") == by_torchrun
+    left = [each for each in psutil.process_iter(["cwd"]) if each.info["cwd"] == str(folder)]
+    assert left == []
+
+
+def test_a_stage_that_trains_nothing_is_refused_once(folder: Path) -> None:
+    with started(folder, *TORCHRUN, "-m", "stages.chunk", "news-64") as process:
+        said = process.communicate()[0]
+    assert process.returncode == 1
+    assert said.count("error: stages.chunk runs in one process, and torchrun has started 2") == 1
