@@ -65,6 +65,8 @@ TRAININGS: dict[str, tuple[str, bool, Training]] = {
     "gpt2": ("gpt2", False, settings()),
     "muon": ("gpt2", False, MUON),
     "bfloat16": ("gpt2", False, settings(precision="bfloat16")),
+    "fsdp-gpt2": ("gpt2", False, settings(fsdp=True)),
+    "fsdp-reformer": ("reformer", False, settings(fsdp=True)),
     "dropout": ("reformer", True, ADAFACTOR),
     "dropout-again": ("reformer", True, ADAFACTOR),
 }
@@ -152,6 +154,9 @@ def main(folder: Path) -> None:
         stopped = interrupted("reformer", folder / "stopped", 4, tells=ranks.rank() == 1)
         say("stopped", stopped)
         say("went-on", history("reformer", folder / "begun-alone"))
+        stopped = interrupted("fsdp-gpt2", folder / "fsdp-stopped", 4, tells=ranks.rank() == 1)
+        say("fsdp-stopped", stopped)
+        say("fsdp-went-on", history("fsdp-gpt2", folder / "fsdp-begun-alone"))
         with after(5, spoil):
             say("spoilt", history("gpt2", folder / "spoilt"))
 

@@ -34,6 +34,8 @@ class Training(Section):
         processes: that share each batch, on a GPU each where there are GPUs. How many changes no
             loss by more than rounding, unless the model drops out: each process has masks of its
             own.
+        fsdp: whether each process holds a part of weights, gradients and optimizer states alone
+            (FSDP2), not all of them; not for `adafactor`, whose states can't be parted so.
     """
 
     alternatives: ClassVar = (
@@ -63,6 +65,7 @@ class Training(Section):
     seed: Seed = 42
     threads: Threads = 2
     processes: Processes = 1
+    fsdp: bool = False
     checkpoint_every_updates: Updates = 500
 
     @model_validator(mode="before")
@@ -83,6 +86,8 @@ class Training(Section):
     def _what_is_said_is_used(self) -> "Training":
         if (self.optimizer == "muon") != (self.matrix_learning_rate is not None):
             raise ValueError(messages.MATRIX_LEARNING_RATE)
+        if self.fsdp and self.optimizer == "adafactor":
+            raise ValueError(messages.FSDP_OF_ADAFACTOR)
         decays = self.decay_updates is not None or self.decay_share is not None
         if decays and self.schedule == "constant_with_warmup":
             raise ValueError(messages.DECAY_OF_A_CONSTANT)

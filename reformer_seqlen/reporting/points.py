@@ -17,7 +17,7 @@ Runs = Mapping[str, "Run"]
 """The runs of params.yaml, by name."""
 UNTRAINED = "untrained"
 SETS_NOTHING_APART = {
-    "seed", "threads", "processes", "evaluations", "checkpoint_every_updates",
+    "seed", "threads", "processes", "fsdp", "evaluations", "checkpoint_every_updates",
 }  # fmt: skip
 """Of a training; the seed sets the runs of one point apart."""
 

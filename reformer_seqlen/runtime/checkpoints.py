@@ -7,7 +7,7 @@ which git and DVC ignore.
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +27,8 @@ FORMAT = 2
 """Of work folders and checkpoints; those of another format are not gone on from."""
 FINGERPRINT = "fingerprint.json"
 SET_ASIDE = "set-aside"
+SHARED = ("processes", "fsdp")
+"""Keys of params.yaml that say how processes share a training; checkpoints are alike."""
 LIBRARIES = ("torch", "transformers")
 
 
@@ -72,14 +74,14 @@ def fingerprint(values: object, files: Iterable[Path], stage: Path) -> str:
     """What decides the bytes of an attempt, as JSON.
 
     Args:
-        values: of params.yaml. How many processes train is left out, since they all go on from
-            the same checkpoints.
+        values: of params.yaml. How many processes train, and what each holds of the model, is left
+            out: they all go on from the same checkpoints.
         files: what the stage reads.
         stage: its module; with it goes the code that decides numbers.
     """
     parts = {
         "format": FORMAT,
-        "parameters": _without(values, "processes"),
+        "parameters": _without(values, SHARED),
         "data": {str(path): sha256_of(path) for path in sorted(files)},
         "code": {
             str(path.relative_to(ROOT)): sha256_of(path) for path in sorted(deciding_modules(stage))
@@ -89,11 +91,11 @@ def fingerprint(values: object, files: Iterable[Path], stage: Path) -> str:
     return json.dumps(parts, sort_keys=True)
 
 
-def _without(values: Any, key: str) -> Any:
-    """Values without those of a key, at any depth."""
+def _without(values: Any, keys: Collection[str]) -> Any:
+    """Values without those of some keys, at any depth."""
     if isinstance(values, dict):
-        return {name: _without(value, key) for name, value in values.items() if name != key}
-    return [_without(value, key) for value in values] if isinstance(values, list) else values
+        return {name: _without(value, keys) for name, value in values.items() if name not in keys}
+    return [_without(value, keys) for value in values] if isinstance(values, list) else values
 
 
 def _difference(mark: Path, now: str) -> str | None:

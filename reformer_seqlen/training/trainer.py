@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_file, load_model, save_model
 from torch import nn
 from torch.utils.data import DataLoader
 from transformers import (
@@ -22,10 +22,11 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from reformer_seqlen.models.causal import set_draw
-from reformer_seqlen.models.muon import muon
+from reformer_seqlen.models.muon import Both, muon
 from reformer_seqlen.parameters.training import Training
 from reformer_seqlen.reformer.model import Reformer, StockReformer
 from reformer_seqlen.runtime import progress, ranks
@@ -42,6 +43,7 @@ from reformer_seqlen.runtime.messages import training as messages
 from reformer_seqlen.runtime.updates import UpdateLines
 from reformer_seqlen.scoring.loss import nats, score, score_batch, scoring
 from reformer_seqlen.text.splits import Split
+from reformer_seqlen.training import sharding
 from reformer_seqlen.training.together import agree_to_end, of_all, of_first, own_part, targets_of
 
 CHECKPOINTS_KEPT = 2
@@ -82,6 +84,9 @@ class WindowTrainer(Trainer):  # type: ignore[misc]
     ) -> None:
         super().__init__(**options)
         self.validation, self.settings, self.interrupts = validation, settings, interrupts
+        self.spread = _is_spread(settings)
+        if self.spread:  # so that the Trainer does not share its gradients once more
+            self.is_distributed_loading_by_transformers = True
 
     def compute_loss(
         self,
@@ -195,7 +200,48 @@ class WindowTrainer(Trainer):  # type: ignore[misc]
 
     def return_to(self, checkpoint: Path) -> None:
         """Take a checkpoint's weights."""
-        load_model(self.model, checkpoint / WEIGHTS)
+        if self.spread:
+            sharding.fill(self.model, load_file(checkpoint / WEIGHTS))
+        else:
+            load_model(self.model, checkpoint / WEIGHTS)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """The Trainer's own takes no weights of a model that is spread."""
+        if self.spread:
+            self.return_to(Path(resume_from_checkpoint))
+        else:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if self.spread and checkpoint is not None:
+            optimizer: Any = self.optimizer.optimizer  # type: ignore[attr-defined]
+            for part in optimizer.parts if isinstance(optimizer, Both) else [optimizer]:
+                sharding.spread_states(part)
+
+    def _save(
+        self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None
+    ) -> None:
+        """Whole weights."""
+        if self.spread:
+            state_dict = sharding.whole_weights(self.model)
+        if ranks.is_first():
+            super()._save(output_dir, state_dict)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        """Whole states, as of an optimizer of one process."""
+        if not self.spread:
+            super()._save_optimizer_and_scheduler(output_dir)
+            return
+        state = sharding.whole(self.optimizer.state_dict())
+        if ranks.is_first():
+            torch.save(state, Path(output_dir) / OPTIMIZER_NAME)
+            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)
+
+    def _clip_grad_norm(self, model: nn.Module) -> Any:
+        """The norm of whole gradients."""
+        norm = super()._clip_grad_norm(model)
+        return sharding.whole(norm) if self.spread else norm
 
     def return_to_good(self, work: Path) -> str:
         """Take the newest weights whose validation loss is a number, and log that loss.
@@ -321,7 +367,7 @@ def train(
     interrupts = Interrupts()
     pacemaker = Pacemaker(settings, due, elapsed_seconds, interrupts)
     trainer = WindowTrainer(
-        model=model,
+        model=sharding.spread(model) if _is_spread(settings) else model,
         args=_arguments(model, settings, updates, length, work),
         train_dataset=WindowData(train_split),
         eval_dataset=WindowData(validation),
@@ -347,6 +393,8 @@ def train(
         diverged = {name: str(value) for name, value in pacemaker.diverged.items()}
         diverged["model_of"] = kept
         updates = trainer.state.global_step
+    if trainer.spread:
+        sharding.fill(model, sharding.whole_weights(trainer.model))
     read = min(settings.windows_read(windows, length), updates * settings.sequences(length))
     history = summarise(trainer.state.log_history)
     history["tokens_seen"] = read * length
@@ -393,6 +441,11 @@ def _run(
         trainer.return_to(checkpoint)
     else:
         trainer.train(resume_from_checkpoint=str(checkpoint))
+
+
+def _is_spread(settings: Training) -> bool:
+    """Whether each process holds a part of the model; one process holds all of it."""
+    return settings.fsdp and ranks.size() > 1
 
 
 def _arguments(

@@ -11,6 +11,8 @@ from typing import Any
 
 import psutil
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from reformer_seqlen.runtime.console import TERMINATED
 from stages import chunk, download, pretrain, tokenize
@@ -27,7 +29,8 @@ TORCHRUN = ("torch.distributed.run", "--nproc-per-node", "2")
 def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two processes have left of all trainings, one of which a single process had begun."""
     folder = tmp_path_factory.mktemp("together")
-    assert interrupted("reformer", folder / "begun-alone", 5, tells=True) == "Terminated"
+    for name, work in (("reformer", "begun-alone"), ("fsdp-gpt2", "fsdp-begun-alone")):
+        assert interrupted(name, folder / work, 5, tells=True) == "Terminated"
     done = subprocess.run(
         [sys.executable, "-m", *TORCHRUN, "-m", "tests.distributed_example", str(folder)],
         env=environment(OMP_NUM_THREADS="1"),
@@ -52,7 +55,7 @@ def assert_equal(one: dict[str, Any], other: dict[str, Any], tolerance: float = 
     assert one["tokens_seen"] == other["tokens_seen"]
 
 
-@pytest.mark.parametrize("name", ["reformer", "gpt2"])
+@pytest.mark.parametrize("name", ["reformer", "gpt2", "fsdp-reformer", "fsdp-gpt2"])
 def test_losses_are_those_of_one_process(name: str, together: Path, tmp_path: Path) -> None:
     assert_equal(found(together, name), history(name, tmp_path))
 
@@ -73,16 +76,41 @@ def test_dropout_is_repeatable_and_each_process_has_masks_of_its_own(
     assert first["training_loss"] != pytest.approx(other["training_loss"], abs=1e-5)
 
 
-def test_what_two_processes_left_one_goes_on_from(together: Path) -> None:
+@pytest.mark.parametrize(("name", "stopped"), [("reformer", "stopped"), ("gpt2", "fsdp-stopped")])
+def test_what_two_processes_left_one_goes_on_from(name: str, stopped: str, together: Path) -> None:
     """The second process alone was told to end, at the end of the fourth update."""
-    assert found(together, "stopped") == "Terminated"
-    checkpoint, initial = sorted((together / "stopped").iterdir())
+    assert found(together, stopped) == "Terminated"
+    checkpoint, initial = sorted((together / stopped).iterdir())
     assert (checkpoint.name, initial.name) == ("checkpoint-4", "initial")
-    assert_equal(history("reformer", together / "stopped"), found(together, "reformer"))
+    assert_equal(history(name, together / stopped), found(together, name))
 
 
-def test_what_one_process_left_two_go_on_from(together: Path) -> None:
-    assert_equal(found(together, "went-on"), found(together, "reformer"))
+@pytest.mark.parametrize(("name", "begun"), [("reformer", "went-on"), ("gpt2", "fsdp-went-on")])
+def test_what_one_process_left_two_go_on_from(name: str, begun: str, together: Path) -> None:
+    assert_equal(found(together, begun), found(together, name))
+
+
+def test_checkpoints_of_any_number_of_processes_hold_the_same(together: Path) -> None:
+    """The states of random generators are left out by several: nothing is drawn from them."""
+    one, several = (
+        together / "fsdp-begun-alone/checkpoint-5",
+        together / "fsdp-stopped/checkpoint-4",
+    )
+    files = [{path.name for path in each.iterdir()} for each in (one, several)]
+    assert files[0] - files[1] == {"rng_state.pth"}
+    assert files[1] < files[0]
+    weights = [load_file(each / "model.safetensors") for each in (one, several)]
+    assert weights[0].keys() == weights[1].keys()
+    states = [torch.load(each / "optimizer.pt", weights_only=True) for each in (one, several)]
+    shapes = [
+        {
+            (number, name): value.shape
+            for number, of in each["state"].items()
+            for name, value in of.items()
+        }
+        for each in states
+    ]
+    assert shapes[0] == shapes[1]
 
 
 def test_the_first_process_alone_writes(together: Path) -> None:

@@ -28,6 +28,10 @@ ORIGIN_OF_A_MODEL = "give either `checkpoint` or `pretraining`"
 SPLIT_CUTS_ONE_FILE = "`split` cuts one file: give `files: {all: ...}` or leave `split` out"
 ONE_DOCUMENT = "`format: bytes` makes one document of a file: give `split.between: lines`"
 MATRIX_LEARNING_RATE = "`matrix_learning_rate` is what `optimizer: muon` needs, and no other takes"
+FSDP_OF_ADAFACTOR = (
+    "`fsdp` parts no states of `optimizer: adafactor`, which are sums over rows and columns: give "
+    "`optimizer: adamw` or `muon`, or leave `fsdp` out"
+)
 NEITHER_VALUES_NOR_NONE = (
     "give values to go over the section `train`, or the word `none` to score the base as it is"
 )
