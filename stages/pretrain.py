@@ -82,8 +82,8 @@ def pretrain(
             shutil.copytree(text / "tokens", folder, dirs_exist_ok=True)
             counts = {split: {"tokens": len(part)} for split, part in tokens.items()}
             write_json(folder / "tokens.json", {"model": name, "splits": counts})
-    spent = {"runtime_seconds": time.monotonic() - began}
-    _write_timings(name, together(phases) if phases else spent)
+        spent = {"runtime_seconds": time.monotonic() - began}
+        _write_timings(name, together(phases) if phases else spent)
 
 
 def learnt(phases: list[Trained]) -> dict[str, Any]:
