@@ -24,7 +24,7 @@ def local_rank() -> int:
 
 def size() -> int:
     """How many processes train together; 1 where one trains alone."""
-    return int(os.environ.get(SIZE, "1"))
+    return int(os.environ.get(SIZE, "1")) if RANK in os.environ else 1
 
 
 def local_size() -> int:
