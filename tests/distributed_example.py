@@ -23,6 +23,7 @@ from transformers import PreTrainedModel
 from reformer_seqlen.parameters.training import Training
 from reformer_seqlen.runtime import ranks
 from reformer_seqlen.runtime.processes import joined
+from reformer_seqlen.scoring.loss import score_batch
 from reformer_seqlen.text.chunking import contiguous
 from reformer_seqlen.text.splits import Split
 from reformer_seqlen.text.tokens import Tokens
@@ -131,6 +132,23 @@ def interrupted(name: str, work: Path, update: int, tells: bool) -> str:
     return "its end"
 
 
+def interrupted_in_an_evaluation(name: str, work: Path) -> str:
+    """Train until the second process is told to end in its first batch of validation."""
+
+    def told(*given: Any) -> Any:
+        if ranks.rank() == 1:
+            signal.raise_signal(signal.SIGINT)
+        return score_batch(*given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("reformer_seqlen.training.trainer.score_batch", told)
+        try:
+            history(name, work)
+        except KeyboardInterrupt as interrupt:
+            return type(interrupt).__name__
+    return "its end"
+
+
 def spoil(model: PreTrainedModel) -> None:
     """Make a weight no number, in the second process alone."""
     if ranks.rank() == 1:
@@ -157,6 +175,8 @@ def main(folder: Path) -> None:
         stopped = interrupted("fsdp-gpt2", folder / "fsdp-stopped", 4, tells=ranks.rank() == 1)
         say("fsdp-stopped", stopped)
         say("fsdp-went-on", history("fsdp-gpt2", folder / "fsdp-begun-alone"))
+        say("stopped-scoring", interrupted_in_an_evaluation("gpt2", folder / "scoring"))
+        say("went-on-scoring", history("gpt2", folder / "scoring"))
         with after(5, spoil):
             say("spoilt", history("gpt2", folder / "spoilt"))
 

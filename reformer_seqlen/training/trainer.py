@@ -480,6 +480,7 @@ def _arguments(
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
         report_to=[],
+        log_level_replica="error",
         # Others may leave parameters out of an update, such as those of experts.
         ddp_find_unused_parameters=not isinstance(model, Reformer | StockReformer),
         disable_tqdm=not (ranks.is_first() and sys.stderr.isatty()),

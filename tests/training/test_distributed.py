@@ -90,6 +90,11 @@ def test_what_one_process_left_two_go_on_from(name: str, begun: str, together: P
     assert_equal(found(together, begun), found(together, name))
 
 
+def test_a_signal_ends_an_evaluation_of_all_which_is_made_up_for(together: Path) -> None:
+    assert found(together, "stopped-scoring") == "KeyboardInterrupt"
+    assert found(together, "went-on-scoring") == found(together, "gpt2")
+
+
 def test_checkpoints_of_any_number_of_processes_hold_the_same(together: Path) -> None:
     """The states of random generators are left out by several: nothing is drawn from them."""
     one, several = (
