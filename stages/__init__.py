@@ -15,8 +15,13 @@ if sys.argv[0] == "-m":  # `python -m` imports the package before the stage that
             "`dvc repro`"
         )
 
+    from reformer_seqlen.runtime.ranks import was_started
     from reformer_seqlen.runtime.warm import run_there
 
+    if was_started():
+        from reformer_seqlen.runtime.process import end_with_parent
+
+        end_with_parent()
     run_there()
     # Only now, since a stage that has run elsewhere needs none of it.
     from reformer_seqlen.runtime.process import prepare

@@ -3,6 +3,8 @@
 Reads data/bases/MODEL, data/tokens/CORPUS-MODEL and data/windows/RUN; writes data/models/RUN,
 data/histories/RUN.json and data/timings/finetune/RUN.json. Goes on from its last checkpoint in
 work/finetune/RUN if it was interrupted. A run of `train: none` gets its base as it is.
+
+`torchrun --nproc-per-node N -m stages.finetune RUN` trains in N processes, as `processes: N` does.
 """
 
 import shutil
@@ -19,7 +21,7 @@ from reformer_seqlen.parameters.model_options import options_of
 from reformer_seqlen.parameters.runs import Run, overridden
 from reformer_seqlen.parameters.training import Training
 from reformer_seqlen.reformer.model import hash_buckets
-from reformer_seqlen.runtime import machine
+from reformer_seqlen.runtime import machine, processes
 from reformer_seqlen.runtime.checkpoints import fingerprint, work_folder
 from reformer_seqlen.runtime.files import whole_folder, write_json
 from reformer_seqlen.runtime.paths import (
@@ -44,12 +46,17 @@ def finetune(name: str, run: Run, settings: Training, options: dict[str, Any]) -
     inputs = [path for folder in (base, tokens, windows) for path in sorted(folder.iterdir())]
     values = [run.model_dump(), settings.model_dump(), options]
     code = Path(__file__)
-    with work_folder("finetune", name, fingerprint(values, inputs, code)) as work:
+    mark = fingerprint(values, inputs, code)
+    with (
+        processes.joined(settings.processes, "stages.finetune", name),
+        work_folder("finetune", name, mark) as work,
+    ):
         seed(settings.seed)
         key = f"runs.{name}"
         model = load(base, sequence_length=run.sequence_length, options=options, key=key)
         learnt, validation = (load_split(tokens, windows, part) for part in ("train", "validation"))
         trained = train(model, learnt, validation, settings, work)
+        processes.first_alone()
         _write(name, run, trained.model, trained.history, trained.timings)
 
 
@@ -62,6 +69,7 @@ def take_base(name: str, run: Run, settings: Training, options: dict[str, Any]) 
         settings: of the section `train`: threads, and the seed of a fresh position table.
         options: of the run's model.
     """
+    processes.first_alone()
     make_deterministic(settings.threads)
     seed(settings.seed)
     began = time.monotonic()

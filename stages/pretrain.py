@@ -4,6 +4,9 @@ Writes data/bases/MODEL: config.json, model.safetensors, card.json and the token
 data/tokenizers/MODEL alone, too. A model with `pretraining` gets a tokenizer and weights made here
 of its own text, none of it a corpus of the study; the text's tokens go to data/base_tokens/MODEL. A
 model with `checkpoint` is fetched, and has none.
+
+`torchrun --nproc-per-node N -m stages.pretrain MODEL` trains in N processes, as `processes: N`
+does.
 """
 
 import shutil
@@ -15,7 +18,7 @@ from reformer_seqlen.bases.architecture import architecture
 from reformer_seqlen.bases.card import card
 from reformer_seqlen.bases.gguf import from_gguf
 from reformer_seqlen.bases.phases import together, train_phases
-from reformer_seqlen.bases.text import prepare_text
+from reformer_seqlen.bases.text import prepare_text, prepared_text
 from reformer_seqlen.fetching.fetch import fetch
 from reformer_seqlen.models.causal import create, load
 from reformer_seqlen.parameters.common.reading import known, read_section
@@ -29,16 +32,18 @@ from reformer_seqlen.parameters.sources import (
     licence_line,
 )
 from reformer_seqlen.parameters.training import Training
-from reformer_seqlen.runtime import machine
+from reformer_seqlen.runtime import machine, processes
 from reformer_seqlen.runtime.checkpoints import fingerprint, work_folder
 from reformer_seqlen.runtime.files import whole_folder, write_json
 from reformer_seqlen.runtime.paths import BASE_TOKENS, BASES, TIMINGS, TOKENIZERS
+from reformer_seqlen.runtime.ranks import is_first
 from reformer_seqlen.text.tokenizers import (
     declare_tokenizer,
     load_tokenizer,
     save_tokenizer,
 )
 from reformer_seqlen.training.determinism import make_deterministic, seed
+from reformer_seqlen.training.together import of_first
 from reformer_seqlen.training.trainer import Trained
 
 
@@ -52,15 +57,22 @@ def pretrain(
     own = [Path(recipe.file.path).expanduser()] if isinstance(recipe.file, PathSource) else []
     files = [path for path in own if path.is_file()]
     mark = fingerprint(model.model_dump(mode="json"), files, Path(__file__))
-    with work_folder("pretrain", name, mark) as work:
+    with (
+        processes.joined(settings.processes, "stages.pretrain", name),
+        work_folder("pretrain", name, mark) as work,
+    ):
         text = work / "text"
-        shutil.rmtree(text, ignore_errors=True)
-        text.mkdir()
-        tokens = prepare_text(recipe, model.tokenizer, text, mirror)
+        if is_first():
+            shutil.rmtree(text, ignore_errors=True)
+            text.mkdir()
+            prepare_text(recipe, model.tokenizer, text, mirror)
+        of_first(None)  # the others wait for the text
+        tokens = prepared_text(text)
         seed(settings.seed)
         options = options_for(model.model_type, model.options, f"models.{name}.options")
         fresh = create(architecture(name, model, recipe), options)
         phases = train_phases(fresh, tokens, recipe, work)
+        processes.first_alone()
         with whole_folder(target) as folder:
             fresh.save_pretrained(folder)
             save_tokenizer(text, folder)
@@ -70,8 +82,8 @@ def pretrain(
             shutil.copytree(text / "tokens", folder, dirs_exist_ok=True)
             counts = {split: {"tokens": len(part)} for split, part in tokens.items()}
             write_json(folder / "tokens.json", {"model": name, "splits": counts})
-    spent = {"runtime_seconds": time.monotonic() - began}
-    _write_timings(name, together(phases) if phases else spent)
+        spent = {"runtime_seconds": time.monotonic() - began}
+        _write_timings(name, together(phases) if phases else spent)
 
 
 def learnt(phases: list[Trained]) -> dict[str, Any]:
@@ -91,6 +103,7 @@ def fetch_checkpoint(
     name: str, model: Model, source: CheckpointSource, target: Path, mirror: str | None
 ) -> None:
     """Fetch a published checkpoint and write it, with its card, to `target`."""
+    processes.first_alone()
     began = time.monotonic()
     print(licence_line(source))
     with whole_folder(target) as folder:

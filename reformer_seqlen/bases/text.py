@@ -29,7 +29,8 @@ def prepare_text(
     Args:
         recipe: says where the text is, what is taken of it and how many pieces there are.
         tokenizer: its kind.
-        folder: gets the tokenizer's files, the text, and in `tokens` what it is encoded into.
+        folder: gets the tokenizer's files, the text, and in `tokens` what `train` and `validation`
+            of it are encoded into.
         mirror: a folder or base URL to try first.
 
     Returns:
@@ -53,8 +54,11 @@ def prepare_text(
     make_tokenizer(tokenizer, text, recipe.pieces, folder, coverage)
     made, target = load_tokenizer(folder), folder / "tokens"
     target.mkdir()
-    splits = {}
     for name in ("train", "validation"):
         write_tokens(made, folder, name, target)
-        splits[name] = load_tokens(target, name)
-    return splits
+    return prepared_text(folder)
+
+
+def prepared_text(folder: Path) -> dict[str, Tokens]:
+    """The tokens that `prepare_text` has left in its folder."""
+    return {name: load_tokens(folder / "tokens", name) for name in ("train", "validation")}

@@ -102,7 +102,10 @@ def estimate(job: Job, base: Config | None, trial: Trial) -> Estimate:
         memory = predicted_memory(config, job).allocated
     except StudyError as error:
         return Estimate(parameters, problem=str(error))
-    available = activations.memory_bytes(determinism.device())
+    device = determinism.device()
+    available = activations.memory_bytes(device)
+    if device.type == "cpu":  # which all processes share
+        available //= job.processes
     if memory > available:
         problem = (
             f"needs about {memory / GIB:.1f} GiB, and this machine has {available / GIB:.1f}: "
@@ -121,7 +124,7 @@ def estimates(todo: list[Job], params: Study) -> dict[str, Estimate]:
         settings, optimizer = job.settings, job.training and job.training.optimizer
         determinism.make_deterministic(settings.threads)
         shape: tuple[Any, ...] = (job.model, job.sequence_length, job.options)
-        shape += (job.batch_size, optimizer, settings.precision, settings.threads)
+        shape += (job.part_size, job.processes, optimizer, settings.precision, settings.threads)
         if (key := repr(shape)) not in done:
             base = base_config(job.model, params.models[job.model])
             done[key] = estimate(job, base, trial)
@@ -191,7 +194,7 @@ def _notes(todo: list[Job], found: Mapping[str, Estimate], params: Study) -> lis
     guessed = [job for job in todo if not job.amount.counted]
     unknown = sorted({job.corpus or job.name for job in todo if not job.amount.tokens})
     paces = [(job, pace) for job in todo if (pace := found[job.name].pace) is not None]
-    short = {pace.batch_size for job, pace in paces if pace.batch_size < job.batch_size}
+    short = {pace.batch_size for job, pace in paces if pace.batch_size < job.part_size}
     notes = ["tokens and windows: of the training split; updates and tokens read: of all epochs."]
     if guessed:
         notes.append(
@@ -211,6 +214,8 @@ def _notes(todo: list[Job], found: Mapping[str, Estimate], params: Study) -> lis
     if unknown:
         notes.append(f"{UNKNOWN} until downloaded: how much text there is in {', '.join(unknown)}.")
     notes.append("MiB: peak memory of an update in float32, without the process and its libraries.")
+    if any(job.processes > 1 for job in todo):
+        notes.append("where several processes share an update, MiB are of each of them.")
     if any(job.training is None for job in todo):
         notes.append(
             "0 updates: by `train: none` the base is scored as it is, and MiB are of scoring it."

@@ -112,11 +112,15 @@ def _read_before(record: Path) -> dict[tuple[str, str], str]:
     return {}
 
 
-def default_jobs(threads: int) -> int:
-    """How many stages run side by side: as many as have cores; one where they share a GPU."""
+def default_jobs(each: int) -> int:
+    """How many stages run side by side: as many as have cores; one where they share a GPU.
+
+    Args:
+        each: cores that a training takes.
+    """
     if FIRST_GPU.exists():
         return 1
-    return max(1, cores() // threads)
+    return max(1, cores() // each)
 
 
 def side_by_side(needs: Needs, progress: DvcProgress, variables: Mapping[str, str]) -> list[str]:
@@ -225,7 +229,7 @@ def _run_stale(params: Study, targets: Sequence[str], jobs: int | None) -> str:
         needs = all_needs()
         names = with_dependents(stale, needs) & selected(targets or needs, needs)
         needs = {name: needs[name] & names for name in needs if name in names}
-        jobs = jobs or default_jobs(params.train.threads)
+        jobs = jobs or default_jobs(params.cores())
         untrained = {f"finetune@{name}" for name, run in params.runs.items() if not run.is_trained}
         progress = DvcProgress(names, last_runtimes(), stage_tokens(params), jobs, untrained)
         run_all_of = side_by_side if jobs > 1 else one_after_another
@@ -286,8 +290,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--jobs",
         type=int,
         metavar="N",
-        help="how many stages run side by side (default: cores over the study's `train.threads`; "
-        "1 on a GPU)",
+        help="how many stages run side by side (default: cores over the study's `train.threads` "
+        "x `processes`; 1 on a GPU)",
     )
 
 

@@ -19,13 +19,16 @@ from selectors import EVENT_READ, DefaultSelector
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from reformer_seqlen.runtime import warm
+from reformer_seqlen.runtime import ranks, warm
 from reformer_seqlen.runtime.console import end_at_interrupts
 from reformer_seqlen.runtime.process import end_with_parent, leave, prepare, wait_briefly
 
 LARGEST_REQUEST = 2**20
-SET_FOR_EACH = {"PWD", "OLDPWD", "SHLVL", "_", "DVC_ROOT", "DVC_STAGE"}
-"""Environment variables that shells and DVC set; stages read none of them while they import."""
+SET_FOR_EACH = {"PWD", "OLDPWD", "SHLVL", "_", "DVC_ROOT", "DVC_STAGE"} | ranks.NAMES
+"""Environment variables that shells and DVC set, and those of each process of a training.
+
+Stages read none of them while they import.
+"""
 
 
 @contextmanager

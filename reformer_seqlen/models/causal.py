@@ -137,16 +137,16 @@ def _attention(options: AttentionOptions) -> dict[str, str]:
     return {"attn_implementation": IMPLEMENTATIONS.get(options.attention, options.attention)}
 
 
-def set_draw(model: PreTrainedModel, seed: int, step: int = 0) -> None:
-    """Make all that a model draws from here on a function of both numbers.
+def set_draw(model: PreTrainedModel, seed: int, step: int = 0, stream: int = 0) -> None:
+    """Make all that a model draws from here on a function of these numbers.
 
     A Reformer draws hashes and dropout from them, another model its dropout from torch's global
-    generator.
+    generator. Hashes are the same in all streams, dropout is not: a stream is for each process.
     """
     if isinstance(model, Reformer | StockReformer):
-        model.set_hash_draw(seed, step)
+        model.set_hash_draw(seed, step, stream)
     else:
-        torch.manual_seed(mixed_seed(seed, step))
+        torch.manual_seed(mixed_seed(seed, step, *([stream] if stream else [])))
 
 
 def draws_hashes(model: PreTrainedModel) -> bool:

@@ -16,7 +16,7 @@ from reformer_seqlen.parameters.dialects import check_dialect
 from reformer_seqlen.parameters.evaluation import Evaluation
 from reformer_seqlen.parameters.memory import MemoryStudy
 from reformer_seqlen.parameters.model_options import ModelOptions, ReformerOptions, options_for
-from reformer_seqlen.parameters.models import Model
+from reformer_seqlen.parameters.models import Model, Pretraining
 from reformer_seqlen.parameters.report import Reporting
 from reformer_seqlen.parameters.runs import Run, overridden
 from reformer_seqlen.parameters.sources import Sources
@@ -87,8 +87,7 @@ class Study(Section):
         for name, model in self.models.items():
             self.base_options(name)
             if model.pretraining is not None:
-                for length, _ in model.pretraining.trainings():
-                    _check_chunks(f"models.{name}.pretraining", length, model)
+                self._check_pretraining(f"models.{name}.pretraining", model, model.pretraining)
         for name, count in self.counts.items():
             self._check_count(name, count)
         for name, item in self.tokens.items():
@@ -100,6 +99,17 @@ class Study(Section):
         for name in self.report.notes:
             _refer("report.notes", name, self.models, "models")
         return self
+
+    @staticmethod
+    def _check_pretraining(key: str, model: Model, recipe: Pretraining) -> None:
+        for length, training in recipe.trainings():
+            _check_chunks(key, length, model)
+            if recipe.train is not None and training.processes != recipe.train.processes:
+                raise messages.processes_of_a_phase(key)
+            try:
+                training.sequences(length)
+            except StudyError as error:
+                raise messages.of_a_training(key, error) from error
 
     def _check_tokens(self, key: str, item: Count | Run) -> None:
         joined = f"{item.corpus}-{item.model}"
@@ -127,7 +137,7 @@ class Study(Section):
             if training is not None:
                 training.sequences(run.sequence_length)
         except StudyError as error:
-            raise messages.of_a_run(name, error) from error
+            raise messages.of_a_training(key, error) from error
         self._check_evaluation(name, run)
 
     def _check_evaluation(self, name: str, run: Run) -> None:
@@ -148,6 +158,17 @@ class Study(Section):
         if isinstance(own, str):
             return None
         return overridden(self.train, own, f"runs.{run}.train")
+
+    def cores(self) -> int:
+        """What a training takes by the section `train`, or the most by one of several processes.
+
+        Each thread of each process takes a core.
+        """
+        recipes = (model.pretraining for model in self.models.values())
+        bases = [recipe.train for recipe in recipes if recipe is not None]
+        own = [*bases, *(self.training(name) for name in self.runs)]
+        several = [each for each in own if each is not None and each.processes > 1]
+        return max(each.threads * each.processes for each in (self.train, *several))
 
     def evaluation(self, run: str) -> Evaluation:
         """How `run` is scored."""

@@ -10,6 +10,7 @@ from reformer_seqlen.parameters.common.section import Section
 from reformer_seqlen.runtime.messages import parameters as messages
 
 Count = Annotated[int, Field(gt=0, le=10**12)]
+Processes = Annotated[int, Field(gt=0, le=4096)]
 Updates = Annotated[int, Field(gt=0, le=10**9)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -29,6 +30,12 @@ class Training(Section):
             where nothing else is said; `constant_with_warmup` has none.
         evaluations: how often the validation split is scored, evenly spread, the last time at the
             end; after every epoch where `epochs` are given.
+        threads: that each process computes with.
+        processes: that share each batch, on a GPU each where there are GPUs. How many changes no
+            loss by more than rounding, unless the model drops out: each process has masks of its
+            own.
+        fsdp: whether each process holds a part of weights, gradients and optimizer states alone
+            (FSDP2), not all of them; not for `adafactor`, whose states can't be parted so.
     """
 
     alternatives: ClassVar = (
@@ -57,6 +64,8 @@ class Training(Section):
     precision: Precision = "float32"
     seed: Seed = 42
     threads: Threads = 2
+    processes: Processes = 1
+    fsdp: bool = False
     checkpoint_every_updates: Updates = 500
 
     @model_validator(mode="before")
@@ -77,6 +86,8 @@ class Training(Section):
     def _what_is_said_is_used(self) -> "Training":
         if (self.optimizer == "muon") != (self.matrix_learning_rate is not None):
             raise ValueError(messages.MATRIX_LEARNING_RATE)
+        if self.fsdp and self.optimizer == "adafactor":
+            raise ValueError(messages.FSDP_OF_ADAFACTOR)
         decays = self.decay_updates is not None or self.decay_share is not None
         if decays and self.schedule == "constant_with_warmup":
             raise ValueError(messages.DECAY_OF_A_CONSTANT)
@@ -86,13 +97,16 @@ class Training(Section):
         """Sequences of an update.
 
         Raises:
-            StudyError: `tokens_per_update` makes no whole number of them.
+            StudyError: `tokens_per_update` makes no whole number of them, or there are too few for
+                all processes.
         """
-        if self.tokens_per_update is None:
-            return self.batch_size or 1
-        sequences, rest = divmod(self.tokens_per_update, sequence_length)
-        if rest or not sequences:
-            raise messages.no_whole_sequences(self.tokens_per_update, sequence_length)
+        sequences = self.batch_size or 1
+        if self.tokens_per_update is not None:
+            sequences, rest = divmod(self.tokens_per_update, sequence_length)
+            if rest or not sequences:
+                raise messages.no_whole_sequences(self.tokens_per_update, sequence_length)
+        if sequences < self.processes:
+            raise messages.fewer_sequences(sequences, self.processes)
         return sequences
 
     def updates_on(self, windows: int, sequence_length: int) -> int:

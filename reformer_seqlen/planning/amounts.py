@@ -148,6 +148,16 @@ class Job:
         return self.training.sequences(self.sequence_length)
 
     @property
+    def processes(self) -> int:
+        """How many processes share an update."""
+        return 1 if self.training is None else self.training.processes
+
+    @property
+    def part_size(self) -> int:
+        """Sequences of the largest of their parts."""
+        return -(-self.batch_size // self.processes)
+
+    @property
     def settings(self) -> Training | Evaluation:
         """What says how many threads compute, and in which precision."""
         return self.training or self.scoring

@@ -98,8 +98,11 @@ def counted_parameters(config: Config, job: Job) -> dict[str, int]:
 
 
 def predicted_memory(config: Config, job: Job) -> Prediction:
-    """The memory that a job's updates need in float32, or its scoring; bfloat16 needs less."""
-    batch_size, length = job.batch_size, job.sequence_length
+    """The memory that a job's updates need in float32, or its scoring; bfloat16 needs less.
+
+    Of each process, where several share an update.
+    """
+    batch_size, length = job.part_size, job.sequence_length
     options = options_of(config, job)
     if job.training is None:
         return predict(trace_inference(partial(create, config, options), batch_size, length))
@@ -139,7 +142,7 @@ class Trial:
         shortest text gives the part that does not depend on the batch, mostly the optimizer; the
         rest is taken to grow linearly with the tokens.
         """
-        whole, length = job.batch_size, job.sequence_length
+        whole, length = job.part_size, job.sequence_length
         shortest = self._shortest(config, job)
         several = min(whole, max(1, TRIAL_TOKENS // length))
         timed = self._step(config, job, several, length)

@@ -30,7 +30,7 @@ from reformer_seqlen.reformer.plan import plan_pass
 from reformer_seqlen.reformer.precision import product_dtype, without_autocast
 from reformer_seqlen.reformer.side_by_side import compute_side_by_side, parts_of
 from reformer_seqlen.reformer.step import next_streams
-from reformer_seqlen.reformer.stock import named_as_stock
+from reformer_seqlen.reformer.stock import PASSES_OF_A_STREAM, named_as_stock
 from reformer_seqlen.reformer.streams import head_logits, through_layers
 from reformer_seqlen.runtime.messages import reformer as messages
 
@@ -77,14 +77,19 @@ class Reformer(stock.ReformerModelWithLMHead):  # type: ignore[misc]
         self.loss_type = "ForCausalLM"  # transformers leaves it out, and a warning follows
         self._draw: Tensor | None = None  # seed, step and training passes since
 
-    def set_hash_draw(self, seed: int, step: int = 0) -> None:
-        """Choose rotations and dropout masks from here on: pure functions of both numbers.
+    def set_hash_draw(self, seed: int, step: int = 0, stream: int = 0) -> None:
+        """Choose rotations and dropout masks from here on: pure functions of these numbers.
 
         Every training pass after this has dropout masks of its own, which depend on torch's number
         of threads, too. Without a call the rotations are those of (hash_seed or 0, 0), and dropout
         obeys torch's global generator.
+
+        Args:
+            seed: of both.
+            step: such as an update.
+            stream: of dropout masks alone, such as a process that computes a part of the update.
         """
-        self._draw = torch.tensor([seed, step, 0], device="cpu")
+        self._draw = torch.tensor([seed, step, stream * PASSES_OF_A_STREAM], device="cpu")
 
     def forward(
         self,

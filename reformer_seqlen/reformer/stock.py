@@ -16,6 +16,8 @@ from reformer_seqlen.reformer.inputs import check_texts
 from reformer_seqlen.runtime.messages import reformer as messages
 
 Class = TypeVar("Class", bound=type)
+PASSES_OF_A_STREAM = 2**32
+"""Training passes of a draw are counted from here on in the second stream, and so on."""
 
 
 def named_as_stock(kind: Class) -> Class:
@@ -45,9 +47,9 @@ class StockReformer(modeling_reformer.ReformerModelWithLMHead):  # type: ignore[
             layer._init_attention_seed = partial(_draw_seed, layer, "attention_seed")
             layer._init_feed_forward_seed = partial(_draw_seed, layer, "feed_forward_seed")
 
-    def set_hash_draw(self, seed: int, step: int = 0) -> None:
-        """Choose rotations and dropout masks from here on: pure functions of both numbers."""
-        self._draw, self._forwards = (seed, step), 0
+    def set_hash_draw(self, seed: int, step: int = 0, stream: int = 0) -> None:
+        """Choose rotations and dropout masks from here on, as `Reformer.set_hash_draw` does."""
+        self._draw, self._forwards = (seed, step), stream * PASSES_OF_A_STREAM
         for index, layer in enumerate(self.reformer.encoder.layers):
             attention = layer.attention.self_attention
             if hasattr(attention, "hash_seed"):

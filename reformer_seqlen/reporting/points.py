@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 Runs = Mapping[str, "Run"]
 """The runs of params.yaml, by name."""
 UNTRAINED = "untrained"
-SETS_NOTHING_APART = {"seed", "threads", "evaluations", "checkpoint_every_updates"}
+SETS_NOTHING_APART = {
+    "seed", "threads", "processes", "fsdp", "evaluations", "checkpoint_every_updates",
+}  # fmt: skip
 """Of a training; the seed sets the runs of one point apart."""
 
 

@@ -7,7 +7,7 @@ which git and DVC ignore.
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +18,7 @@ from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import read_json, sha256_of, write_json
 from reformer_seqlen.runtime.messages import storage as messages
 from reformer_seqlen.runtime.paths import WORK
+from reformer_seqlen.runtime.ranks import is_first
 from reformer_seqlen.runtime.stored import sums_of
 
 COMPLETE = "complete.json"
@@ -26,6 +27,8 @@ FORMAT = 2
 """Of work folders and checkpoints; those of another format are not gone on from."""
 FINGERPRINT = "fingerprint.json"
 SET_ASIDE = "set-aside"
+SHARED = ("processes", "fsdp")
+"""Keys of params.yaml that say how processes share a training; checkpoints are alike."""
 LIBRARIES = ("torch", "transformers")
 
 
@@ -33,9 +36,13 @@ LIBRARIES = ("torch", "transformers")
 def work_folder(stage: str, name: str, fingerprint: str) -> Iterator[Path]:
     """A folder of this stage's own, kept if the block is interrupted, gone when it succeeds.
 
-    What an attempt with another fingerprint left is set aside, with a line that says why.
+    What an attempt with another fingerprint left is set aside, with a line that says why. Of
+    several processes, the first alone makes the folder and removes it.
     """
     folder = WORK / stage / name
+    if not is_first():
+        yield folder
+        return
     mark = folder / FINGERPRINT
     if folder.exists() and (why := _difference(mark, fingerprint)):
         _set_aside(folder, f"{stage} {name}", why)
@@ -67,13 +74,14 @@ def fingerprint(values: object, files: Iterable[Path], stage: Path) -> str:
     """What decides the bytes of an attempt, as JSON.
 
     Args:
-        values: of params.yaml.
+        values: of params.yaml. How many processes train, and what each holds of the model, is left
+            out: they all go on from the same checkpoints.
         files: what the stage reads.
         stage: its module; with it goes the code that decides numbers.
     """
     parts = {
         "format": FORMAT,
-        "parameters": values,
+        "parameters": _without(values, SHARED),
         "data": {str(path): sha256_of(path) for path in sorted(files)},
         "code": {
             str(path.relative_to(ROOT)): sha256_of(path) for path in sorted(deciding_modules(stage))
@@ -81,6 +89,13 @@ def fingerprint(values: object, files: Iterable[Path], stage: Path) -> str:
         "libraries": {name: version(name) for name in LIBRARIES},
     }
     return json.dumps(parts, sort_keys=True)
+
+
+def _without(values: Any, keys: Collection[str]) -> Any:
+    """Values without those of some keys, at any depth."""
+    if isinstance(values, dict):
+        return {name: _without(value, keys) for name, value in values.items() if name not in keys}
+    return [_without(value, keys) for value in values] if isinstance(values, list) else values
 
 
 def _difference(mark: Path, now: str) -> str | None:

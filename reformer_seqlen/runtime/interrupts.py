@@ -9,6 +9,7 @@ from types import FrameType
 from typing import Any
 
 from reformer_seqlen.runtime.console import STDERR, Terminated
+from reformer_seqlen.runtime.ranks import is_first
 
 NOTE = "interrupted: writing a checkpoint at the end of this update; once more ends it at once\n"
 KINDS: dict[int, type[KeyboardInterrupt]] = {
@@ -59,13 +60,23 @@ class Interrupts:
         if self.asked is not None:
             raise self.asked
 
+    @property
+    def number(self) -> int:
+        """The signal that has asked for the end; 0 while none has."""
+        return next((number for number, kind in KINDS.items() if type(self.asked) is kind), 0)
+
+    def ask(self, number: int) -> None:
+        """Take a signal that has reached another process for one that has reached this one."""
+        if number and self.asked is None:
+            self.asked = KINDS[number]()
+
     def _note(self, number: int, _: FrameType | None) -> None:
         again = self.asked is not None
-        self.asked = self.asked or KINDS[number]()
-        if not again:
+        self.ask(number)
+        if not again and is_first():
             os.write(STDERR, NOTE.encode())  # not print, which may be what was interrupted
         if again or self._at_once:
-            raise self.asked
+            self.raise_if_asked()
 
 
 @contextmanager

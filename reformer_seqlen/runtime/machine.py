@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from reformer_seqlen.runtime import ranks
 from reformer_seqlen.runtime.cores import cores
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.git import git
@@ -99,12 +100,15 @@ def instruction_set() -> str:
 
 
 def threads() -> int:
-    """The threads that torch computes with: those it was told to, or OpenMP's limit."""
+    """The threads that torch computes with: those it was told to, or OpenMP's limit.
+
+    Those of all processes that train together.
+    """
     import torch
 
     limit = _openmp_limit()
     asked = torch.get_num_threads()
-    return asked if limit is None else min(asked, limit)
+    return ranks.size() * (asked if limit is None else min(asked, limit))
 
 
 def _openmp_limit() -> int | None:

@@ -1,6 +1,7 @@
 """The loss of a model on text, in nats."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +54,35 @@ def nats(logits: torch.Tensor, targets: torch.Tensor, reduction: str = "mean") -
     return F.cross_entropy(flat, targets.flatten(), ignore_index=NO_TARGET, reduction=reduction)
 
 
-@torch.no_grad()
+@contextmanager
+def scoring(model: PreTrainedModel, precision: Precision, hash_seed: int) -> Iterator[None]:
+    """Have a model score within the block, under one draw of the hashes.
+
+    It is put into evaluation mode and back; the global random state is left as it was.
+    """
+    was_training = model.training
+    model.eval()
+    device = next(model.parameters()).device
+    with torch.no_grad(), torch.random.fork_rng(), autocast(device, precision):
+        set_draw(model, hash_seed)
+        yield
+    model.train(was_training)
+
+
+def score_batch(
+    model: PreTrainedModel, split: Split, chosen: slice
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Nats of each scored target of some windows, and whether it was the likeliest piece."""
+    device = next(model.parameters()).device
+    inputs, targets = split.batch(chosen)
+    targets = targets.to(device)
+    logits = model(inputs.to(device), use_cache=False).logits
+    scored = (targets != NO_TARGET).flatten()
+    losses = nats(logits, targets, reduction="none")[scored]
+    hits = (logits.argmax(-1) == targets).flatten()[scored]
+    return losses.cpu().numpy(), hits.cpu().numpy()
+
+
 def score(
     model: PreTrainedModel,
     split: Split,
@@ -66,27 +95,14 @@ def score(
 ) -> Scored:
     """Score every target of a split's windows, under one draw of the hashes.
 
-    The model is put into evaluation mode and back; the global random state is left as it was.
     What takes long goes on from the batches that are finished in the folder `shards`, if there is
     one.
     """
-    device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
 
     def batches(begins: Iterator[int]) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
-        for begin in begins:
-            inputs, targets = split.batch(slice(begin, begin + batch_size))
-            targets = targets.to(device)
-            logits = model(inputs.to(device), use_cache=False).logits
-            scored = (targets != NO_TARGET).flatten()
-            losses = nats(logits, targets, reduction="none")[scored]
-            hits = (logits.argmax(-1) == targets).flatten()[scored]
-            yield losses.cpu().numpy(), hits.cpu().numpy()
+        return (score_batch(model, split, slice(begin, begin + batch_size)) for begin in begins)
 
-    with torch.random.fork_rng(), autocast(device, precision):
-        set_draw(model, hash_seed)
+    with scoring(model, precision, hash_seed):
         begins = progress.over(range(0, len(split.windows), batch_size), description, "batch")
         losses, hits = zip(*going_on(shards, begins, batches), strict=True)
-    model.train(was_training)
     return Scored(np.concatenate(losses), np.concatenate(hits))

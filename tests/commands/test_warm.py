@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from reformer_seqlen.commands.warm import kept
+from reformer_seqlen.runtime import ranks
 from reformer_seqlen.runtime.console import INTERRUPT_NOTE, INTERRUPTED
 from reformer_seqlen.runtime.warm import ADDRESS
 from tests.conftest import ROOT, Project, digests, environment
@@ -146,6 +147,14 @@ def test_it_is_a_child_of_the_warm_process(warm: dict[str, str]) -> None:
 def test_another_environment_runs_alone(warm: dict[str, str], variable: str) -> None:
     with _started({**warm, variable: "7"}) as (started, runs):
         assert runs.pid == started.pid
+
+
+def test_another_process_of_a_training_is_its_child_too(warm: dict[str, str]) -> None:
+    numbers = {ranks.RANK: "1", ranks.SIZE: "2", ranks.LOCAL_RANK: "1", ranks.STORE: "1234"}
+    with _started({**warm, **numbers}) as (started, runs):
+        assert runs.pid != started.pid
+        started.kill()
+        assert _ends(runs)
 
 
 def test_code_that_has_changed_since_runs_alone(warm: dict[str, str], folder: Path) -> None:

@@ -25,6 +25,7 @@ def values(smoke_values: Any) -> Any:
     return deepcopy(smoke_values)
 
 
+PAIR = {"processes": 2}
 PROFILES = sorted(path.stem for path in (CONF / "profile").glob("*.yaml"))
 
 
@@ -187,6 +188,19 @@ def _set(path: str, value: Any) -> Any:
         (_set("train/learning_rate", float("inf")), r"train\.learning_rate: .*finite number"),
         (_set("train/threads", 10**9), r"train\.threads: .*less than or equal to 4096"),
         (
+            _set("runs/news-64/train", {"processes": 5}),
+            r"runs\.news-64\.train\.processes: 5 is more than the 4 sequences of an update, .* at "
+            r"most 4",
+        ),
+        (
+            _set("models/tiny/pretraining/train/processes", 17),
+            r"models\.tiny\.pretraining\.train\.processes: 17 is more than the 16 sequences",
+        ),
+        (
+            _set("models/tiny/pretraining/phases", [{"sequence_length": 64, "train": PAIR}]),
+            r"models\.tiny\.pretraining: all phases have the `processes` of `train`",
+        ),
+        (
             _set("models/tiny/options/num_buckets", 3),
             r"tiny\.options\.num_buckets.*multiple of 2",
         ),
@@ -205,6 +219,14 @@ def test_what_is_wrong_is_named(values: Any, change: Any, complaint: str) -> Non
     change(values)
     with pytest.raises(StudyError, match=complaint):
         parse_study(values, "params.yaml")
+
+
+def test_a_training_takes_a_core_for_each_thread_of_each_process(values: Any) -> None:
+    assert parse_study(values, "params.yaml").cores() == 1
+    values["train"]["threads"] = 3
+    assert parse_study(values, "params.yaml").cores() == 3
+    values["runs"]["news-64"]["train"] = PAIR
+    assert parse_study(values, "params.yaml").cores() == 6
 
 
 def test_a_run_gets_no_other_corpuss_tokens(values: Any) -> None:

@@ -69,6 +69,8 @@ def test_a_runs_own_way_takes_the_place_of_what_holds_for_all() -> None:
         ({"matrix_learning_rate": 0.1}, "`matrix_learning_rate` is what `optimizer: muon` needs"),
         ({"schedule": "constant_with_warmup", "decay_share": 0.1}, "has no decay"),
         ({"updates": 0}, "greater than 0"),
+        ({"processes": 0}, "greater than 0"),
+        ({"fsdp": True}, "`fsdp` parts no states of `optimizer: adafactor`"),
         ({"warmup_share": 1.5}, "less than or equal to 1"),
     ],
 )

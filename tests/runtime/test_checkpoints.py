@@ -71,6 +71,14 @@ def test_a_fingerprint_knows_values_and_files(tmp_path: Path) -> None:
     assert fingerprint({"epochs": 1}, [file], CODE) != first
 
 
+def test_any_number_of_processes_goes_on_from_the_same_checkpoints() -> None:
+    def of(**shared: object) -> str:
+        values = [{"corpus": "news", "train": {"epochs": 1, **shared}}, {"epochs": 1, **shared}]
+        return fingerprint(values, [], CODE)
+
+    assert of(processes=2, fsdp=True) == of(processes=1) == of()
+
+
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

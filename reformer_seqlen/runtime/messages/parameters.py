@@ -28,6 +28,10 @@ ORIGIN_OF_A_MODEL = "give either `checkpoint` or `pretraining`"
 SPLIT_CUTS_ONE_FILE = "`split` cuts one file: give `files: {all: ...}` or leave `split` out"
 ONE_DOCUMENT = "`format: bytes` makes one document of a file: give `split.between: lines`"
 MATRIX_LEARNING_RATE = "`matrix_learning_rate` is what `optimizer: muon` needs, and no other takes"
+FSDP_OF_ADAFACTOR = (
+    "`fsdp` parts no states of `optimizer: adafactor`, which are sums over rows and columns: give "
+    "`optimizer: adamw` or `muon`, or leave `fsdp` out"
+)
 NEITHER_VALUES_NOR_NONE = (
     "give values to go over the section `train`, or the word `none` to score the base as it is"
 )
@@ -54,9 +58,22 @@ def no_whole_sequences(tokens: int, length: int) -> StudyError:
     )
 
 
-def of_a_run(run: str, error: Exception) -> StudyError:
-    """What is wrong with how a run is trained."""
-    return StudyError(f"runs.{run}.train.{error}")
+def fewer_sequences(sequences: int, processes: int) -> StudyError:
+    """Some processes of a training would have nothing to do."""
+    return StudyError(
+        f"processes: {processes} is more than the {sequences} sequences of an update, which they "
+        f"share: give at most {sequences}, or a larger batch"
+    )
+
+
+def processes_of_a_phase(key: str) -> StudyError:
+    """A phase would begin with processes that are not there."""
+    return StudyError(f"{key}: all phases have the `processes` of `train`; leave a phase's own out")
+
+
+def of_a_training(key: str, error: Exception) -> StudyError:
+    """What is wrong with how a run or a base is trained."""
+    return StudyError(f"{key}.train.{error}")
 
 
 def pieces_of_bytes(pieces: int) -> str:
