@@ -25,8 +25,9 @@ from reformer_seqlen.commands.dag import (
     with_dependents,
 )
 from reformer_seqlen.commands.dvc_file import check_stages
+from reformer_seqlen.commands.processes import Processes, end
 from reformer_seqlen.commands.progress import Progress, last_runtimes
-from reformer_seqlen.commands.schedule import end, run_all
+from reformer_seqlen.commands.schedule import run_all
 from reformer_seqlen.commands.warm import kept
 from reformer_seqlen.fetching.unpacking import packing
 from reformer_seqlen.parameters.corpora import Corpus
@@ -112,14 +113,12 @@ def default_jobs(threads: int) -> int:
 
 def side_by_side(needs: Needs, progress: DvcProgress, variables: Mapping[str, str]) -> list[str]:
     """Run stages with a DVC of its own for each; return those that failed."""
-    return run_all(
-        needs,
+    engine = Processes(
         lambda name: [*DVC, "--wait-for-lock", "repro", "--single-item", name],
         progress.jobs,
-        lambda name: progress.expected(name) or 0.0,
-        progress,
         variables,
     )
+    return run_all(needs, engine, lambda name: progress.expected(name) or 0.0, progress)
 
 
 def one_after_another(
