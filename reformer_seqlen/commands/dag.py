@@ -34,7 +34,7 @@ def environment() -> dict[str, str]:
     return {"PYTHONIOENCODING": ":replace", **own, "PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
-def _ask(*arguments: str) -> str:
+def ask(*arguments: str) -> str:
     """What DVC answers.
 
     Raises:
@@ -57,14 +57,14 @@ def _ask(*arguments: str) -> str:
 
 def stale_stages() -> set[str]:
     """The stages whose code, parameters, dependencies or outs are not those of their last run."""
-    stale: dict[str, Any] = json.loads(_ask("status", "--json"))
+    stale: dict[str, Any] = json.loads(ask("status", "--json"))
     return set(stale)
 
 
 def all_needs() -> Needs:
     """Every stage, in the order in which DVC lists them."""
     needs: Needs = {}
-    for line in DOT_LINE.finditer(_ask("dag", "--full", "--dot")):
+    for line in DOT_LINE.finditer(ask("dag", "--full", "--dot")):
         needs.setdefault(line["name"], set())
         if line["needed_by"]:
             needs.setdefault(line["needed_by"], set()).add(line["name"])

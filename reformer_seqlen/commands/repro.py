@@ -122,7 +122,7 @@ def side_by_side(needs: Needs, progress: DvcProgress, variables: Mapping[str, st
 
 
 def one_after_another(
-    needs: Needs, progress: DvcProgress, variables: Mapping[str, str]
+    needs: Needs, progress: DvcProgress, variables: Mapping[str, str], *options: str
 ) -> list[str]:
     """Run stages with one DVC, which starts faster; return those that failed.
 
@@ -131,7 +131,7 @@ def one_after_another(
     """
     failed: list[str] = []
     while left := needs.keys() - with_dependents(failed, needs):
-        name = _until_one_fails(last(left, needs), progress, variables)
+        name = _until_one_fails([*options, *last(left, needs)], progress, variables)
         if name is None:
             break
         failed.append(name)
@@ -145,15 +145,15 @@ def last(names: Collection[str], needs: Needs) -> list[str]:
 
 
 def _until_one_fails(
-    targets: Sequence[str], progress: DvcProgress, variables: Mapping[str, str]
+    arguments: Sequence[str], progress: DvcProgress, variables: Mapping[str, str]
 ) -> str | None:
-    """Run stages; return the one that failed.
+    """Run stages, the arguments of `dvc repro`; return the one that failed.
 
     Raises:
         StudyError: DVC itself failed.
     """
     runs: str | None = None
-    command = [*DVC, "repro", *targets]
+    command = [*DVC, "repro", *arguments]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, errors="replace", env=variables
     ) as process:
@@ -243,13 +243,13 @@ def _check_models(params: Study, stale: Collection[str]) -> None:
         check_memory_models(params)
 
 
-def failure(failed: Collection[str], needs: Needs) -> str:
+def failure(failed: Collection[str], needs: Needs, again: str = "make repro") -> str:
     """What to say of stages that failed, and of those that could not run for want of them."""
     waiting = sorted(with_dependents(failed, needs) - set(failed))
     not_run = f"\nnot run, since they need it: {', '.join(waiting)}" if waiting else ""
     return (
         f"failed: {', '.join(failed)}; the messages above say why{not_run}\n"
-        "what is finished stays finished: run `make repro` again to go on"
+        f"what is finished stays finished: run `{again}` again to go on"
     )
 
 
@@ -277,11 +277,16 @@ def run(given: Namespace) -> None:
         raise StudyError(f"--jobs is {given.jobs}: give a number of at least 1")
     began = time.monotonic()
     done = repro(given.stages, given.jobs)
-    if given.stages and not (METRICS / "details").exists():
+    print_tables(given.stages)
+    print(f"{done}, {duration(time.monotonic() - began)} in all")
+
+
+def print_tables(stages: Sequence[str]) -> None:
+    """Print the results, unless only some stages were asked for and there are none yet."""
+    if stages and not (METRICS / "details").exists():
         print(f"there are no tables yet: the stage `report` writes them into {REPORT}")
     else:
         # Only now, since a study that fails has nothing to print.
         from reformer_seqlen.reporting.report import print_results
 
         print_results()
-    print(f"{done}, {duration(time.monotonic() - began)} in all")
