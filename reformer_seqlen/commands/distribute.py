@@ -123,13 +123,15 @@ def ready_nodes(cluster: Cluster, folder: Path, remote: Remote | None) -> list[d
     Raises:
         StudyError: something keeps the study from being computed there.
     """
-    problems = problems_here(remote)
+    problems, nodes = problems_here(remote), []
     parcels.pack(folder, remote)
     if remote is not None and (refusal := parcels.leave_mark(folder)):
         problems.append(f"the remote {remote.url} can't be reached from here: {refusal}")
-        nodes = []
     else:
-        nodes = cluster.try_out(folder)
+        try:
+            nodes = cluster.try_out(folder)
+        except StudyError as error:
+            problems.append(str(error))
     there = [f"{node['node']}: {problem}" for node in nodes for problem in node["problems"]]
     refuse([*problems, *there])
     return nodes
