@@ -219,18 +219,37 @@ def distribute(given: Namespace, params: Study, again: str) -> str:
     untrained = {f"finetune@{name}" for name, run in params.runs.items() if not run.is_trained}
     _run_here(division.here, needs, untrained, again)
     parcels.push(selected(there, needs) - set(there) - division.finished)
-    parcels.write_lock(folder)
-    cluster.ready(folder, found, there)
     seconds = {name: each.seconds or 0.0 for name, each in found.items()}
     progress = repro.DvcProgress(there, seconds, max(2, given.workers), untrained)
     with closing(progress):
-        failed = run_all(there, cluster, seconds.__getitem__, progress)
+        failed = on_workers(cluster, there, folder, found, progress)
     parcels.take_in(folder, parcels.finished(folder) & division.wanted)
     if failed:
         raise StudyError(repro.failure(failed, needs, again))
     own = _run_here(division.wanted, needs, untrained, again, "--pull")
     parcels.clean(folder)
     return f"{len(progress.ran)} stages ran on workers and {len(own)} here ({', '.join(own)})"
+
+
+def on_workers(
+    cluster: Cluster,
+    needs: Needs,
+    folder: Path,
+    found: Mapping[str, Footprint],
+    progress: repro.DvcProgress,
+) -> list[str]:
+    """Run stages on workers; return those that failed.
+
+    Args:
+        cluster: gives them to workers.
+        needs: of the stages, what they need of each other; what else they need is in the remote.
+        folder: of the parcel, to which is added what workers find.
+        found: what each stage takes.
+        progress: is told of everything that happens.
+    """
+    parcels.write_lock(folder)
+    cluster.ready(folder, found, needs)
+    return run_all(needs, cluster, lambda name: found[name].seconds or 0.0, progress)
 
 
 def _run_here(

@@ -118,7 +118,8 @@ class Jobs:
     def _submit(self, name: str) -> str:
         lane = self._lane(name)
         needed = self.footprints[name]
-        after = [self.jobs[other] for other in self.needs[name] if other in self.jobs]
+        # Slurm forgets jobs some minutes after their end, and refuses to wait for them.
+        after = [self.jobs[other] for other in self.needs[name] if not self._is_finished(other)]
         order = ["singleton", *([f"afterok:{':'.join(after)}"] if after else [])]
         command = f"exec {shlex.join([*self._program(self.parcel), name])}"
         options = [
@@ -138,9 +139,8 @@ class Jobs:
             options.append(f"--time={minutes(needed.seconds)}")
         if needed.gpu:
             options.append(f"--gres={self.gres}")
-        return _ask("sbatch", "--parsable", *options, *self.options, "--wrap", command).split(";")[
-            0
-        ]
+        answer = _ask("sbatch", "--parsable", *options, *self.options, "--wrap", command)
+        return answer.strip().partition(";")[0]
 
     def _lane(self, name: str) -> int:
         """The lane in which a stage can start first, by what is expected of those before it."""
@@ -197,10 +197,13 @@ class Jobs:
         """Whether a job has done what it was to do: then its stage's part of dvc.lock is there."""
         until = time.monotonic() + 2 * LOOK_SECONDS  # a shared disk may show it late
         while ran and time.monotonic() < until:
-            if (self.parcel / "locks" / f"{name}.json").exists():
+            if self._is_finished(name):
                 return 0
             time.sleep(0.2)
         return 1 if ran else None
+
+    def _is_finished(self, name: str) -> bool:
+        return (self.parcel / "locks" / f"{name}.json").exists()
 
     def stop(self) -> None:
         """Cancel all jobs."""
