@@ -45,7 +45,7 @@ UP_TO_DATE = re.compile(r"^Stage '(?P<name>.+)' (?:didn't change, skipping|is ca
 CHATTER = re.compile(
     r"^(?:> .*|(?:Updating|Generating) lock file .*|To track .*|\s+git .*|To enable auto staging.*"
     r"|\s+dvc config core\.autostage true|Use `dvc push` .*|Data and pipelines are up to date\."
-    r"|Pulling data for stage: .*|Unable to pull data for stage: .*|WARNING: No file hash info .*|)$"
+    r"|(?:Pulling|Unable to pull) data for stage: .*|WARNING: No file hash info .*|)$"
 )
 """What DVC says that helps nobody here: no setting of its own switches it off."""
 
