@@ -38,9 +38,11 @@ def test_the_table_has_a_line_for_each_kind_and_place() -> None:
         "finetune@b": Footprint(2, 5 * GIB, GIB, gpu=True, seconds=None),
     }
     lines = table(found, {"download@a"}, "3 workers").splitlines()
-    assert lines[0].split() == (["stages", "number", "where", "threads", "GiB", "GPU", "time", "of", "each", "by", "plan"])
-    assert lines[2].split() == ["download", "1", "here", "1", "2.0", "no", "4", "s"]
-    assert lines[3].split() == ["finetune", "2", "3", "workers", "2", "3.0", "to", "5.0", "yes", "1", "min", "30", "s"]
+    assert [" ".join(line.split()) for line in (lines[0], *lines[2:])] == [
+        "stages number where threads GiB GPU time of each by plan",
+        "download 1 here 1 2.0 no 4 s",
+        "finetune 2 3 workers 2 3.0 to 5.0 yes 1 min 30 s",
+    ]
 
 
 def test_a_job_may_take_three_times_the_plan() -> None:
