@@ -30,6 +30,8 @@ needs_slurm = pytest.mark.skipif(
     reason="Slurm is not installed: apt-get install slurm-wlm munge",
 )
 PATIENCE_SECONDS = 300.0
+RAY_ATTEMPTS = 5
+"""Ray gives up a node that takes more than 30 seconds to start, as on busy cores."""
 
 
 def counting_repository(root: Path, remote: str | None, **texts: str) -> Project:
@@ -125,14 +127,20 @@ def ray_cluster(folder: Path, nodes: int) -> Iterator[tuple[str, list[subprocess
             home.mkdir()
             command = [ray, "start", *where, *shared]
             variables = {"HOME": str(home), "RAY_worker_niceness": "0"}
-            log = folder / f"node-{number}.log"
-            started.append(stack.enter_context(daemon(command, log, **variables)))
-            wait_until(partial(_says, log, "Ray runtime started"), f"node {number} does not start")
+            for attempt in range(RAY_ATTEMPTS):
+                log = folder / f"node-{number}-{attempt}.log"
+                node = stack.enter_context(daemon(command, log, **variables))
+                wait_until(partial(_has_begun, node, log), f"node {number} does not start")
+                if node.poll() is None:
+                    break
+            assert node.poll() is None, log.read_text()
+            started.append(node)
         yield address, started
 
 
-def _says(log: Path, words: str) -> bool:
-    return words in log.read_text(errors="replace")
+def _has_begun(node: subprocess.Popen[bytes], log: Path) -> bool:
+    """Whether a node is there, or has given up."""
+    return node.poll() is not None or "Ray runtime started" in log.read_text(errors="replace")
 
 
 SLURM_CONF = """
