@@ -249,7 +249,10 @@ def on_workers(
     """
     parcels.write_lock(folder)
     cluster.ready(folder, found, needs)
-    return run_all(needs, cluster, lambda name: found[name].seconds or 0.0, progress)
+    try:
+        return run_all(needs, cluster, lambda name: found[name].seconds or 0.0, progress)
+    finally:
+        cluster.stop()
 
 
 def _run_here(

@@ -120,8 +120,8 @@ class Tasks:
             ray.init(include_dashboard=False, **quiet)
         self.lines = ray.remote(num_cpus=0)(Lines).remote()
         self.running: dict[Any, str] = {}
-        self.stopped = Event()
         self.listener: Thread | None = None
+        self.stopped = Event()
 
     @property
     def gpus(self) -> bool:
@@ -184,6 +184,7 @@ class Tasks:
     def ready(self, parcel: Path, footprints: Mapping[str, Footprint], _: Needs) -> None:
         """Take what is to be sent to workers."""
         self.parcel, self.footprints = parcel, footprints
+        self.listener, self.stopped = None, Event()
         self.sent = ray.put(_files(parcel))
 
     def start(self, name: str, events: Events) -> None:
@@ -231,6 +232,8 @@ class Tasks:
     def stop(self) -> None:
         """Cancel all tasks; those that run end with their stages."""
         self.stopped.set()
+        if self.listener is not None:
+            self.listener.join()
         left = list(self.running)
         for task in left:
             with suppress(ray.exceptions.RayError, TypeError):

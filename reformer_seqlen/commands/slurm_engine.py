@@ -66,8 +66,8 @@ class Jobs:
         self.free = [0.0] * at_once
         self.done: dict[str, float] = {}
         self.jobs: dict[str, str] = {}
-        self.stopped = Event()
         self.listener: Thread | None = None
+        self.stopped = Event()
 
     @property
     def gpus(self) -> bool:
@@ -97,6 +97,7 @@ class Jobs:
     def ready(self, parcel: Path, footprints: Mapping[str, Footprint], needs: Needs) -> None:
         """Take what workers read, and look for jobs that an earlier call has left in the queue."""
         self.parcel, self.footprints, self.needs = parcel, footprints, needs
+        self.jobs, self.listener, self.stopped = {}, None, Event()
         (parcel / "jobs").mkdir(exist_ok=True)
         self.known = parcel / "jobs.txt"
         self.known.touch()
@@ -208,6 +209,8 @@ class Jobs:
     def stop(self) -> None:
         """Cancel all jobs."""
         self.stopped.set()
+        if self.listener is not None:
+            self.listener.join()
         if self.jobs:
             with suppress(StudyError):
                 _ask("scancel", "--quiet", *self.jobs.values())
