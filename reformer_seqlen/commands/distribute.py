@@ -284,8 +284,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--engine",
         required=True,
         choices=["ray", "slurm", "local"],
-        help="ray: a task a stage, on the cluster of RAY_ADDRESS or of this machine, else on one "
-        "that is started; slurm: a job a stage; local: side by side in this folder, as `make repro "
+        help="ray: a task a stage, on the cluster of RAY_ADDRESS, without that on one that is "
+        "started here; slurm: a job a stage; local: side by side in this folder, as `make repro "
         "JOBS=N`",
     )
     parser.add_argument(

@@ -1,6 +1,8 @@
 """The engine of a Ray cluster: a task for each stage, on any node that has room for it."""
 
 import json
+import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -16,6 +18,7 @@ import ray
 from reformer_seqlen.commands.dag import Needs
 from reformer_seqlen.commands.footprint import Footprint
 from reformer_seqlen.commands.schedule import Begun, Ended, Events, Said
+from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import whole_file
 
 CLONES = "~/.cache/reformer-seqlen/workers"
@@ -23,6 +26,7 @@ RETRIES = 3
 """How often a task is started again whose node is gone. A stage that fails is not."""
 WAIT_SECONDS = 0.2
 TRY_SECONDS = 300
+CONNECT_SECONDS = 10
 GIB = 1 << 30
 
 
@@ -114,10 +118,12 @@ class Tasks:
         # Nodes may lack this module, or have another version of it.
         ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-        try:
-            ray.init(address="auto", **quiet)
-        except ConnectionError:
-            ray.init(include_dashboard=False, **quiet)
+        address = os.environ.get("RAY_ADDRESS")
+        if address:
+            _check_listening(address)
+            ray.init(address=address, **quiet)
+        else:
+            ray.init(address="local", include_dashboard=False, **quiet)
         self.lines = ray.remote(num_cpus=0)(Lines).remote()
         self.running: dict[Any, str] = {}
         self.listener: Thread | None = None
@@ -239,6 +245,24 @@ class Tasks:
             with suppress(ray.exceptions.RayError, TypeError):
                 ray.cancel(task)
         ray.wait(left, num_returns=len(left), timeout=30) if left else None
+
+
+def _check_listening(address: str) -> None:
+    """Refuse an address where nobody listens: Ray would try it for ever.
+
+    Raises:
+        StudyError: it is one.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise StudyError(
+            f"RAY_ADDRESS is {address}, and no Ray cluster answers there ({error}): start one with "
+            "`ray start --head`, or unset RAY_ADDRESS to have one started here"
+        ) from error
 
 
 def _with_added(

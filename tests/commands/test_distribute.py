@@ -10,9 +10,11 @@ from reformer_seqlen.commands import parcel
 from reformer_seqlen.commands.distribute import Cluster, among, on_workers
 from reformer_seqlen.commands.footprint import GIB, Footprint
 from reformer_seqlen.commands.repro import DvcProgress
+from reformer_seqlen.runtime.errors import StudyError
 from tests.cluster_example import (
     commit,
     counting_repository,
+    free_port,
     needs_ray,
     needs_slurm,
     ray_cluster,
@@ -104,3 +106,12 @@ def test_a_failed_stage_stops_what_needs_it_and_a_mended_one_goes_on(
     failed, ran = _distribute(cluster)
     assert (failed, ran) == ([], ["write@a", "check@a", "join"])
     assert times_run(project.root) == {**once, "write@a": 2, "check@a": 2, "join": 1}
+
+
+@needs_ray
+def test_an_address_where_nobody_listens_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from reformer_seqlen.commands.ray_engine import Tasks
+
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free_port()}")
+    with pytest.raises(StudyError, match="no Ray cluster answers there"):
+        Tasks(2, None)
