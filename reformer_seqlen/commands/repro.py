@@ -25,8 +25,9 @@ from reformer_seqlen.commands.dag import (
 )
 from reformer_seqlen.commands.dvc_file import check_stages
 from reformer_seqlen.commands.mending import wait_for_other_dvc
+from reformer_seqlen.commands.processes import Processes, end, patience_at
 from reformer_seqlen.commands.progress import Progress, last_runtimes, remember
-from reformer_seqlen.commands.schedule import end, patience_at, run_all
+from reformer_seqlen.commands.schedule import run_all
 from reformer_seqlen.commands.warm import kept
 from reformer_seqlen.fetching.unpacking import packing
 from reformer_seqlen.parameters.corpora import Corpus
@@ -47,7 +48,8 @@ BEGUN = re.compile(r"^Running stage '(?P<name>.+)':$")
 UP_TO_DATE = re.compile(r"^Stage '(?P<name>.+)' (?:didn't change, skipping|is cached - .*)$")
 CHATTER = re.compile(
     r"^(?:> .*|(?:Updating|Generating) lock file .*|To track .*|\s+git .*|To enable auto staging.*"
-    r"|\s+dvc config core\.autostage true|Use `dvc push` .*|Data and pipelines are up to date\.|)$"
+    r"|\s+dvc config core\.autostage true|Use `dvc push` .*|Data and pipelines are up to date\."
+    r"|(?:Pulling|Unable to pull) data for stage: .*|WARNING: No file hash info .*|)$"
 )
 """What DVC says that helps nobody here: no setting of its own switches it off."""
 
@@ -122,18 +124,16 @@ def default_jobs(threads: int) -> int:
 
 def side_by_side(needs: Needs, progress: DvcProgress, variables: Mapping[str, str]) -> list[str]:
     """Run stages with a DVC of its own for each; return those that failed."""
-    return run_all(
-        needs,
+    engine = Processes(
         lambda name: [*DVC, "--wait-for-lock", "repro", "--single-item", name],
         progress.jobs,
-        lambda name: progress.expected(name) or 0.0,
-        progress,
         variables,
     )
+    return run_all(needs, engine, lambda name: progress.expected(name) or 0.0, progress)
 
 
 def one_after_another(
-    needs: Needs, progress: DvcProgress, variables: Mapping[str, str]
+    needs: Needs, progress: DvcProgress, variables: Mapping[str, str], *options: str
 ) -> list[str]:
     """Run stages with one DVC, which starts faster; return those that failed.
 
@@ -142,7 +142,7 @@ def one_after_another(
     """
     failed: list[str] = []
     while left := needs.keys() - with_dependents(failed, needs):
-        name = _until_one_fails(last(left, needs), progress, variables)
+        name = _until_one_fails([*options, *last(left, needs)], progress, variables)
         if name is None:
             break
         failed.append(name)
@@ -156,15 +156,15 @@ def last(names: Collection[str], needs: Needs) -> list[str]:
 
 
 def _until_one_fails(
-    targets: Sequence[str], progress: DvcProgress, variables: Mapping[str, str]
+    arguments: Sequence[str], progress: DvcProgress, variables: Mapping[str, str]
 ) -> str | None:
-    """Run stages; return the one that failed.
+    """Run stages, the arguments of `dvc repro`; return the one that failed.
 
     Raises:
         StudyError: DVC itself failed.
     """
     runs: str | None = None
-    command = [*DVC, "--wait-for-lock", "repro", *targets]
+    command = [*DVC, "--wait-for-lock", "repro", *arguments]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, errors="replace", env=variables
     ) as process:
@@ -261,13 +261,13 @@ def _check_models(params: Study, stale: Collection[str]) -> None:
         check_memory_models(params)
 
 
-def failure(failed: Collection[str], needs: Needs) -> str:
+def failure(failed: Collection[str], needs: Needs, again: str = "make repro") -> str:
     """What to say of stages that failed, and of those that could not run for want of them."""
     waiting = sorted(with_dependents(failed, needs) - set(failed))
     not_run = f"\nnot run, since they need it: {', '.join(waiting)}" if waiting else ""
     return (
         f"failed: {', '.join(failed)}; the messages above say why{not_run}\n"
-        "what is finished stays finished: run `make repro` again to go on"
+        f"what is finished stays finished: run `{again}` again to go on"
     )
 
 
@@ -295,11 +295,16 @@ def run(given: Namespace) -> None:
         raise StudyError(f"--jobs is {given.jobs}: give a number of at least 1")
     began = time.monotonic()
     done = repro(given.stages, given.jobs)
-    if given.stages and not (METRICS / "details").exists():
+    print_tables(given.stages)
+    print(f"{done}, {duration(time.monotonic() - began)} in all")
+
+
+def print_tables(stages: Sequence[str]) -> None:
+    """Print the results, unless only some stages were asked for and there are none yet."""
+    if stages and not (METRICS / "details").exists():
         print(f"there are no tables yet: the stage `report` writes them into {REPORT}")
     else:
         # Only now, since a study that fails has nothing to print.
         from reformer_seqlen.reporting.report import print_results
 
         print_results()
-    print(f"{done}, {duration(time.monotonic() - began)} in all")
