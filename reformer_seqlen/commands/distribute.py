@@ -29,14 +29,22 @@ from reformer_seqlen.commands.dag import (
     stale_stages,
     with_dependents,
 )
-from reformer_seqlen.commands.dvc_file import check_stages
 from reformer_seqlen.commands.footprint import Footprint, footprints, reads_this_machine
 from reformer_seqlen.commands.footprint_table import expected_seconds, table
 from reformer_seqlen.commands.parcel import Remote
 from reformer_seqlen.commands.progress import last_runtimes
+from reformer_seqlen.commands.repro import (
+    DvcProgress,
+    alone_in_folder,
+    check_models,
+    failure,
+    one_after_another,
+    study_progress,
+)
 from reformer_seqlen.commands.schedule import Engine, run_all
 from reformer_seqlen.parameters.study import Study, load_study
 from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.interrupts import ended_by_sigterm
 from reformer_seqlen.runtime.progress import duration
 
 REPORT = "report"
@@ -60,8 +68,12 @@ class Cluster(Engine, Protocol):
         """What is to be sent, and what `start` will be asked for."""
 
 
-def connect(given: Namespace) -> Cluster:
+def connect(given: Namespace, remote: Path) -> Cluster:
     """The cluster that the command line names.
+
+    Args:
+        given: the command line.
+        remote: a folder here that is another one for another remote.
 
     Raises:
         StudyError: it is not there.
@@ -69,7 +81,7 @@ def connect(given: Namespace) -> Cluster:
     if given.engine == "slurm":
         from reformer_seqlen.commands.slurm_engine import Jobs
 
-        return Jobs(given.workers, given.clones, given.gres, given.sbatch)
+        return Jobs(given.workers, given.clones or str(remote / "clones"), given.gres, given.sbatch)
     try:
         from reformer_seqlen.commands.ray_engine import Tasks
     except ModuleNotFoundError as error:
@@ -78,7 +90,7 @@ def connect(given: Namespace) -> Cluster:
         raise StudyError(
             '`--engine ray` needs the Python package ray: pip install "reformer-seqlen[ray]"'
         ) from error
-    return Tasks(given.workers, given.clones)
+    return Tasks(given.workers, given.clones or f"~/.cache/reformer-seqlen/{remote.name}")
 
 
 def problems_here(remote: Remote | None) -> list[str]:
@@ -117,24 +129,27 @@ def refuse(problems: list[str]) -> None:
         raise StudyError(f"nothing was submitted:\n{lines}")
 
 
-def ready_nodes(cluster: Cluster, folder: Path, remote: Remote | None) -> list[dict[str, Any]]:
-    """Pack a parcel, and try it out on the cluster's nodes; return what each says of itself.
+def ready_cluster(
+    given: Namespace, folder: Path, remote: Remote | None
+) -> tuple[Cluster, list[dict[str, Any]]]:
+    """Pack a parcel, and try it out on the cluster's nodes; return these and what each says.
 
     Raises:
         StudyError: something keeps the study from being computed there.
     """
-    problems, nodes = problems_here(remote), []
+    problems, nodes, cluster = problems_here(remote), list[dict[str, Any]](), None
     parcels.pack(folder, remote)
     if remote is not None and (refusal := parcels.leave_mark(folder)):
         problems.append(f"the remote {remote.url} can't be reached from here: {refusal}")
-    else:
-        try:
-            nodes = cluster.try_out(folder)
-        except StudyError as error:
-            problems.append(str(error))
-    there = [f"{node['node']}: {problem}" for node in nodes for problem in node["problems"]]
-    refuse([*problems, *there])
-    return nodes
+    try:
+        cluster = connect(given, folder.parent)
+        nodes = cluster.try_out(folder)
+    except StudyError as error:
+        problems.append(str(error))
+    problems += [f"{node['node']}: {problem}" for node in nodes for problem in node["problems"]]
+    refuse(problems)
+    assert cluster is not None
+    return cluster, nodes
 
 
 @dataclass(frozen=True)
@@ -175,8 +190,14 @@ def among(needs: Needs, names: set[str]) -> Needs:
     return {name: needs[name] & names for name in needs if name in names}
 
 
-def say(remote: Remote, nodes: list[dict[str, Any]], division: Division) -> None:
-    """Say what workers get, and what they are."""
+def say(
+    remote: Remote,
+    nodes: list[dict[str, Any]],
+    division: Division,
+    found: Mapping[str, Footprint],
+    workers: int,
+) -> None:
+    """Say what workers get, what they are, and which stages will run where."""
     _, written = parcels.uncommitted()
     print(f"commit {parcels.commit()[:12]}, remote `{remote.name}`: {remote.url}")
     if written:
@@ -188,6 +209,10 @@ def say(remote: Remote, nodes: list[dict[str, Any]], division: Division) -> None
     processors = sorted({node["processor"] for node in nodes})
     if len(processors) > 1:
         print(f"warning: other processors, other last digits: {', '.join(processors)}")
+    print(table(found, division.here, f"{workers} workers"))
+    total = expected_seconds(among(division.needs, division.there), found, workers)
+    at_best = "unknown" if total is None else f"{duration(total)} at best"
+    print(f"on {workers} workers: {at_best}", flush=True)
 
 
 def distribute(given: Namespace, params: Study, again: str) -> str:
@@ -196,47 +221,61 @@ def distribute(given: Namespace, params: Study, again: str) -> str:
     Raises:
         StudyError: nothing was submitted; or stages failed.
     """
-    check_stages()
     remote = parcels.default_remote()
     folder = parcels.parcel_folder(remote)
-    cluster = connect(given)
-    nodes = ready_nodes(cluster, folder, remote)
-    assert remote is not None
     division = divide(given.stages, params, parcels.finished(folder))
-    needs, there = division.needs, among(division.needs, division.there)
+    if not division.wanted:
+        return "nothing to do: all stages are up to date"
+    ran = on_workers(given, params, division, folder, remote, again) if division.there else []
+    parcels.take_in(folder, parcels.finished(folder) & division.wanted)
+    options = ["--pull"] if remote else []
+    own = _run_here(params, division.wanted, division.needs, again, *options)
+    parcels.clean(folder)
+    return f"{len(set(ran))} stages ran on workers and {len(own)} here ({', '.join(own)})"
+
+
+def on_workers(
+    given: Namespace,
+    params: Study,
+    division: Division,
+    folder: Path,
+    remote: Remote | None,
+    again: str,
+) -> list[str]:
+    """Run what workers are to run, and before it here what that needs; return what they computed.
+
+    Raises:
+        StudyError: nothing was submitted; or stages failed.
+    """
+    cluster, nodes = ready_cluster(given, folder, remote)
+    assert remote is not None
+    check_models(params, division.there)
     found = {
         name: each.on(cluster.gpus)
         for name, each in footprints(params, division.here | division.there).items()
     }
-    refuse(cluster.refused({name: found[name] for name in there}))
-    say(remote, nodes, division)
-    workers = f"{given.workers} workers"
-    print(table(found, division.here, workers))
-    total = expected_seconds(there, found, given.workers)
-    print(
-        f"on {workers}: {'unknown' if total is None else f'{duration(total)} at best'}", flush=True
-    )
-    untrained = {f"finetune@{name}" for name, run in params.runs.items() if not run.is_trained}
-    _run_here(division.here, needs, untrained, again)
-    parcels.push(selected(there, needs) - set(there) - division.finished)
+    refuse(cluster.refused({name: found[name] for name in division.there}))
+    say(remote, nodes, division, found, given.workers)
+    parcels.take_in(folder, division.finished)
+    _run_here(params, division.here, division.needs, again)
+    needs = among(division.needs, division.there)
+    parcels.push(selected(needs, division.needs) - set(needs) - division.finished)
     seconds = {name: each.seconds or 0.0 for name, each in found.items()}
-    progress = repro.DvcProgress(there, seconds, {}, max(2, given.workers), untrained)
-    with closing(progress):
-        failed = on_workers(cluster, there, folder, found, progress)
-    parcels.take_in(folder, parcels.finished(folder) & division.wanted)
+    progress = study_progress(params, needs, seconds, max(2, given.workers))
+    with closing(progress), ended_by_sigterm():
+        failed = submit(cluster, needs, folder, found, progress)
     if failed:
-        raise StudyError(repro.failure(failed, needs, again))
-    own = _run_here(division.wanted, needs, untrained, again, "--pull")
-    parcels.clean(folder)
-    return f"{len(progress.ran)} stages ran on workers and {len(own)} here ({', '.join(own)})"
+        parcels.take_in(folder, parcels.finished(folder) & division.wanted)
+        raise StudyError(failure(failed, division.needs, again))
+    return progress.ran
 
 
-def on_workers(
+def submit(
     cluster: Cluster,
     needs: Needs,
     folder: Path,
     found: Mapping[str, Footprint],
-    progress: repro.DvcProgress,
+    progress: DvcProgress,
 ) -> list[str]:
     """Run stages on workers; return those that failed.
 
@@ -252,19 +291,17 @@ def on_workers(
     return run_all(needs, cluster, lambda name: found[name].seconds or 0.0, progress)
 
 
-def _run_here(
-    names: set[str], needs: Needs, untrained: set[str], again: str, *options: str
-) -> list[str]:
+def _run_here(params: Study, names: set[str], needs: Needs, again: str, *options: str) -> list[str]:
     """Run stages in this folder, one after another; return those that DVC had to compute.
 
     Raises:
         StudyError: one has failed.
     """
-    progress = repro.DvcProgress(names, last_runtimes(), {}, 1, untrained)
-    with closing(progress):
-        failed = repro.one_after_another(among(needs, names), progress, environment(), *options)
+    progress = study_progress(params, names, last_runtimes(), 1)
+    with closing(progress), ended_by_sigterm():
+        failed = one_after_another(among(needs, names), progress, environment(), *options)
     if failed:
-        raise StudyError(repro.failure(failed, needs, again))
+        raise StudyError(failure(failed, needs, again))
     return progress.ran
 
 
@@ -292,8 +329,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--clones",
         metavar="FOLDER",
         help="where workers have their clones; of a shared disk, one worker goes on from another's "
-        "checkpoint (default: ray: ~/.cache/reformer-seqlen/workers of each node; slurm: "
-        "work/distribute/clones)",
+        "checkpoint (default: ray: in ~/.cache/reformer-seqlen of each node; slurm: in "
+        "work/distribute)",
     )
     parser.add_argument(
         "--gres",
@@ -318,7 +355,8 @@ def run(given: Namespace) -> None:
     if given.engine == "local":
         repro.run(Namespace(stages=given.stages, jobs=given.workers))
         return
-    began = time.monotonic()
-    done = distribute(given, load_study(), f"reformer-seqlen {shlex.join(sys.argv[1:])}")
+    began, params = time.monotonic(), load_study()
+    with alone_in_folder(params):
+        done = distribute(given, params, f"reformer-seqlen {shlex.join(sys.argv[1:])}")
     repro.print_tables(given.stages)
     print(f"{done}, {duration(time.monotonic() - began)} in all")

@@ -22,6 +22,7 @@ from ruamel.yaml import YAML
 
 from reformer_seqlen.commands import worker
 from reformer_seqlen.commands.dag import ask
+from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import whole_file
 from reformer_seqlen.runtime.paths import METRICS, PLOTS, README, RESULTS, WORK
 
@@ -77,8 +78,19 @@ def uncommitted() -> tuple[list[str], list[str]]:
 
 
 def commit() -> str:
-    """The last commit."""
-    return subprocess.check_output(["git", "rev-parse", "HEAD"], text=True).strip()  # noqa: S607
+    """The last commit.
+
+    Raises:
+        StudyError: there is none.
+    """
+    command = ["git", "rev-parse", "--verify", "--quiet", "HEAD"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    if not found:
+        raise StudyError(
+            "nothing is committed here, and workers compute a commit: "
+            "`git add --all && git commit --message study`"
+        )
+    return found
 
 
 def versions(remote: Remote | None) -> dict[str, str]:
@@ -98,7 +110,7 @@ def versions(remote: Remote | None) -> dict[str, str]:
 def parcel_folder(remote: Remote | None) -> Path:
     """The folder of a parcel: another one for another commit or remote."""
     where = sha256((remote.url if remote else "").encode()).hexdigest()[:6]
-    return (PARCELS / f"{commit()[:12]}-{where}").absolute()
+    return (PARCELS / where / commit()[:12]).absolute()
 
 
 def pack(folder: Path, remote: Remote | None) -> None:

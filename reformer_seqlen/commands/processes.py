@@ -3,13 +3,14 @@
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from queue import Empty, SimpleQueue
 from threading import Thread
 
 import psutil
 
-from reformer_seqlen.commands.schedule import Begun, Ended, Events, Said
+from reformer_seqlen.commands.schedule import Begun, Ended, Event, Said
 from reformer_seqlen.runtime.console import Terminated
 
 STOP_SECONDS = (10.0, 25.0, 5.0)
@@ -38,9 +39,10 @@ class Processes:
     ) -> None:
         self.command, self.at_once, self.environment = command, at_once, environment
         self.running: dict[str, subprocess.Popen[str]] = {}
+        self.happened = SimpleQueue[Event]()
 
-    def start(self, name: str, events: Events) -> None:
-        """Start a process, and a thread that tells of it."""
+    def start(self, name: str) -> None:
+        """Start a process, and a thread that listens to it."""
         self.running[name] = process = subprocess.Popen(
             self.command(name),
             stdin=subprocess.DEVNULL,
@@ -50,24 +52,29 @@ class Processes:
             errors="replace",
             env=self.environment,
         )
-        events.put(Begun(name))
-        Thread(target=self._listen, args=(name, process, events), daemon=True).start()
+        self.happened.put(Begun(name))
+        Thread(target=self._listen, args=(name, process), daemon=True).start()
 
-    def _listen(self, name: str, process: subprocess.Popen[str], events: Events) -> None:
+    def _listen(self, name: str, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
         with process.stdout:
             for line in process.stdout:
-                events.put(Said(name, line.rstrip("\n")))
+                self.happened.put(Said(name, line.rstrip("\n")))
         status = process.wait()
         del self.running[name]
-        events.put(Ended(name, status))
+        self.happened.put(Ended(name, status))
 
-    def stop(self, error: BaseException | None) -> None:
+    def events(self, seconds: float) -> Iterator[Event]:
+        """What has happened."""
+        with suppress(Empty):
+            yield self.happened.get(timeout=seconds)
+
+    def stop(self, error: BaseException) -> None:
         """End what an error leaves running."""
         end(list(self.running.values()), patience_at(error))
 
 
-def patience_at(error: BaseException | None) -> tuple[float, float, float]:
+def patience_at(error: BaseException) -> tuple[float, float, float]:
     """`STOP_SECONDS`, but SIGTERM reached nobody else: the others are told at once."""
     first, *others = STOP_SECONDS
     return (0.0 if isinstance(error, Terminated) else first, others[0], others[1])

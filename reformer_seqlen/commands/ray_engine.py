@@ -5,29 +5,28 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Event, Thread
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from reformer_seqlen.commands.dag import Needs
-from reformer_seqlen.commands.footprint import Footprint
-from reformer_seqlen.commands.schedule import Begun, Ended, Events, Said
+from reformer_seqlen.commands.footprint import GIB, Footprint
+from reformer_seqlen.commands.schedule import Begun, Ended, Event, Said
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import whole_file
 
-CLONES = "~/.cache/reformer-seqlen/workers"
 RETRIES = 3
 """How often a task is started again whose node is gone. A stage that fails is not."""
-WAIT_SECONDS = 0.2
+LOOK_SECONDS = 0.2
 TRY_SECONDS = 300
+STOP_SECONDS = 30
 CONNECT_SECONDS = 10
-GIB = 1 << 30
 
 
 class Lines:
@@ -46,50 +45,66 @@ class Lines:
         return taken
 
 
-def work(
-    parcel: Mapping[str, bytes], clones: str, stage: str | None, told: Callable[[str | None], None]
-) -> str | None:
-    """Run the worker's own program on a node, which may not have this project.
+@contextmanager
+def program(parcel: Mapping[str, bytes], clones: str) -> Iterator[tuple[Path, list[str]]]:
+    """The worker's own program on a node, which may not have this project.
 
     Args:
         parcel: the files of a parcel, by their paths in it.
         clones: where workers of the node have their clones.
-        stage: to compute; None to try the node out.
-        told: is told of each line, and of the beginning by None.
 
-    Returns:
-        what the worker adds to dvc.lock, or what it says of its node, as JSON; None if it failed.
+    Yields:
+        the unpacked parcel, and the command.
     """
-    told(None)
     with TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "locks").mkdir()
         for path, content in parcel.items():
             (folder / path).write_bytes(content)
-        arguments = [str(folder), clones, *([] if stage is None else [stage])]
+        yield folder, [sys.executable, "-u", str(folder / "worker.py"), str(folder), clones]
+
+
+def try_node(parcel: Mapping[str, bytes], clones: str) -> str:
+    """What the worker's program says of its node, as JSON; else why it can't."""
+    with program(parcel, clones) as (folder, command):
+        done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+        return done.stdout if done.returncode == 0 else done.stderr
+
+
+def work(
+    parcel: Mapping[str, bytes], added: Mapping[str, bytes], clones: str, stage: str, lines: Any
+) -> str | None:
+    """Compute a stage; return what the worker adds to dvc.lock, as JSON, or None if it failed.
+
+    Args:
+        parcel: the files of a parcel, by their paths in it.
+        added: what the stages that it needs have added to it.
+        clones: where workers of the node have their clones.
+        stage: to compute.
+        lines: the actor that is told of the beginning and of each line.
+    """
+    ray.get(lines.put.remote(stage, None))
+    with program({**parcel, **added}, clones) as (folder, command):
         process = subprocess.Popen(
-            [sys.executable, "-u", str(folder / "worker.py"), *arguments],
+            [*command, stage],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE if stage is None else subprocess.STDOUT,
+            stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
             cwd=folder,
         )
         assert process.stdout is not None
         try:
-            if stage is None:
-                printed, problems = process.communicate()
-                return printed if printed and not process.returncode else problems
             for line in process.stdout:
-                told(line.rstrip("\n"))
+                ray.get(lines.put.remote(stage, line.rstrip("\n")))
             if process.wait():
                 return None
         except BaseException:
             process.terminate()  # which it passes on to the stage
             process.wait()
             raise
-        return (folder / "locks" / f"{stage}.json").read_text(encoding="utf-8")
+        return (folder / f"locks/{stage}.json").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -108,26 +123,23 @@ class Tasks:
 
     Args:
         at_once: how many run at a time.
-        clones: the folder of clones on each node; None for one in the home folder.
+        clones: the folder of clones on each node.
+
+    Raises:
+        StudyError: there is no cluster at RAY_ADDRESS, or one of other versions.
     """
 
     holds_back = False
 
-    def __init__(self, at_once: int, clones: str | None) -> None:
-        self.at_once, self.clones = at_once, clones or CLONES
+    def __init__(self, at_once: int, clones: str) -> None:
+        self.at_once, self.clones = at_once, clones
         # Nodes may lack this module, or have another version of it.
         ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
-        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-        address = os.environ.get("RAY_ADDRESS")
-        if address:
-            _check_listening(address)
-            ray.init(address=address, **quiet)
-        else:
-            ray.init(address="local", include_dashboard=False, **quiet)
-        self.lines = ray.remote(num_cpus=0)(Lines).remote()
+        _connect()
+        # Here, since it must outlive the nodes that do the work.
+        here = _on_node(ray.get_runtime_context().get_node_id())
+        self.lines = ray.remote(Lines).options(num_cpus=0, scheduling_strategy=here).remote()
         self.running: dict[Any, str] = {}
-        self.listener: Thread | None = None
-        self.stopped = Event()
 
     @property
     def gpus(self) -> bool:
@@ -150,25 +162,21 @@ class Tasks:
 
     def try_out(self, parcel: Path) -> list[dict[str, Any]]:
         """What the worker's program says of each node."""
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
         files = ray.put(_files(parcel))
-        nodes = self.nodes()
-        asked = [
-            ray.remote(work)
-            .options(
-                num_cpus=0,
-                scheduling_strategy=NodeAffinitySchedulingStrategy(node.identity, soft=False),
-            )
-            .remote(files, self.clones, None, _tell_nobody)
-            for node in nodes
-        ]
+        asked = {
+            node: ray.remote(try_node)
+            .options(num_cpus=0, scheduling_strategy=_on_node(node.identity))
+            .remote(files, self.clones)
+            for node in self.nodes()
+        }
         said = []
-        for node, answer in zip(nodes, asked, strict=True):
+        for node, answer in asked.items():
+            printed = ""
             try:
-                said.append(json.loads(ray.get(answer, timeout=TRY_SECONDS)))
+                printed = ray.get(answer, timeout=TRY_SECONDS)
+                said.append(json.loads(printed))
             except (ray.exceptions.RayError, ValueError) as error:
-                problem = " ".join(str(error).split())[-300:]
+                problem = " ".join((printed or str(error)).split())[-300:]
                 said.append({"node": node.name, "processor": "?", "problems": [problem]})
         return said
 
@@ -187,20 +195,18 @@ class Tasks:
             )
         ]
 
-    def ready(self, parcel: Path, footprints: Mapping[str, Footprint], _: Needs) -> None:
+    def ready(self, parcel: Path, footprints: Mapping[str, Footprint], needs: Needs) -> None:
         """Take what is to be sent to workers."""
-        self.parcel, self.footprints = parcel, footprints
-        self.listener, self.stopped = None, Event()
+        self.parcel, self.footprints, self.needs = parcel, footprints, needs
         self.sent = ray.put(_files(parcel))
 
-    def start(self, name: str, events: Events) -> None:
-        """Give Ray a task, with what stages before have added to dvc.lock."""
+    def start(self, name: str) -> None:
+        """Give Ray a task, with what those that it needs have added to dvc.lock."""
         needed = self.footprints[name]
-        added = {
-            f"locks/{path.name}": path.read_bytes() for path in self.parcel.glob("locks/*.json")
-        }
+        locks = [self._lock(other) for other in self.needs[name]]
+        added = {f"locks/{path.name}": path.read_bytes() for path in locks}
         task = (
-            ray.remote(_with_added)
+            ray.remote(work)
             .options(
                 name=name,
                 num_cpus=needed.threads,
@@ -211,71 +217,63 @@ class Tasks:
             .remote(self.sent, added, self.clones, name, self.lines)
         )
         self.running[task] = name
-        if self.listener is None:
-            self.listener = Thread(target=self._listen, args=(events,), daemon=True)
-            self.listener.start()
 
-    def _listen(self, events: Events) -> None:
-        """Tell of tasks until they are stopped."""
-        while not self.stopped.wait(0 if self.running else WAIT_SECONDS):
-            tasks = list(self.running)
-            done, _ = ray.wait(tasks, timeout=WAIT_SECONDS) if tasks else ([], [])
-            for stage, line in ray.get(self.lines.take.remote()):
-                events.put(Begun(stage) if line is None else Said(stage, line))
-            for task in done:
-                name = self.running[task]
-                try:
-                    added = ray.get(task)
-                except ray.exceptions.RayError as error:
-                    events.put(Said(name, " ".join(str(error).split())[-500:]))
-                    added = None
-                if added is not None:
-                    with whole_file(self.parcel / f"locks/{name}.json") as path:
-                        path.write_text(added, encoding="utf-8")
-                del self.running[task]
-                events.put(Ended(name, 1 if added is None else 0))
+    def _lock(self, name: str) -> Path:
+        return self.parcel / f"locks/{name}.json"
 
-    def stop(self, error: BaseException | None) -> None:
+    def events(self, seconds: float) -> Iterator[Event]:
+        """What tasks have printed, and which have ended."""
+        done, _ = ray.wait(list(self.running), timeout=min(seconds, LOOK_SECONDS))
+        for stage, line in ray.get(self.lines.take.remote()):
+            yield Begun(stage) if line is None else Said(stage, line)
+        for task in done:
+            name = self.running.pop(task)
+            try:
+                added = ray.get(task)
+            except ray.exceptions.RayError as error:
+                yield Said(name, " ".join(str(error).split())[-500:])
+                added = None
+            if added is not None:
+                with whole_file(self._lock(name)) as path:
+                    path.write_text(added, encoding="utf-8")
+            yield Ended(name, 1 if added is None else 0)
+
+    def stop(self, error: BaseException) -> None:
         """Cancel all tasks; those that run end with their stages."""
-        self.stopped.set()
-        if self.listener is not None:
-            self.listener.join()
         left = list(self.running)
         for task in left:
             with suppress(ray.exceptions.RayError, TypeError):
                 ray.cancel(task)
-        ray.wait(left, num_returns=len(left), timeout=30) if left else None
+        if left:
+            ray.wait(left, num_returns=len(left), timeout=STOP_SECONDS)
 
 
-def _check_listening(address: str) -> None:
-    """Refuse an address where nobody listens: Ray would try it for ever.
+def _connect() -> None:
+    """Connect to the cluster of RAY_ADDRESS, or start one here.
 
     Raises:
-        StudyError: it is one.
+        StudyError: nobody listens there, where Ray would try for ever; or Ray refuses.
     """
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdecimal():
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    address = os.environ.get("RAY_ADDRESS")
+    if not address:
+        ray.init(address="local", include_dashboard=False, **quiet)
         return
+    host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
-    except OSError as error:
+        if host and port.isdecimal():
+            socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+        ray.init(address=address, **quiet)
+    except (OSError, RuntimeError, ValueError) as error:
         raise StudyError(
-            f"RAY_ADDRESS is {address}, and no Ray cluster answers there ({error}): start one with "
-            "`ray start --head`, or unset RAY_ADDRESS to have one started here"
+            f"RAY_ADDRESS is {address}, and no Ray cluster answers there that this environment can "
+            f"use ({error}): start one with `ray start --head`, or unset RAY_ADDRESS to have one "
+            "started here"
         ) from error
 
 
-def _with_added(
-    parcel: Mapping[str, bytes], added: Mapping[str, bytes], clones: str, stage: str, lines: Any
-) -> str | None:
-    def told(line: str | None) -> None:
-        ray.get(lines.put.remote(stage, line))
-
-    return work({**parcel, **added}, clones, stage, told)
-
-
-def _tell_nobody(_: str | None) -> None:
-    pass
+def _on_node(identity: str) -> NodeAffinitySchedulingStrategy:
+    return NodeAffinitySchedulingStrategy(identity, soft=False)
 
 
 def _files(parcel: Path) -> dict[str, bytes]:

@@ -10,7 +10,7 @@ import subprocess
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -204,6 +204,18 @@ def repro(targets: Sequence[str], jobs: int | None) -> str:
         ModuleNotFoundError: DVC is not installed.
     """
     params = load_study()
+    with alone_in_folder(params):
+        return _run_stale(params, targets, jobs)
+
+
+@contextmanager
+def alone_in_folder(params: Study) -> Iterator[None]:
+    """Within the block, nobody else runs stages here; what is not as it should be is said before.
+
+    Raises:
+        StudyError: dvc.yaml is damaged.
+        ModuleNotFoundError: DVC is not installed.
+    """
     for line in changed_files(params.corpora):
         print(f"warning: {line}", flush=True)
     if find_spec("dvc") is None:
@@ -211,7 +223,7 @@ def repro(targets: Sequence[str], jobs: int | None) -> str:
     check_stages()
     with alone("repro"):
         wait_for_other_dvc()
-        return _run_stale(params, targets, jobs)
+        yield
 
 
 def _run_stale(params: Study, targets: Sequence[str], jobs: int | None) -> str:
@@ -219,13 +231,12 @@ def _run_stale(params: Study, targets: Sequence[str], jobs: int | None) -> str:
     if not stale:
         return "nothing to do: all stages are up to date"
     with _warm(stale) as variables:
-        _check_models(params, stale)
+        check_models(params, stale)
         needs = all_needs()
         names = with_dependents(stale, needs) & selected(targets or needs, needs)
         needs = {name: needs[name] & names for name in needs if name in names}
         jobs = jobs or default_jobs(params.train.threads)
-        untrained = {f"finetune@{name}" for name, run in params.runs.items() if not run.is_trained}
-        progress = DvcProgress(names, last_runtimes(), stage_tokens(params), jobs, untrained)
+        progress = study_progress(params, names, last_runtimes(), jobs)
         run_all_of = side_by_side if jobs > 1 else one_after_another
         with closing(progress), ended_by_sigterm():
             failed = run_all_of(needs, progress, variables)
@@ -233,6 +244,14 @@ def _run_stale(params: Study, targets: Sequence[str], jobs: int | None) -> str:
     if failed:
         raise StudyError(failure(failed, needs))
     return f"{len(progress.ran)} stages ran, the others are up to date"
+
+
+def study_progress(
+    params: Study, names: Collection[str], runtimes: Mapping[str, float], jobs: int
+) -> DvcProgress:
+    """The progress of a study's stages; `runtimes` are the seconds that some have taken before."""
+    untrained = {f"finetune@{name}" for name, run in params.runs.items() if not run.is_trained}
+    return DvcProgress(names, runtimes, stage_tokens(params), jobs, untrained)
 
 
 def _warm(stale: Collection[str]) -> AbstractContextManager[Mapping[str, str]]:
@@ -249,16 +268,20 @@ def _any(stages: Collection[str], *kinds: str) -> bool:
     return any(name.partition("@")[0] in kinds for name in stages)
 
 
-def _check_models(params: Study, stale: Collection[str]) -> None:
-    """Ask transformers, which takes seconds to import, only where a model is to be made or used."""
+def check_models(params: Study, stale: Collection[str]) -> None:
+    """Ask transformers, which takes seconds to import, only where a model is to be made or used.
+
+    Raises:
+        StudyError: it refuses a model of the stages.
+    """
     if not _any(stale, "pretrain", "finetune", "benchmark_memory"):
         return
     with process.importing():
-        from reformer_seqlen.planning.models import check_memory_models, check_models
+        from reformer_seqlen.planning import models
     if _any(stale, "pretrain", "finetune"):
-        check_models(params)
+        models.check_models(params)
     if _any(stale, "benchmark_memory"):
-        check_memory_models(params)
+        models.check_memory_models(params)
 
 
 def failure(failed: Collection[str], needs: Needs, again: str = "make repro") -> str:

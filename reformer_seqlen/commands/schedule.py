@@ -5,11 +5,9 @@ processes of this machine (`processes`), tasks of Ray, jobs of Slurm.
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
-from queue import Empty, SimpleQueue
 from typing import Protocol
 
 TICK_SECONDS = 1.0
@@ -39,7 +37,7 @@ class Ended:
     status: int | None
 
 
-Events = SimpleQueue[Begun | Said | Ended]
+Event = Begun | Said | Ended
 
 
 class Engine(Protocol):
@@ -53,11 +51,14 @@ class Engine(Protocol):
     at_once: int
     holds_back: bool
 
-    def start(self, name: str, events: Events) -> None:
-        """Run a thing as soon as there is a place for it, and tell of it from then on."""
+    def start(self, name: str) -> None:
+        """Run a thing as soon as there is a place for it."""
 
-    def stop(self, error: BaseException | None) -> None:
-        """All have ended; or an error, as Ctrl-C is one, ends what runs and what waits."""
+    def events(self, seconds: float) -> Iterable[Event]:
+        """What has happened since the last call, in order; waits at most so long for the first."""
+
+    def stop(self, error: BaseException) -> None:
+        """End what runs, and what waits for a place never runs: of an error, such as Ctrl-C."""
 
 
 class Display(Protocol):
@@ -92,40 +93,39 @@ def run_all(
         display: is told of everything that happens.
     """
     waiting = Waiting(needs, longest_ways(needs, seconds))
+    try:
+        return _run(waiting, engine, display)
+    except BaseException as error:
+        engine.stop(error)
+        raise
+
+
+def _run(waiting: "Waiting", engine: Engine, display: Display) -> list[str]:
     running: set[str] = set()
     failed: list[str] = []
-    events = Events()
     ticked = time.monotonic()
-    error: BaseException | None = None
-    try:
-        while True:
-            while (engine.holds_back or len(running) < engine.at_once) and (name := waiting.next()):
-                engine.start(name, events)
-                running.add(name)
-                if engine.holds_back:
-                    waiting.done(name)
-            if not running:
-                return failed
-            with suppress(Empty):
-                event = events.get(timeout=TICK_SECONDS)
-                _tell(display, event)
-                if isinstance(event, Ended):
-                    running.remove(event.name)
-                    if event.status:
-                        failed.append(event.name)
-                    elif not engine.holds_back:
-                        waiting.done(event.name)
-            if time.monotonic() - ticked >= TICK_SECONDS:
-                display.tick()
-                ticked = time.monotonic()
-    except BaseException as caught:
-        error = caught
-        raise
-    finally:
-        engine.stop(error)
+    while True:
+        while (engine.holds_back or len(running) < engine.at_once) and (name := waiting.next()):
+            engine.start(name)
+            running.add(name)
+            if engine.holds_back:
+                waiting.done(name)
+        if not running:
+            return failed
+        for event in engine.events(TICK_SECONDS):
+            _tell(display, event)
+            if isinstance(event, Ended):
+                running.remove(event.name)
+                if event.status:
+                    failed.append(event.name)
+                elif not engine.holds_back:
+                    waiting.done(event.name)
+        if time.monotonic() - ticked >= TICK_SECONDS:
+            display.tick()
+            ticked = time.monotonic()
 
 
-def _tell(display: Display, event: Begun | Said | Ended) -> None:
+def _tell(display: Display, event: Event) -> None:
     match event:
         case Begun(name):
             display.begin(name)

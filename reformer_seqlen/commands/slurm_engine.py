@@ -10,37 +10,29 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from threading import Event, Thread
 from typing import Any
 
 from reformer_seqlen.commands.dag import Needs
 from reformer_seqlen.commands.footprint import Footprint
-from reformer_seqlen.commands.schedule import Begun, Ended, Events, Said
-from reformer_seqlen.commands.worker import LANE
+from reformer_seqlen.commands.schedule import Begun, Ended, Event, Said
+from reformer_seqlen.commands.worker import LANE, WARNING_SECONDS
 from reformer_seqlen.runtime.errors import StudyError
-from reformer_seqlen.runtime.paths import WORK
 
-CLONES = WORK / "distribute/clones"
 RUNS = ("RUNNING", "COMPLETING")
-WAITS = (
-    "PENDING",
-    "CONFIGURING",
-    "REQUEUED",
-    "REQUEUE_HOLD",
-    "REQUEUE_FED",
-    "SUSPENDED",
-    "STOPPED",
-)
+GONE = "GONE"
+"""Of a job that Slurm has forgotten, as it does some minutes after its end."""
+ENDED = (
+    "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
+    "PREEMPTED", "REVOKED", "TIMEOUT", GONE,
+)  # fmt: skip
 LOOK_SECONDS = 2.0
 IMMEDIATE_SECONDS = 60
 TIME_FACTOR, LEAST_MINUTES = 3, 10
 """A job may take three times as long as its stage takes here, and ten minutes at least."""
-WARNING_SECONDS = 60
-"""So long before its time is over, a job is sent SIGTERM."""
 MIB = 1 << 20
 
 
@@ -49,25 +41,23 @@ class Jobs:
 
     Args:
         at_once: how many run at a time.
-        clones: the folder of clones; None for one in the work folder.
+        clones: the folder of clones.
         gres: what a job asks for whose stage uses a GPU, as in `gpu:1`; None without GPUs.
-        options: more options of sbatch, as in `--partition=long`.
+        options: more options of sbatch, as in `--partition=long`; they win over ours.
     """
 
     holds_back = True
 
-    def __init__(
-        self, at_once: int, clones: str | None, gres: str | None, options: Sequence[str]
-    ) -> None:
+    def __init__(self, at_once: int, clones: str, gres: str | None, options: Sequence[str]) -> None:
         self.at_once, self.gres, self.options = at_once, gres, list(options)
-        self.clones = Path(clones or CLONES).expanduser().absolute()
+        self.clones = Path(clones).expanduser().absolute()
         study = sha256(str(self.clones).encode()).hexdigest()[:8]
         self.lanes = [f"reformer-seqlen-{study}-{number}" for number in range(1, at_once + 1)]
         self.free = [0.0] * at_once
         self.done: dict[str, float] = {}
         self.jobs: dict[str, str] = {}
-        self.listener: Thread | None = None
-        self.stopped = Event()
+        self.begun: set[str] = set()
+        self.read: dict[str, int] = {}
 
     @property
     def gpus(self) -> bool:
@@ -79,7 +69,8 @@ class Jobs:
         try:
             said = _ask(
                 "srun", "--quiet", f"--immediate={IMMEDIATE_SECONDS}", "--ntasks=1", "--time=10",
-                f"--job-name={self.lanes[0]}-try", *self.options, *self._program(parcel),
+                f"--mem={Footprint().memory_bytes // MIB}M", f"--job-name={self.lanes[0]}-try",
+                *self.options, *self._program(parcel),
             )  # fmt: skip
         except StudyError as error:
             if "Unable to allocate resources" in str(error):
@@ -91,57 +82,65 @@ class Jobs:
         return [sys.executable, "-u", str(parcel / "worker.py"), str(parcel), str(self.clones)]
 
     def refused(self, footprints: Mapping[str, Footprint]) -> list[str]:
-        """Nothing: sbatch refuses what no partition has."""
-        return []
+        """What sbatch says of stages that can never run there, once for those that ask alike."""
+        alike = {tuple(self._resources(each)): name for name, each in footprints.items()}
+        problems = []
+        for resources, name in alike.items():
+            try:
+                _ask("sbatch", "--test-only", *resources, *self.options, "--wrap=true")
+            except StudyError as error:
+                problems.append(f"{name}: {error}")
+        return problems
 
     def ready(self, parcel: Path, footprints: Mapping[str, Footprint], needs: Needs) -> None:
         """Take what workers read, and look for jobs that an earlier call has left in the queue."""
         self.parcel, self.footprints, self.needs = parcel, footprints, needs
-        self.jobs, self.listener, self.stopped = {}, None, Event()
         (parcel / "jobs").mkdir(exist_ok=True)
         self.known = parcel / "jobs.txt"
         self.known.touch()
-        active = {job for job, state in self._states().items() if state in (*RUNS, *WAITS)}
+        active = {job for job, state in self._states().items() if state not in ENDED}
         before = [line.split(" ") for line in self.known.read_text(encoding="utf-8").splitlines()]
         self.left = {name: job for job, name in before if job in active}
 
-    def start(self, name: str, events: Events) -> None:
+    def start(self, name: str) -> None:
         """Submit a job, unless it is in the queue already."""
         if name not in self.left:
             self.left[name] = self._submit(name)
             with self.known.open("a", encoding="utf-8") as file:
                 file.write(f"{self.left[name]} {name}\n")
         self.jobs[name] = self.left[name]
-        if self.listener is None:
-            self.listener = Thread(target=self._listen, args=(events,), daemon=True)
-            self.listener.start()
+        log = self._file(name, "log")
+        self.read[name] = log.stat().st_size if log.exists() else 0
 
     def _submit(self, name: str) -> str:
         lane = self._lane(name)
-        needed = self.footprints[name]
         # Slurm forgets jobs some minutes after their end, and refuses to wait for them.
         after = [self.jobs[other] for other in self.needs[name] if not self._is_finished(other)]
         order = ["singleton", *([f"afterok:{':'.join(after)}"] if after else [])]
-        command = f"exec {shlex.join([*self._program(self.parcel), name])}"
         options = [
             f"--job-name={self.lanes[lane]}",
             f"--comment={name}",
-            f"--output={self.log(name)}",
+            f"--output={self._file(name, 'log')}",
             "--open-mode=append",
             f"--dependency={','.join(order)}",
             "--kill-on-invalid-dep=yes",
             "--requeue",
             f"--signal=B:TERM@{WARNING_SECONDS}",
             f"--export=ALL,{LANE}={lane + 1}",
-            f"--cpus-per-task={needed.threads}",
-            f"--mem={needed.memory_bytes // MIB}M",
+            *self._resources(self.footprints[name]),
+            *self.options,
         ]
-        if needed.seconds is not None:
-            options.append(f"--time={minutes(needed.seconds)}")
-        if needed.gpu:
-            options.append(f"--gres={self.gres}")
-        answer = _ask("sbatch", "--parsable", *options, *self.options, "--wrap", command)
-        return answer.strip().partition(";")[0]
+        lines = [f"#SBATCH {shlex.quote(option)}" for option in options]
+        command = f"exec {shlex.join([*self._program(self.parcel), name])}"
+        script = self._file(name, "sh")
+        script.write_text("\n".join(["#!/bin/sh", *lines, command, ""]), encoding="utf-8")
+        return _ask("sbatch", "--parsable", str(script)).strip().partition(";")[0]
+
+    def _resources(self, needed: Footprint) -> list[str]:
+        time_limit = [] if needed.seconds is None else [f"--time={minutes(needed.seconds)}"]
+        gres = [f"--gres={self.gres}"] if needed.gpu else []
+        memory = f"--mem={needed.memory_bytes // MIB}M"
+        return [f"--cpus-per-task={needed.threads}", memory, *time_limit, *gres]
 
     def _lane(self, name: str) -> int:
         """The lane in which a stage can start first, by what is expected of those before it."""
@@ -151,9 +150,9 @@ class Jobs:
         self.free[lane] = self.done[name] = max(self.free[lane], possible) + seconds
         return lane
 
-    def log(self, name: str) -> Path:
-        """The file into which a job prints."""
-        return self.parcel / "jobs" / f"{name}.log"
+    def _file(self, name: str, kind: str) -> Path:
+        """The script of a job, `sh`, or the `log` into which it prints."""
+        return self.parcel / "jobs" / f"{name}.{kind}"
 
     def _states(self) -> dict[str, str]:
         """The state of each of our jobs, those that ended a few minutes ago included."""
@@ -163,54 +162,54 @@ class Jobs:
         )  # fmt: skip
         return dict(line.split() for line in listed.splitlines())
 
-    def _listen(self, events: Events) -> None:
-        """Tell of jobs until they are stopped."""
-        begun: set[str] = set()
-        ended: set[str] = set()
-        read: dict[str, int] = {}
-        while not self.stopped.wait(LOOK_SECONDS):
-            submitted = dict(self.jobs)
-            try:
-                states = self._states()
-            except StudyError:  # the controller is busy or restarts
-                continue
-            for name in submitted.keys() - ended:
-                state = states.get(submitted[name], "gone")
-                if state not in WAITS and self.log(name).exists():
-                    if name not in begun:
-                        begun.add(name)
-                        events.put(Begun(name))
-                    self._pass_on(name, read, events)
-                if state not in (*RUNS, *WAITS):
-                    ended.add(name)
-                    events.put(Ended(name, self._status(name, name in begun)))
+    def events(self, seconds: float) -> Iterator[Event]:
+        """What jobs have printed, and which have ended."""
+        time.sleep(min(seconds, LOOK_SECONDS))
+        try:
+            states = self._states()
+        except StudyError:  # the controller is busy or restarts
+            return
+        for name, job in list(self.jobs.items()):
+            state, printed = states.get(job, GONE), self._printed(name)
+            if name not in self.begun and (state in RUNS or printed):
+                self.begun.add(name)
+                yield Begun(name)
+            for line in printed:
+                yield Said(name, line)
+            if state in ENDED:
+                status = self._status(name)
+                del self.jobs[name]
+                if status:
+                    yield Said(
+                        name, f"Slurm says {state}; all it printed: {self._file(name, 'log')}"
+                    )
+                yield Ended(name, status)
 
-    def _pass_on(self, name: str, read: dict[str, int], events: Events) -> None:
-        """Tell of the lines that a job has printed since the last look."""
-        with self.log(name).open("rb") as file:
-            file.seek(read.get(name, 0))
+    def _printed(self, name: str) -> list[str]:
+        """The lines that a job has printed since the last look."""
+        log = self._file(name, "log")
+        if not log.exists():
+            return []
+        with log.open("rb") as file:
+            file.seek(self.read[name])
             whole, newline, _ = file.read().rpartition(b"\n")
-        read[name] = read.get(name, 0) + len(whole) + len(newline)
-        for line in whole.decode(errors="replace").splitlines():
-            events.put(Said(name, line))
+        self.read[name] += len(whole) + len(newline)
+        return whole.decode(errors="replace").splitlines()
 
-    def _status(self, name: str, ran: bool) -> int | None:
+    def _status(self, name: str) -> int | None:
         """Whether a job has done what it was to do: then its stage's part of dvc.lock is there."""
         until = time.monotonic() + 2 * LOOK_SECONDS  # a shared disk may show it late
-        while ran and time.monotonic() < until:
+        while name in self.begun and time.monotonic() < until:
             if self._is_finished(name):
                 return 0
             time.sleep(0.2)
-        return 1 if ran else None
+        return 1 if name in self.begun else None
 
     def _is_finished(self, name: str) -> bool:
         return (self.parcel / "locks" / f"{name}.json").exists()
 
-    def stop(self, error: BaseException | None) -> None:
-        """Cancel all jobs."""
-        self.stopped.set()
-        if self.listener is not None:
-            self.listener.join()
+    def stop(self, error: BaseException) -> None:
+        """Cancel all jobs that have not ended."""
         if self.jobs:
             with suppress(StudyError):
                 _ask("scancel", "--quiet", *self.jobs.values())

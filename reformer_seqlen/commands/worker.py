@@ -26,6 +26,9 @@ ORDER, CODE, LOCK, LOCKS = "order.json", "code.bundle", "dvc.lock.json", "locks"
 """A parcel's files: the order, the commit, the collector's dvc.lock, and what stages add to it."""
 LANE = "REFORMER_SEQLEN_LANE"
 """The number of the clone to take; the first that is free if it is not set."""
+WARNING_SECONDS = 60
+"""So long before its time is over, a job of Slurm is sent SIGTERM."""
+MOST_RESTARTS = 100
 WORK = "work"
 PR_SET_PDEATHSIG = 1  # Linux's prctl(2)
 KEPT = ("/.dvc", f"/{WORK}", "__pycache__")
@@ -189,6 +192,7 @@ def _run(*command: str) -> None:
 def _dvc(clone: Path, *arguments: str) -> None:
     """Run DVC; a signal that asks this process to end is passed on to the stage."""
     command = [sys.executable, "-u", "-m", "dvc", *arguments]
+    told = []
     with subprocess.Popen(
         command, cwd=clone, env=environment(), stdin=subprocess.DEVNULL, close_fds=False
     ) as process:
@@ -196,6 +200,7 @@ def _dvc(clone: Path, *arguments: str) -> None:
         def pass_on(number: int, _: Any) -> None:
             import psutil
 
+            told.append(number)
             with suppress(psutil.Error):
                 children = psutil.Process(process.pid).children()
                 for each in children or [psutil.Process(process.pid)]:
@@ -206,7 +211,24 @@ def _dvc(clone: Path, *arguments: str) -> None:
             signal.signal(number, pass_on)
         status = process.wait()
     if status:
+        if told:
+            requeue()
         sys.exit(f"`dvc {' '.join(arguments)}` failed on {platform.node()}")
+
+
+def requeue() -> None:
+    """Have Slurm start this job again that was told to end while it counts as running.
+
+    So it is before the end of its time, and where a cluster warns of preemption. A job that is
+    cancelled, or that Slurm starts again by itself, does not count as running any more.
+    """
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is None or int(os.environ.get("SLURM_RESTART_COUNT", "0")) >= MOST_RESTARTS:
+        return
+    state = ["squeue", "--noheader", f"--jobs={job}", "--format=%T"]
+    if subprocess.run(state, capture_output=True, text=True, check=False).stdout == "RUNNING\n":
+        print("its time here is over: it is queued again, to go on", flush=True)
+        subprocess.run(["scontrol", "requeue", job], check=False)  # noqa: S607
 
 
 def end_with_parent() -> None:

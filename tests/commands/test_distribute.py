@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reformer_seqlen.commands import parcel
-from reformer_seqlen.commands.distribute import Cluster, among, on_workers
+from reformer_seqlen.commands.distribute import Cluster, among, submit
 from reformer_seqlen.commands.footprint import GIB, Footprint
 from reformer_seqlen.commands.repro import DvcProgress
 from reformer_seqlen.runtime.errors import StudyError
@@ -66,7 +66,7 @@ def _distribute(cluster: Cluster) -> tuple[list[str], list[str]]:
     needs = among(NEEDS, set(NEEDS) - parcel.finished(folder))
     progress = DvcProgress(needs, {}, {}, 2)
     with closing(progress):
-        failed = on_workers(cluster, needs, folder, SMALL, progress)
+        failed = submit(cluster, needs, folder, SMALL, progress)
     parcel.take_in(folder, parcel.finished(folder))
     return failed, progress.ran
 
@@ -114,4 +114,4 @@ def test_an_address_where_nobody_listens_is_refused(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free_port()}")
     with pytest.raises(StudyError, match="no Ray cluster answers there"):
-        Tasks(2, None)
+        Tasks(2, "clones")

@@ -4,13 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
 
 from reformer_seqlen.commands.processes import Processes, end
-from reformer_seqlen.commands.schedule import Begun, Ended, Events, longest_ways, run_all
+from reformer_seqlen.commands.schedule import Begun, Ended, Event, longest_ways, run_all
 
 DIAMOND = {"top": set[str](), "left": {"top"}, "right": {"top"}, "bottom": {"left", "right"}}
 
@@ -87,16 +87,17 @@ class HoldsBack:
     def __init__(self) -> None:
         self.given: list[str] = []
 
-    def start(self, name: str, events: Events) -> None:
+    def start(self, name: str) -> None:
         self.given.append(name)
-        if name == "bottom":
-            events.put(Begun("top"))
-            events.put(Ended("top", 1))
-            for other in ("left", "right", "bottom"):
-                events.put(Ended(other, None))
 
-    def stop(self, error: BaseException | None) -> None:
-        assert error is None
+    def events(self, _: float) -> Iterator[Event]:
+        yield Begun("top")
+        yield Ended("top", 1)
+        for other in ("left", "right", "bottom"):
+            yield Ended(other, None)
+
+    def stop(self, error: BaseException) -> None:
+        raise AssertionError("nobody has interrupted it")
 
 
 def test_an_engine_that_holds_back_is_given_all_in_an_order_that_it_can_take() -> None:
