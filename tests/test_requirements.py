@@ -1,79 +1,28 @@
 """The lock files agree with pyproject.toml and with each other, and every file has its hash."""
 
 import re
-import tomllib
-from importlib.metadata import PackageNotFoundError, requires, version
-from itertools import chain
 
 import pytest
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.conftest import ROOT
-
-PIN = re.compile(r"([\w.-]+)==(\S+)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)\n")
-
-
-def _locked(name: str) -> dict[str, str]:
-    """The versions of a lock file, whose every line is a comment or of a pin with hashes."""
-    lines = (ROOT / name).read_text(encoding="utf-8").splitlines(keepends=True)
-    text = "".join(line for line in lines if line[0] != "#")
-    pins = list(PIN.finditer(text))
-    assert "".join(pin[0] for pin in pins) == text
-    return {canonicalize_name(pin[1]): pin[2] for pin in pins}
-
-
-APART = ("ray", "s3", "distribute-tests")
-"""Extras that `make install` leaves out: `.ci/run` installs them from a lock file of their own."""
-DISTRIBUTE = "requirements-distribute.lock"
-
-
-def _declared(apart: bool) -> list[Requirement]:
-    """What pyproject.toml asks for, to build the project, too; or what the extras apart do."""
-    values = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    extras: dict[str, list[str]] = values["project"]["optional-dependencies"]
-    if apart:
-        return [Requirement(text) for name in APART for text in extras[name]]
-    others = (texts for name, texts in extras.items() if name not in APART)
-    asked = chain(values["build-system"]["requires"], values["project"]["dependencies"], *others)
-    return [Requirement(text) for text in asked]
+from tests.lock_files import DISTRIBUTE, PIN, check_what_is_needed, declared, locked
 
 
 @pytest.mark.parametrize(("apart", "lock"), [(False, "requirements.lock"), (True, DISTRIBUTE)])
 def test_every_dependency_is_locked_within_its_range(apart: bool, lock: str) -> None:
-    locked = _locked(lock)
-    for asked in _declared(apart):
-        assert asked.specifier.contains(locked[canonicalize_name(asked.name)]), asked
+    versions = locked(lock)
+    for asked in declared(apart):
+        assert asked.specifier.contains(versions[canonicalize_name(asked.name)]), asked
 
 
-@pytest.mark.parametrize("apart", [False, True])
-def test_what_the_dependencies_need_is_locked_too(apart: bool) -> None:
+def test_what_the_dependencies_need_is_locked_too() -> None:
     """Since `make install` has pip look for no others: `--no-deps`."""
-    locked = _locked("requirements.lock") | _locked("requirements-cuda.lock")
-    if apart:
-        locked |= _locked(DISTRIBUTE)
-        missing = [asked.name for asked in _declared(apart) if not _is_installed(asked.name)]
-        if missing:
-            pytest.skip(f"not installed, pip install -r {DISTRIBUTE}: {', '.join(missing)}")
-    waiting, seen = [(asked.name, asked.extras) for asked in _declared(apart)], set()
-    while waiting:
-        name, extras = waiting.pop()
-        if (name, frozenset(extras)) in seen:
-            continue
-        seen.add((name, frozenset(extras)))
-        for asked in map(Requirement, requires(name) or []):
-            needed = [{"extra": extra} for extra in ("", *extras)]
-            if asked.marker is None or any(asked.marker.evaluate(extra) for extra in needed):
-                assert asked.specifier.contains(locked[canonicalize_name(asked.name)]), asked
-                waiting.append((asked.name, asked.extras))
-    assert len(seen) > (30 if apart else 100)
+    assert check_what_is_needed(apart=False) > 100
 
 
-def _is_installed(name: str) -> bool:
-    try:
-        return bool(version(name))
-    except PackageNotFoundError:
-        return False
+def test_nothing_is_locked_twice() -> None:
+    assert not locked(DISTRIBUTE).keys() & locked("requirements.lock").keys()
 
 
 def test_torch_may_come_from_pypi_or_be_built_for_processors_alone() -> None:

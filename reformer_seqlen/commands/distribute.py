@@ -231,7 +231,7 @@ def distribute(given: Namespace, params: Study, again: str) -> str:
     options = ["--pull"] if remote else []
     own = _run_here(params, division.wanted, division.needs, again, *options)
     parcels.clean(folder)
-    return f"{len(set(ran))} stages ran on workers and {len(own)} here ({', '.join(own)})"
+    return f"{len(set(ran))} stages ran on workers, {', '.join(own) or 'none'} here"
 
 
 def on_workers(
@@ -258,8 +258,9 @@ def on_workers(
     say(remote, nodes, division, found, given.workers)
     parcels.take_in(folder, division.finished)
     _run_here(params, division.here, division.needs, again)
-    needs = among(division.needs, division.there)
-    parcels.push(selected(needs, division.needs) - set(needs) - division.finished)
+    parcels.push(selected(division.there, division.needs))
+    # Jobs that an earlier call has left may have ended meanwhile.
+    needs = among(division.needs, division.there - parcels.finished(folder))
     seconds = {name: each.seconds or 0.0 for name, each in found.items()}
     progress = study_progress(params, needs, seconds, max(2, given.workers))
     with closing(progress), ended_by_sigterm():

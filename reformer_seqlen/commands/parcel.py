@@ -143,7 +143,7 @@ def leave_mark(folder: Path) -> str | None:
 
 
 def push(names: Collection[str]) -> None:
-    """Push results that are here, so that workers have them."""
+    """Push what is here of results, so that workers have it; DVC passes over what is not here."""
     if names:
         ask("push", "--quiet", "--run-cache", *sorted(names))
 

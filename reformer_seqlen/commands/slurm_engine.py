@@ -6,6 +6,7 @@ nobody watches them. `--workers N` are N names of jobs: of one name Slurm runs o
 """
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -33,6 +34,8 @@ LOOK_SECONDS = 2.0
 IMMEDIATE_SECONDS = 60
 TIME_FACTOR, LEAST_MINUTES = 3, 10
 """A job may take three times as long as its stage takes here, and ten minutes at least."""
+BUSY = "nodes are busy|Immediate execution impossible"
+"""What srun says where it would have to wait."""
 MIB = 1 << 20
 
 
@@ -73,7 +76,7 @@ class Jobs:
                 *self.options, *self._program(parcel),
             )  # fmt: skip
         except StudyError as error:
-            if "Unable to allocate resources" in str(error):
+            if re.search(BUSY, str(error)):
                 return []
             raise
         return [json.loads(said)]

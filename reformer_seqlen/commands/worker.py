@@ -190,30 +190,41 @@ def _run(*command: str) -> None:
 
 
 def _dvc(clone: Path, *arguments: str) -> None:
-    """Run DVC; a signal that asks this process to end is passed on to the stage."""
-    command = [sys.executable, "-u", "-m", "dvc", *arguments]
-    told = []
-    with subprocess.Popen(
-        command, cwd=clone, env=environment(), stdin=subprocess.DEVNULL, close_fds=False
-    ) as process:
+    """Run DVC; a signal that asks this process to end is passed on to the stage, as Ctrl-C.
 
-        def pass_on(number: int, _: Any) -> None:
-            import psutil
+    Once: Slurm may send SIGTERM to every process of a job, and at a second signal a stage ends
+    without a checkpoint. So DVC and its stages ignore SIGTERM.
+    """
+    import psutil
 
-            told.append(number)
-            with suppress(psutil.Error):
-                children = psutil.Process(process.pid).children()
-                for each in children or [psutil.Process(process.pid)]:
-                    with suppress(psutil.Error):
-                        each.send_signal(number)
+    told: list[int] = []
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "dvc", *arguments],
+        cwd=clone,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        close_fds=False,
+        preexec_fn=_ignore_sigterm,
+    )
 
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, pass_on)
-        status = process.wait()
-    if status:
+    def pass_on(number: int, _: Any) -> None:
+        told.append(number)
+        with suppress(psutil.Error):
+            dvc = psutil.Process(process.pid)
+            for each in dvc.children(recursive=True) or [dvc] if len(told) == 1 else []:
+                with suppress(psutil.Error):
+                    each.send_signal(signal.SIGINT)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, pass_on)
+    if process.wait():
         if told:
             requeue()
         sys.exit(f"`dvc {' '.join(arguments)}` failed on {platform.node()}")
+
+
+def _ignore_sigterm() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def requeue() -> None:

@@ -9,8 +9,8 @@ from reformer_seqlen.commands import parcel, worker
 from reformer_seqlen.commands.distribute import problems_here, refuse, some
 from reformer_seqlen.commands.parcel import Remote
 from reformer_seqlen.runtime.errors import StudyError
-from tests.cluster_example import commit, counting_repository
 from tests.conftest import Project
+from tests.counting_example import commit, counting_repository
 
 pytestmark = pytest.mark.slow
 

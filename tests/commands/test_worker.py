@@ -1,62 +1,28 @@
-"""A worker's own program, in clones of its own, through a folder and through a server of S3."""
+"""A worker's own program, in clones of its own."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from reformer_seqlen.commands import parcel
 from reformer_seqlen.runtime.files import read_json, sha256_of, write_json
-from tests.cluster_example import commit, counting_repository, times_run
 from tests.conftest import Project, environment, stages_run
+from tests.counting_example import commit, counting_repository, times_run
 from tests.dvc_example import NEEDS
 
 pytestmark = pytest.mark.slow
 
-needs_s3 = pytest.mark.skipif(
-    find_spec("moto") is None or find_spec("dvc_s3") is None,
-    reason="no moto or dvc-s3: pip install -r requirements-distribute.lock",
-)
-
-
-@pytest.fixture(params=["folder", pytest.param("s3", marks=needs_s3)])
-def remote(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[str, str | None]]:
-    """A remote's address, and that of its server."""
-    if request.param == "folder":
-        yield str(tmp_path / "remote"), None
-        return
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    server = ThreadedMotoServer("127.0.0.1", 0)
-    server.start()
-    try:
-        endpoint = "http://{}:{}".format(*server.get_host_and_port())
-        boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="bucket")
-        yield "s3://bucket/study", endpoint
-    finally:
-        server.stop()
-
 
 def test_two_workers_compute_each_stage_once_and_the_collector_none(
-    remote: tuple[str, str | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    address, endpoint = remote
-    project = counting_repository(tmp_path / "study", address)
+    project = counting_repository(tmp_path / "study", str(tmp_path / "remote"))
     monkeypatch.chdir(project.root)
-    if endpoint is not None:
-        project.dvc("remote", "modify", "--quiet", "--local", "storage", "endpointurl", endpoint)
     folder = tmp_path / "parcel"
     parcel.pack(folder, parcel.default_remote())
     assert parcel.leave_mark(folder) is None
