@@ -5,12 +5,14 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from threading import Thread
+from typing import IO, Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -71,6 +73,12 @@ def try_node(parcel: Mapping[str, bytes], clones: str) -> str:
         return done.stdout if done.returncode == 0 else done.stderr
 
 
+def pass_on(output: IO[str], stage: str, lines: Any) -> None:
+    """Tell an actor of each line that a stage prints."""
+    for line in output:
+        ray.get(lines.put.remote(stage, line.rstrip("\n")))
+
+
 def work(
     parcel: Mapping[str, bytes], added: Mapping[str, bytes], clones: str, stage: str, lines: Any
 ) -> str | None:
@@ -95,16 +103,22 @@ def work(
             cwd=folder,
         )
         assert process.stdout is not None
+        listener = Thread(target=pass_on, args=(process.stdout, stage, lines), daemon=True)
+        listener.start()
         try:
-            for line in process.stdout:
-                ray.get(lines.put.remote(stage, line.rstrip("\n")))
-            if process.wait():
-                return None
+            # Ray cancels by an interrupt that ends no system call, so none may last.
+            while process.poll() is None:
+                time.sleep(LOOK_SECONDS)
         except BaseException:
             process.terminate()  # which it passes on to the stage
             process.wait()
             raise
-        return (folder / f"locks/{stage}.json").read_text(encoding="utf-8")
+        listener.join()
+        return (
+            None
+            if process.returncode
+            else (folder / f"locks/{stage}.json").read_text(encoding="utf-8")
+        )
 
 
 @dataclass(frozen=True)

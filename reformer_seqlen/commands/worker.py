@@ -193,7 +193,7 @@ def _dvc(clone: Path, *arguments: str) -> None:
     """Run DVC; a signal that asks this process to end is passed on to the stage, as Ctrl-C.
 
     Once: Slurm may send SIGTERM to every process of a job, and at a second signal a stage ends
-    without a checkpoint. So DVC and its stages ignore SIGTERM.
+    without a checkpoint. So DVC and its stages ignore SIGTERM. Ray has its processes block Ctrl-C.
     """
     import psutil
 
@@ -204,7 +204,7 @@ def _dvc(clone: Path, *arguments: str) -> None:
         env=environment(),
         stdin=subprocess.DEVNULL,
         close_fds=False,
-        preexec_fn=_ignore_sigterm,
+        preexec_fn=_heed_ctrl_c_alone,
     )
 
     def pass_on(number: int, _: Any) -> None:
@@ -223,8 +223,10 @@ def _dvc(clone: Path, *arguments: str) -> None:
         sys.exit(f"`dvc {' '.join(arguments)}` failed on {platform.node()}")
 
 
-def _ignore_sigterm() -> None:
+def _heed_ctrl_c_alone() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
 
 def requeue() -> None:

@@ -87,6 +87,7 @@ class RayCluster:
         command = [ray, "start", *where, "--block", "--disable-usage-stats"]
         self.home(name).mkdir()
         variables |= {"HOME": str(self.home(name)), "RAY_worker_niceness": "0"}
+        variables["AWS_EC2_METADATA_DISABLED"] = "true"  # where it would look for keys, patiently
         for attempt in range(RAY_ATTEMPTS):
             log = self.folder / f"{name}-{attempt}.log"
             node = self.stack.enter_context(daemon(command, log, **variables))
