@@ -175,7 +175,11 @@ class Tasks:
         ]
 
     def try_out(self, parcel: Path) -> list[dict[str, Any]]:
-        """What the worker's program says of each node."""
+        """What the worker's program says of each node.
+
+        Raises:
+            StudyError: there is none.
+        """
         files = ray.put(_files(parcel))
         asked = {
             node: ray.remote(try_node)
@@ -189,9 +193,13 @@ class Tasks:
             try:
                 printed = ray.get(answer, timeout=TRY_SECONDS)
                 said.append(json.loads(printed))
+            except ray.exceptions.TaskUnschedulableError:
+                continue  # the node is gone
             except (ray.exceptions.RayError, ValueError) as error:
                 problem = " ".join((printed or str(error)).split())[-300:]
                 said.append({"node": node.name, "processor": "?", "problems": [problem]})
+        if not said:
+            raise StudyError("the Ray cluster has no node")
         return said
 
     def refused(self, footprints: Mapping[str, Footprint]) -> list[str]:

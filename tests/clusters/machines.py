@@ -3,6 +3,7 @@
 Each daemon is a process of its own, in a folder of its own.
 """
 
+import getpass
 import os
 import shutil
 import socket
@@ -130,7 +131,8 @@ def ray_cluster(folder: Path) -> Iterator[RayCluster]:
 SLURM_CONF = """
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
-SlurmUser=root
+SlurmUser={user}
+SlurmdUser={user}
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge.socket,cred_expire=5
 CredType=cred/munge
@@ -170,7 +172,11 @@ def slurm(folder: Path) -> Iterator[Path]:
     (folder / "state").mkdir()
     (folder / "spool").mkdir()
     ports = free_port(), free_port()
-    conf.write_text(SLURM_CONF.format(host=socket.gethostname(), folder=folder, ports=ports))
+    conf.write_text(
+        SLURM_CONF.format(
+            host=socket.gethostname(), folder=folder, ports=ports, user=getpass.getuser()
+        )
+    )
     key = folder / "munge.key"
     key.touch(mode=0o600)
     key.write_bytes(os.urandom(1024))
