@@ -13,7 +13,7 @@ unexport PYTHONSAFEPATH
 
 PROFILE ?= quick
 
-.PHONY: help install repro plan show sample check keep test test-fast test-faults lint bench bench-text bench-gpu
+.PHONY: help install repro plan show sample check keep test test-fast test-faults test-distribute lint bench bench-text bench-gpu
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -63,6 +63,10 @@ test-faults: $(INSTALLED)  ## kill the study 50 times and damage its files, 10 m
 
 test-fast: $(INSTALLED)  ## run the tests that are not slow, 1 to 3 minutes
 	@python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not slow"
+
+test-distribute: $(INSTALLED)  ## test distribute on a Ray and a Slurm of this machine, 5 minutes
+	@$(PIP) --require-hashes --requirement requirements-distribute.lock
+	@python -m pytest --numprocesses 2 --dist loadfile tests/clusters
 
 lint: $(INSTALLED)  ## style, format and types
 	@ruff check .

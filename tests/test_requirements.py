@@ -1,57 +1,28 @@
 """The lock files agree with pyproject.toml and with each other, and every file has its hash."""
 
 import re
-import tomllib
-from importlib.metadata import requires
-from itertools import chain
 
 import pytest
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.conftest import ROOT
-
-PIN = re.compile(r"([\w.-]+)==(\S+)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)\n")
-
-
-def _locked(name: str) -> dict[str, str]:
-    """The versions of a lock file, whose every line is a comment or of a pin with hashes."""
-    lines = (ROOT / name).read_text(encoding="utf-8").splitlines(keepends=True)
-    text = "".join(line for line in lines if line[0] != "#")
-    pins = list(PIN.finditer(text))
-    assert "".join(pin[0] for pin in pins) == text
-    return {canonicalize_name(pin[1]): pin[2] for pin in pins}
+from tests.lock_files import DISTRIBUTE, PIN, check_what_is_needed, declared, locked
 
 
-def _declared() -> list[Requirement]:
-    """What pyproject.toml asks for, to build the project, too."""
-    values = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    extras = values["project"]["optional-dependencies"].values()
-    asked = chain(values["build-system"]["requires"], values["project"]["dependencies"], *extras)
-    return [Requirement(text) for text in asked]
-
-
-def test_every_dependency_is_locked_within_its_range() -> None:
-    locked = _locked("requirements.lock")
-    for asked in _declared():
-        assert asked.specifier.contains(locked[canonicalize_name(asked.name)]), asked
+@pytest.mark.parametrize(("apart", "lock"), [(False, "requirements.lock"), (True, DISTRIBUTE)])
+def test_every_dependency_is_locked_within_its_range(apart: bool, lock: str) -> None:
+    versions = locked(lock)
+    for asked in declared(apart):
+        assert asked.specifier.contains(versions[canonicalize_name(asked.name)]), asked
 
 
 def test_what_the_dependencies_need_is_locked_too() -> None:
     """Since `make install` has pip look for no others: `--no-deps`."""
-    locked = _locked("requirements.lock") | _locked("requirements-cuda.lock")
-    waiting, seen = [(asked.name, asked.extras) for asked in _declared()], set()
-    while waiting:
-        name, extras = waiting.pop()
-        if (name, frozenset(extras)) in seen:
-            continue
-        seen.add((name, frozenset(extras)))
-        for asked in map(Requirement, requires(name) or []):
-            needed = [{"extra": extra} for extra in ("", *extras)]
-            if asked.marker is None or any(asked.marker.evaluate(extra) for extra in needed):
-                assert asked.specifier.contains(locked[canonicalize_name(asked.name)]), asked
-                waiting.append((asked.name, asked.extras))
-    assert len(seen) > 100
+    assert check_what_is_needed(apart=False) > 100
+
+
+def test_nothing_is_locked_twice() -> None:
+    assert not locked(DISTRIBUTE).keys() & locked("requirements.lock").keys()
 
 
 def test_torch_may_come_from_pypi_or_be_built_for_processors_alone() -> None:
@@ -64,6 +35,6 @@ def test_torch_may_come_from_pypi_or_be_built_for_processors_alone() -> None:
     assert len(hashes) == 25
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-cuda.lock"])
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-cuda.lock", DISTRIBUTE])
 def test_a_lock_says_how_to_change_it(name: str) -> None:
     assert f"`python .ci/lock.py {name}`" in (ROOT / name).read_text(encoding="utf-8")

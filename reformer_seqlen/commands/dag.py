@@ -35,7 +35,7 @@ def environment() -> dict[str, str]:
     return {"PYTHONIOENCODING": ":replace", **own, "PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
-def _ask(*arguments: str) -> str:
+def ask(*arguments: str) -> str:
     """What DVC answers.
 
     Raises:
@@ -59,17 +59,17 @@ def _ask(*arguments: str) -> str:
 def stale_stages() -> set[str]:
     """The stages whose code, parameters, dependencies or outs are not those of their last run."""
 
-    def ask(wait: bool) -> str:
-        return _ask(*(["--wait-for-lock"] if wait else []), "status", "--json")
+    def status(wait: bool) -> str:
+        return ask(*(["--wait-for-lock"] if wait else []), "status", "--json")
 
-    stale: dict[str, Any] = json.loads(mended(ask))
+    stale: dict[str, Any] = json.loads(mended(status))
     return set(stale)
 
 
 def all_needs() -> Needs:
     """Every stage, in the order in which DVC lists them."""
     needs: Needs = {}
-    for line in DOT_LINE.finditer(_ask("dag", "--full", "--dot")):
+    for line in DOT_LINE.finditer(ask("dag", "--full", "--dot")):
         needs.setdefault(line["name"], set())
         if line["needed_by"]:
             needs.setdefault(line["needed_by"], set()).add(line["name"])

@@ -17,6 +17,7 @@ from reformer_seqlen.runtime.errors import StudyError
 COMMANDS = {
     "plan": "say what a profile would take, in updates, memory, disk and time; start nothing",
     "repro": "run what is stale of the study, and print its results",
+    "distribute": "run what is stale of the study on many machines, with Ray or Slurm",
     "show": "print the results that are here",
     "check": "compare what was computed with what is committed",
     "keep": "keep the study that is here whole, in results/PROFILE/",

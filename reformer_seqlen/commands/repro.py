@@ -10,7 +10,7 @@ import subprocess
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,8 +25,9 @@ from reformer_seqlen.commands.dag import (
 )
 from reformer_seqlen.commands.dvc_file import check_stages
 from reformer_seqlen.commands.mending import wait_for_other_dvc
+from reformer_seqlen.commands.processes import Processes, end, patience_at
 from reformer_seqlen.commands.progress import Progress, last_runtimes, remember
-from reformer_seqlen.commands.schedule import end, patience_at, run_all
+from reformer_seqlen.commands.schedule import run_all
 from reformer_seqlen.commands.warm import kept
 from reformer_seqlen.fetching.unpacking import packing
 from reformer_seqlen.parameters.corpora import Corpus
@@ -46,7 +47,8 @@ BEGUN = re.compile(r"^Running stage '(?P<name>.+)':$")
 UP_TO_DATE = re.compile(r"^Stage '(?P<name>.+)' (?:didn't change, skipping|is cached - .*)$")
 CHATTER = re.compile(
     r"^(?:> .*|(?:Updating|Generating) lock file .*|To track .*|\s+git .*|To enable auto staging.*"
-    r"|\s+dvc config core\.autostage true|Use `dvc push` .*|Data and pipelines are up to date\.|)$"
+    r"|\s+dvc config core\.autostage true|Use `dvc push` .*|Data and pipelines are up to date\."
+    r"|(?:Pulling|Unable to pull) data for stage: .*|WARNING: No file hash info .*|)$"
 )
 """What DVC says that helps nobody here: no setting of its own switches it off."""
 
@@ -125,18 +127,16 @@ def default_jobs(each: int) -> int:
 
 def side_by_side(needs: Needs, progress: DvcProgress, variables: Mapping[str, str]) -> list[str]:
     """Run stages with a DVC of its own for each; return those that failed."""
-    return run_all(
-        needs,
+    engine = Processes(
         lambda name: [*DVC, "--wait-for-lock", "repro", "--single-item", name],
         progress.jobs,
-        lambda name: progress.expected(name) or 0.0,
-        progress,
         variables,
     )
+    return run_all(needs, engine, lambda name: progress.expected(name) or 0.0, progress)
 
 
 def one_after_another(
-    needs: Needs, progress: DvcProgress, variables: Mapping[str, str]
+    needs: Needs, progress: DvcProgress, variables: Mapping[str, str], *options: str
 ) -> list[str]:
     """Run stages with one DVC, which starts faster; return those that failed.
 
@@ -145,7 +145,7 @@ def one_after_another(
     """
     failed: list[str] = []
     while left := needs.keys() - with_dependents(failed, needs):
-        name = _until_one_fails(last(left, needs), progress, variables)
+        name = _until_one_fails([*options, *last(left, needs)], progress, variables)
         if name is None:
             break
         failed.append(name)
@@ -159,15 +159,15 @@ def last(names: Collection[str], needs: Needs) -> list[str]:
 
 
 def _until_one_fails(
-    targets: Sequence[str], progress: DvcProgress, variables: Mapping[str, str]
+    arguments: Sequence[str], progress: DvcProgress, variables: Mapping[str, str]
 ) -> str | None:
-    """Run stages; return the one that failed.
+    """Run stages, the arguments of `dvc repro`; return the one that failed.
 
     Raises:
         StudyError: DVC itself failed.
     """
     runs: str | None = None
-    command = [*DVC, "--wait-for-lock", "repro", *targets]
+    command = [*DVC, "--wait-for-lock", "repro", *arguments]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, errors="replace", env=variables
     ) as process:
@@ -207,6 +207,18 @@ def repro(targets: Sequence[str], jobs: int | None) -> str:
         ModuleNotFoundError: DVC is not installed.
     """
     params = load_study()
+    with alone_in_folder(params):
+        return _run_stale(params, targets, jobs)
+
+
+@contextmanager
+def alone_in_folder(params: Study) -> Iterator[None]:
+    """Within the block, nobody else runs stages here; what is not as it should be is said before.
+
+    Raises:
+        StudyError: dvc.yaml is damaged.
+        ModuleNotFoundError: DVC is not installed.
+    """
     for line in changed_files(params.corpora):
         print(f"warning: {line}", flush=True)
     if find_spec("dvc") is None:
@@ -214,24 +226,20 @@ def repro(targets: Sequence[str], jobs: int | None) -> str:
     check_stages()
     with alone("repro"):
         wait_for_other_dvc()
-        return _run_stale(params, targets, jobs)
+        yield
 
 
 def _run_stale(params: Study, targets: Sequence[str], jobs: int | None) -> str:
     stale = stale_stages()
     if not stale:
         return "nothing to do: all stages are up to date"
-    # Imports numpy, which a study without stale stages need not wait for.
-    from reformer_seqlen.planning.amounts import stage_tokens
-
     with _warm(stale) as variables:
-        _check_models(params, stale)
+        check_models(params, stale)
         needs = all_needs()
         names = with_dependents(stale, needs) & selected(targets or needs, needs)
         needs = {name: needs[name] & names for name in needs if name in names}
         jobs = jobs or default_jobs(params.cores())
-        untrained = {f"finetune@{name}" for name, run in params.runs.items() if not run.is_trained}
-        progress = DvcProgress(names, last_runtimes(), stage_tokens(params), jobs, untrained)
+        progress = study_progress(params, names, last_runtimes(), jobs)
         run_all_of = side_by_side if jobs > 1 else one_after_another
         with closing(progress), ended_by_sigterm():
             failed = run_all_of(needs, progress, variables)
@@ -239,6 +247,17 @@ def _run_stale(params: Study, targets: Sequence[str], jobs: int | None) -> str:
     if failed:
         raise StudyError(failure(failed, needs))
     return f"{len(progress.ran)} stages ran, the others are up to date"
+
+
+def study_progress(
+    params: Study, names: Collection[str], runtimes: Mapping[str, float], jobs: int
+) -> DvcProgress:
+    """The progress of a study's stages; `runtimes` are the seconds that some have taken before."""
+    # Imports numpy, which a study without stale stages need not wait for.
+    from reformer_seqlen.planning.amounts import stage_tokens
+
+    untrained = {f"finetune@{name}" for name, run in params.runs.items() if not run.is_trained}
+    return DvcProgress(names, runtimes, stage_tokens(params), jobs, untrained)
 
 
 def _warm(stale: Collection[str]) -> AbstractContextManager[Mapping[str, str]]:
@@ -255,25 +274,29 @@ def _any(stages: Collection[str], *kinds: str) -> bool:
     return any(name.partition("@")[0] in kinds for name in stages)
 
 
-def _check_models(params: Study, stale: Collection[str]) -> None:
-    """Ask transformers, which takes seconds to import, only where a model is to be made or used."""
+def check_models(params: Study, stale: Collection[str]) -> None:
+    """Ask transformers, which takes seconds to import, only where a model is to be made or used.
+
+    Raises:
+        StudyError: it refuses a model of the stages.
+    """
     if not _any(stale, "pretrain", "finetune", "benchmark_memory"):
         return
     with process.importing():
-        from reformer_seqlen.planning.models import check_memory_models, check_models
+        from reformer_seqlen.planning import models
     if _any(stale, "pretrain", "finetune"):
-        check_models(params)
+        models.check_models(params)
     if _any(stale, "benchmark_memory"):
-        check_memory_models(params)
+        models.check_memory_models(params)
 
 
-def failure(failed: Collection[str], needs: Needs) -> str:
+def failure(failed: Collection[str], needs: Needs, again: str = "make repro") -> str:
     """What to say of stages that failed, and of those that could not run for want of them."""
     waiting = sorted(with_dependents(failed, needs) - set(failed))
     not_run = f"\nnot run, since they need it: {', '.join(waiting)}" if waiting else ""
     return (
         f"failed: {', '.join(failed)}; the messages above say why{not_run}\n"
-        "what is finished stays finished: run `make repro` again to go on"
+        f"what is finished stays finished: run `{again}` again to go on"
     )
 
 
@@ -301,11 +324,16 @@ def run(given: Namespace) -> None:
         raise StudyError(f"--jobs is {given.jobs}: give a number of at least 1")
     began = time.monotonic()
     done = repro(given.stages, given.jobs)
-    if given.stages and not (METRICS / "details").exists():
+    print_tables(given.stages)
+    print(f"{done}, {duration(time.monotonic() - began)} in all")
+
+
+def print_tables(stages: Sequence[str]) -> None:
+    """Print the results, unless only some stages were asked for and there are none yet."""
+    if stages and not (METRICS / "details").exists():
         print(f"there are no tables yet: the stage `report` writes them into {REPORT}")
     else:
         # Only now, since a study that fails has nothing to print.
         from reformer_seqlen.reporting.report import print_results
 
         print_results()
-    print(f"{done}, {duration(time.monotonic() - began)} in all")

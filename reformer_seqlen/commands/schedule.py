@@ -1,102 +1,165 @@
-"""Processes side by side: each starts when all that it needs have succeeded.
+"""What needs what, side by side: each starts when all that it needs have succeeded.
 
-One that fails keeps those that need it from starting, and no others.
+One that fails keeps those that need it from starting, and no others. What starts them is an engine:
+processes of this machine (`processes`), tasks of Ray, jobs of Slurm.
 """
 
-import signal
-import subprocess
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from graphlib import TopologicalSorter
-from queue import Empty, SimpleQueue
-from threading import Thread
 from typing import Protocol
 
-import psutil
-
-from reformer_seqlen.runtime.console import Terminated
-
-STOP_SECONDS = (10.0, 25.0, 5.0)
-"""How long interrupted processes may take to end: by themselves, told once more, terminated.
-
-Ctrl-C reaches all of them, and a training writes a checkpoint then.
-"""
 TICK_SECONDS = 1.0
 """How often a display that shows passing time is told to."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What was given to an engine runs now."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Said:
+    """It has printed a line."""
+
+    name: str
+    line: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """It has ended, with an exit status; None if it never ran, since what it needs failed."""
+
+    name: str
+    status: int | None
+
+
+Event = Begun | Said | Ended
+
+
+class Engine(Protocol):
+    """What runs things, by their names.
+
+    Attributes:
+        at_once: how many run at a time, at most.
+        holds_back: it waits itself for what a thing needs, so that it is given all of them at once.
+    """
+
+    at_once: int
+    holds_back: bool
+
+    def start(self, name: str) -> None:
+        """Run a thing as soon as there is a place for it."""
+
+    def events(self, seconds: float) -> Iterable[Event]:
+        """What has happened since the last call, in order; waits at most so long for the first."""
+
+    def stop(self, error: BaseException) -> None:
+        """End what runs, and what waits for a place never runs: of an error, such as Ctrl-C."""
 
 
 class Display(Protocol):
     """What is told of everything that happens."""
 
     def begin(self, name: str) -> None:
-        """A process has started."""
+        """One has started."""
 
     def said(self, name: str, line: str) -> None:
-        """A process has printed a line."""
+        """One has printed a line."""
 
     def end(self, name: str) -> None:
-        """A process has ended."""
+        """One has ended."""
 
     def tick(self) -> None:
-        """Nothing has happened for `TICK_SECONDS`."""
-
-
-Said = SimpleQueue[tuple[str, str | None]]
-"""Lines and who printed them; None is the end of a process."""
+        """Some of `TICK_SECONDS` have passed."""
 
 
 def run_all(
     needs: Mapping[str, Collection[str]],
-    command: Callable[[str], Sequence[str]],
-    jobs: int,
+    engine: Engine,
     seconds: Callable[[str], float],
     display: Display,
-    environment: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """Run a command for each name, several at a time; return the names of those that failed.
+    """Run everything; return the names of those that failed.
 
     Args:
         needs: the names that have to succeed before each.
-        command: of a name.
-        jobs: how many run at a time, at most.
+        engine: runs them.
         seconds: how long a name is expected to take; those with the longest way to the end go
             first.
         display: is told of everything that happens.
-        environment: of the processes; this process's own by default.
     """
-    order = TopologicalSorter(needs)
-    order.prepare()
-    way = longest_ways(needs, seconds)
-    ready: list[str] = []
-    running: dict[str, subprocess.Popen[str]] = {}
-    failed: list[str] = []
-    said = Said()
+    waiting = Waiting(needs, longest_ways(needs, seconds))
     try:
-        while True:
-            ready = sorted([*ready, *order.get_ready()], key=way.__getitem__)
-            while ready and len(running) < jobs:
-                name = ready.pop()
-                running[name] = _start(name, command(name), environment, said)
-                display.begin(name)
-            if not running:
-                return failed
-            try:
-                name, line = said.get(timeout=TICK_SECONDS)
-            except Empty:
-                display.tick()
-                continue
-            if line is not None:
-                display.said(name, line)
-                continue
-            display.end(name)
-            if running.pop(name).wait():
-                failed.append(name)
-            else:
-                order.done(name)
+        return _run(waiting, engine, display)
     except BaseException as error:
-        end(running.values(), patience_at(error))
+        engine.stop(error)
         raise
+
+
+def _run(waiting: "Waiting", engine: Engine, display: Display) -> list[str]:
+    running: set[str] = set()
+    failed: list[str] = []
+    ticked = time.monotonic()
+    while True:
+        while (engine.holds_back or len(running) < engine.at_once) and (name := waiting.next()):
+            engine.start(name)
+            running.add(name)
+            if engine.holds_back:
+                waiting.done(name)
+        if not running:
+            return failed
+        for event in engine.events(TICK_SECONDS):
+            _tell(display, event)
+            if isinstance(event, Ended):
+                running.remove(event.name)
+                if event.status:
+                    failed.append(event.name)
+                elif not engine.holds_back:
+                    waiting.done(event.name)
+        if time.monotonic() - ticked >= TICK_SECONDS:
+            display.tick()
+            ticked = time.monotonic()
+
+
+def _tell(display: Display, event: Event) -> None:
+    match event:
+        case Begun(name):
+            display.begin(name)
+        case Said(name, line):
+            display.said(name, line)
+        case Ended(name):
+            display.end(name)
+
+
+class Waiting:
+    """What has not started yet.
+
+    Args:
+        needs: the names that have to be done before each.
+        way: the seconds from the start of each to the end of all.
+    """
+
+    def __init__(self, needs: Mapping[str, Collection[str]], way: Mapping[str, float]) -> None:
+        self.order, self.way = TopologicalSorter(needs), way
+        self.order.prepare()
+        self.ready: list[str] = []
+
+    def next(self) -> str | None:
+        """Of those that can start now, the one with the longest way; None if there are none."""
+        self.ready += self.order.get_ready()
+        if not self.ready:
+            return None
+        name = max(self.ready, key=self.way.__getitem__)
+        self.ready.remove(name)
+        return name
+
+    def done(self, name: str) -> None:
+        """What only waited for this one can start."""
+        self.order.done(name)
 
 
 def longest_ways(
@@ -108,64 +171,3 @@ def longest_ways(
         for needed in needs[name]:
             ways[needed] = max(ways[needed], seconds(needed) + ways[name])
     return ways
-
-
-def _start(
-    name: str, command: Sequence[str], environment: Mapping[str, str] | None, said: Said
-) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env=environment,
-    )
-
-    def listen() -> None:
-        assert process.stdout is not None
-        with process.stdout:
-            for line in process.stdout:
-                said.put((name, line.rstrip("\n")))
-        said.put((name, None))
-
-    Thread(target=listen, daemon=True).start()
-    return process
-
-
-def patience_at(error: BaseException) -> tuple[float, float, float]:
-    """`STOP_SECONDS`, but SIGTERM reached nobody else: the others are told at once."""
-    first, *others = STOP_SECONDS
-    return (0.0 if isinstance(error, Terminated) else first, others[0], others[1])
-
-
-def end(
-    processes: Iterable[subprocess.Popen[str]],
-    patience: tuple[float, float, float] = STOP_SECONDS,
-) -> None:
-    """Wait for interrupted processes; what stays is interrupted again, and then terminated.
-
-    A process that is just starting may lose Ctrl-C, and DVC ignores it while its stage runs: the
-    stage would run to its end, and the next ones after it.
-    """
-    left = list(processes)
-    for seconds, told in zip(patience, (signal.SIGINT, signal.SIGTERM, None), strict=True):
-        until = time.monotonic() + seconds
-        for process in left:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(max(0.0, until - time.monotonic()))
-        left = [process for process in left if process.poll() is None]
-        for process in left:
-            if told is not None:
-                _tell(process.pid, told)
-
-
-def _tell(parent_id: int, told: signal.Signals) -> None:
-    """Send a signal to a process's children, and to itself if it has none or has to go too."""
-    with suppress(psutil.NoSuchProcess):
-        parent = psutil.Process(parent_id)
-        children = parent.children(recursive=True)
-        for process in children if children and told == signal.SIGINT else [parent, *children]:
-            with suppress(psutil.NoSuchProcess):
-                process.send_signal(told)

@@ -77,6 +77,8 @@ def test_jobs_fit_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
         "Use `dvc push` to send your updates to remote storage.",
         "To enable auto staging, run:",
         "\tdvc config core.autostage true",
+        "Pulling data for stage: 'chunk@news-64'",
+        "Unable to pull data for stage: 'chunk@news-64'",
     ],
 )
 def test_what_dvc_says_of_itself_is_left_out(line: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,12 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
 
-from reformer_seqlen.commands.schedule import end, longest_ways, run_all
+from reformer_seqlen.commands.processes import Processes, end
+from reformer_seqlen.commands.schedule import Begun, Ended, Event, longest_ways, run_all
 
 DIAMOND = {"top": set[str](), "left": {"top"}, "right": {"top"}, "bottom": {"left", "right"}}
 
@@ -42,7 +43,8 @@ def _run(
         return [sys.executable, "-S", "-c", code.get(name, "pass")]
 
     told = Told()
-    return run_all(needs, command, jobs, lambda name: 1 + (name == slow), told), told
+    engine = Processes(command, jobs)
+    return run_all(needs, engine, lambda name: 1 + (name == slow), told), told
 
 
 def test_each_starts_after_all_that_it_needs() -> None:
@@ -75,6 +77,34 @@ def test_what_does_not_need_a_failed_one_still_runs() -> None:
     assert failed == ["left"]
     begun = {event[1] for event in told.events if event[0] == "begin"}
     assert begun == {"top", "left", "right", "other", "last"}
+
+
+class HoldsBack:
+    """An engine that is given all at once, and knows itself that `right` can't run after `top`."""
+
+    at_once, holds_back = 1, True
+
+    def __init__(self) -> None:
+        self.given: list[str] = []
+
+    def start(self, name: str) -> None:
+        self.given.append(name)
+
+    def events(self, _: float) -> Iterator[Event]:
+        yield Begun("top")
+        yield Ended("top", 1)
+        for other in ("left", "right", "bottom"):
+            yield Ended(other, None)
+
+    def stop(self, error: BaseException) -> None:
+        raise AssertionError("nobody has interrupted it")
+
+
+def test_an_engine_that_holds_back_is_given_all_in_an_order_that_it_can_take() -> None:
+    engine, told = HoldsBack(), Told()
+    assert run_all(DIAMOND, engine, lambda name: 1 + (name == "right"), told) == ["top"]
+    assert engine.given == ["top", "right", "left", "bottom"]
+    assert [event for event in told.events if event[0] == "begin"] == [("begin", "top")]
 
 
 def test_lines_come_with_the_name_of_who_printed_them() -> None:
@@ -131,8 +161,7 @@ def test_ctrl_c_ends_all_that_run() -> None:
     with pytest.raises(KeyboardInterrupt):
         run_all(
             {"a": set(), "b": set()},
-            lambda name: [sys.executable, "-S", "-c", code],
-            2,
+            Processes(lambda name: [sys.executable, "-S", "-c", code], 2),
             lambda name: 1.0,
             Interrupted(),
         )

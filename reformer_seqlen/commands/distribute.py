@@ -1,0 +1,363 @@
+"""Run what is stale of the study on many machines, with an engine that they already have.
+
+    reformer-seqlen distribute --engine ray --workers 8
+    reformer-seqlen distribute --engine slurm --workers 9 --gres gpu:1 --sbatch=--partition=long
+
+Each worker has a clone of its own at the last commit, and takes and leaves results in DVC's remote.
+First it is said what will run where, and refused what can't work. After Ctrl-C, or when what was
+wrong is mended, the same command goes on: what is finished is not computed again.
+docs/more-machines.md tells how to set machines up.
+"""
+
+import shlex
+import sys
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from reformer_seqlen.commands import parcel as parcels
+from reformer_seqlen.commands import repro
+from reformer_seqlen.commands.dag import (
+    Needs,
+    all_needs,
+    environment,
+    selected,
+    stale_stages,
+    with_dependents,
+)
+from reformer_seqlen.commands.footprint import Footprint, footprints, reads_this_machine
+from reformer_seqlen.commands.footprint_table import expected_seconds, table
+from reformer_seqlen.commands.parcel import Remote
+from reformer_seqlen.commands.progress import last_runtimes
+from reformer_seqlen.commands.repro import (
+    DvcProgress,
+    alone_in_folder,
+    check_models,
+    failure,
+    one_after_another,
+    study_progress,
+)
+from reformer_seqlen.commands.schedule import Engine, run_all
+from reformer_seqlen.parameters.study import Study, load_study
+from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.interrupts import ended_by_sigterm
+from reformer_seqlen.runtime.progress import duration
+
+REPORT = "report"
+"""The stage that the collector runs: it writes what git keeps."""
+
+
+class Cluster(Engine, Protocol):
+    """An engine of machines that are tried out before."""
+
+    @property
+    def gpus(self) -> bool:
+        """Whether there are GPUs."""
+
+    def try_out(self, parcel: Path) -> list[dict[str, Any]]:
+        """For each node that can be asked now: `node`, `processor` and `problems`."""
+
+    def refused(self, footprints: Mapping[str, Footprint]) -> list[str]:
+        """Why stages can never run there."""
+
+    def ready(self, parcel: Path, footprints: Mapping[str, Footprint], needs: Needs) -> None:
+        """What is to be sent, and what `start` will be asked for."""
+
+
+def connect(given: Namespace, remote: Path) -> Cluster:
+    """The cluster that the command line names.
+
+    Args:
+        given: the command line.
+        remote: a folder here that is another one for another remote.
+
+    Raises:
+        StudyError: it is not there.
+    """
+    if given.engine == "slurm":
+        from reformer_seqlen.commands.slurm_engine import Jobs
+
+        return Jobs(given.workers, given.clones or str(remote / "clones"), given.gres, given.sbatch)
+    try:
+        from reformer_seqlen.commands.ray_engine import Tasks
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        raise StudyError(
+            '`--engine ray` needs the Python package ray: pip install "reformer-seqlen[ray]"'
+        ) from error
+    return Tasks(given.workers, given.clones or f"~/.cache/reformer-seqlen/{remote.name}")
+
+
+def problems_here(remote: Remote | None) -> list[str]:
+    """What keeps this folder's study from being computed elsewhere."""
+    found = []
+    if remote is None:
+        found.append(
+            "DVC has no default remote, through which workers get and give results: "
+            "`dvc remote add --default storage s3://bucket/path`, or a folder that all machines see"
+        )
+    elif remote.url.startswith(("http://", "https://")):
+        found.append(f"the remote {remote.url} keeps no run-cache: take one that is not HTTP")
+    changed, _ = parcels.uncommitted()
+    if changed:
+        found.append(
+            f"workers compute the last commit, and these files differ from it: {some(changed)}: "
+            "`git add` and `git commit` them, or `git stash --include-untracked`"
+        )
+    return found
+
+
+def some(names: list[str], most: int = 5) -> str:
+    """A list of names, its end left out if it is long."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
+
+
+def refuse(problems: list[str]) -> None:
+    """Refuse to begin.
+
+    Raises:
+        StudyError: there are problems; all of them in one message.
+    """
+    if problems:
+        lines = "\n".join(f"- {problem}" for problem in problems)
+        raise StudyError(f"nothing was submitted:\n{lines}")
+
+
+def ready_cluster(
+    given: Namespace, folder: Path, remote: Remote | None
+) -> tuple[Cluster, list[dict[str, Any]]]:
+    """Pack a parcel, and try it out on the cluster's nodes; return these and what each says.
+
+    Raises:
+        StudyError: something keeps the study from being computed there.
+    """
+    problems, nodes, cluster = problems_here(remote), list[dict[str, Any]](), None
+    parcels.pack(folder, remote)
+    if remote is not None and (refusal := parcels.leave_mark(folder)):
+        problems.append(f"the remote {remote.url} can't be reached from here: {refusal}")
+    try:
+        cluster = connect(given, folder.parent)
+        nodes = cluster.try_out(folder)
+    except StudyError as error:
+        problems.append(str(error))
+    problems += [f"{node['node']}: {problem}" for node in nodes for problem in node["problems"]]
+    refuse(problems)
+    assert cluster is not None
+    return cluster, nodes
+
+
+@dataclass(frozen=True)
+class Division:
+    """Which stages run where.
+
+    Attributes:
+        needs: of all stages of the study.
+        wanted: the stages that are to be up to date at the end and are not.
+        finished: those that workers have finished before.
+        here: those that run in this folder first, and read files that workers may not have.
+        there: those that workers run.
+    """
+
+    needs: Needs
+    wanted: set[str]
+    finished: set[str]
+    here: set[str]
+    there: set[str]
+
+
+def divide(targets: Sequence[str], params: Study, finished: set[str]) -> Division:
+    """Divide what is stale between this folder and the workers.
+
+    Raises:
+        StudyError: a target is no stage.
+    """
+    needs = all_needs()
+    wanted = with_dependents(stale_stages(), needs) & selected(targets or needs, needs)
+    left = wanted - finished - {REPORT}
+    reading = {name for name in left if reads_this_machine(name, params)}
+    here = selected(reading, needs) & left
+    return Division(needs, wanted, finished & wanted, here, left - here)
+
+
+def among(needs: Needs, names: set[str]) -> Needs:
+    """Of some stages, what they need of each other."""
+    return {name: needs[name] & names for name in needs if name in names}
+
+
+def say(
+    remote: Remote,
+    nodes: list[dict[str, Any]],
+    division: Division,
+    found: Mapping[str, Footprint],
+    workers: int,
+) -> None:
+    """Say what workers get, what they are, and which stages will run where."""
+    _, written = parcels.uncommitted()
+    print(f"commit {parcels.commit()[:12]}, remote `{remote.name}`: {remote.url}")
+    if written:
+        print(f"not committed, and not sent, since the study writes it: {some(written)}")
+    if division.finished:
+        print(f"finished by workers before: {some(sorted(division.finished))}")
+    names = sorted({node["node"] for node in nodes})
+    print(f"tried out: {', '.join(names) or 'no node is free now, each job tries its own first'}")
+    processors = sorted({node["processor"] for node in nodes})
+    if len(processors) > 1:
+        print(f"warning: other processors, other last digits: {', '.join(processors)}")
+    print(table(found, division.here, f"{workers} workers"))
+    total = expected_seconds(among(division.needs, division.there), found, workers)
+    at_best = "unknown" if total is None else f"{duration(total)} at best"
+    print(f"on {workers} workers: {at_best}", flush=True)
+
+
+def distribute(given: Namespace, params: Study, again: str) -> str:
+    """Run what is stale; return what was done, in words.
+
+    Raises:
+        StudyError: nothing was submitted; or stages failed.
+    """
+    remote = parcels.default_remote()
+    folder = parcels.parcel_folder(remote)
+    division = divide(given.stages, params, parcels.finished(folder))
+    if not division.wanted:
+        return "nothing to do: all stages are up to date"
+    ran = on_workers(given, params, division, folder, remote, again) if division.there else []
+    parcels.take_in(folder, parcels.finished(folder) & division.wanted)
+    options = ["--pull"] if remote else []
+    own = _run_here(params, division.wanted, division.needs, again, *options)
+    parcels.clean(folder)
+    return f"{len(set(ran))} stages ran on workers, {', '.join(own) or 'none'} here"
+
+
+def on_workers(
+    given: Namespace,
+    params: Study,
+    division: Division,
+    folder: Path,
+    remote: Remote | None,
+    again: str,
+) -> list[str]:
+    """Run what workers are to run, and before it here what that needs; return what they computed.
+
+    Raises:
+        StudyError: nothing was submitted; or stages failed.
+    """
+    cluster, nodes = ready_cluster(given, folder, remote)
+    assert remote is not None
+    check_models(params, division.there)
+    found = {
+        name: each.on(cluster.gpus)
+        for name, each in footprints(params, division.here | division.there).items()
+    }
+    refuse(cluster.refused({name: found[name] for name in division.there}))
+    say(remote, nodes, division, found, given.workers)
+    parcels.take_in(folder, division.finished)
+    _run_here(params, division.here, division.needs, again)
+    parcels.push(selected(division.there, division.needs))
+    # Jobs that an earlier call has left may have ended meanwhile.
+    needs = among(division.needs, division.there - parcels.finished(folder))
+    seconds = {name: each.seconds or 0.0 for name, each in found.items()}
+    progress = study_progress(params, needs, seconds, max(2, given.workers))
+    with closing(progress), ended_by_sigterm():
+        failed = submit(cluster, needs, folder, found, progress)
+    if failed:
+        parcels.take_in(folder, parcels.finished(folder) & division.wanted)
+        raise StudyError(failure(failed, division.needs, again))
+    return progress.ran
+
+
+def submit(
+    cluster: Cluster,
+    needs: Needs,
+    folder: Path,
+    found: Mapping[str, Footprint],
+    progress: DvcProgress,
+) -> list[str]:
+    """Run stages on workers; return those that failed.
+
+    Args:
+        cluster: gives them to workers.
+        needs: of the stages, what they need of each other; what else they need is in the remote.
+        folder: of the parcel, to which is added what workers find.
+        found: what each stage takes.
+        progress: is told of everything that happens.
+    """
+    parcels.write_lock(folder)
+    cluster.ready(folder, found, needs)
+    return run_all(needs, cluster, lambda name: found[name].seconds or 0.0, progress)
+
+
+def _run_here(params: Study, names: set[str], needs: Needs, again: str, *options: str) -> list[str]:
+    """Run stages in this folder, one after another; return those that DVC had to compute.
+
+    Raises:
+        StudyError: one has failed.
+    """
+    progress = study_progress(params, names, last_runtimes(), 1)
+    with closing(progress), ended_by_sigterm():
+        failed = one_after_another(among(needs, names), progress, environment(), *options)
+    if failed:
+        raise StudyError(failure(failed, needs, again))
+    return progress.ran
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The command line."""
+    parser.add_argument(
+        "stages",
+        nargs="*",
+        metavar="STAGE",
+        help="run these and what they need, such as `evaluate@news-512` or `finetune` (default: "
+        "all)",
+    )
+    parser.add_argument(
+        "--engine",
+        required=True,
+        choices=["ray", "slurm", "local"],
+        help="ray: a task a stage, on the cluster of RAY_ADDRESS, without that on one that is "
+        "started here; slurm: a job a stage; local: side by side in this folder, as `make repro "
+        "JOBS=N`",
+    )
+    parser.add_argument(
+        "--workers", required=True, type=int, metavar="N", help="how many stages run at a time"
+    )
+    parser.add_argument(
+        "--clones",
+        metavar="FOLDER",
+        help="where workers have their clones; of a shared disk, one worker goes on from another's "
+        "checkpoint (default: ray: in ~/.cache/reformer-seqlen of each node; slurm: in "
+        "work/distribute)",
+    )
+    parser.add_argument(
+        "--gres",
+        metavar="GRES",
+        help="slurm: what stages that train and score ask for, such as `gpu:1` (default: no GPU)",
+    )
+    parser.add_argument(
+        "--sbatch",
+        action="append",
+        default=[],
+        metavar="=OPTION",
+        help="slurm: an option of sbatch, may be given again: --sbatch=--partition=long",
+    )
+
+
+def run(given: Namespace) -> None:
+    """Run the study, then print its results."""
+    if given.workers < 1:
+        raise StudyError(f"--workers is {given.workers}: give a number of at least 1")
+    if given.engine != "slurm" and (given.gres or given.sbatch):
+        raise StudyError("--gres and --sbatch are Slurm's: add --engine slurm")
+    if given.engine == "local":
+        repro.run(Namespace(stages=given.stages, jobs=given.workers))
+        return
+    began, params = time.monotonic(), load_study()
+    with alone_in_folder(params):
+        done = distribute(given, params, f"reformer-seqlen {shlex.join(sys.argv[1:])}")
+    repro.print_tables(given.stages)
+    print(f"{done}, {duration(time.monotonic() - began)} in all")

@@ -1,0 +1,1 @@
+"""Tests of `reformer-seqlen distribute` on real clusters: `make test-distribute`."""
