@@ -141,7 +141,7 @@ class Jobs:
 
     def _resources(self, needed: Footprint) -> list[str]:
         time_limit = [] if needed.seconds is None else [f"--time={minutes(needed.seconds)}"]
-        gres = [f"--gres={self.gres}"] if needed.gpu else []
+        gres = [f"--gres={self.gres}"] if needed.gpus else []
         memory = f"--mem={needed.memory_bytes // MIB}M"
         return [f"--cpus-per-task={needed.threads}", memory, *time_limit, *gres]
 
