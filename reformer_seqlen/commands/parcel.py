@@ -119,9 +119,12 @@ def pack(folder: Path, remote: Remote | None) -> None:
     shutil.copyfile(worker.__file__, folder / "worker.py")
     bundle = ["git", "bundle", "create", "--quiet", str(folder / worker.CODE), "HEAD"]
     subprocess.run(bundle, check=True)
+    where = subprocess.check_output(["git", "rev-parse", "--git-path", "shallow"], text=True)  # noqa: S607
+    shallow = Path(where.strip())  # a clone without all of its history has this file
     mark = {"name": f"{MARK}-{secrets.token_hex(4)}", "text": secrets.token_hex(16)}
     order = {
         "commit": commit(),
+        "shallow": shallow.read_text(encoding="utf-8") if shallow.exists() else "",
         "config": remote.config() if remote else "",
         "versions": versions(remote),
         "mark": mark if remote else None,

@@ -30,7 +30,8 @@ ENDED = (
     "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
     "PREEMPTED", "REVOKED", "TIMEOUT", GONE,
 )  # fmt: skip
-LOOK_SECONDS = 2.0
+LOOK_SECONDS = 3.0
+"""How often Slurm is asked for the states of jobs: each time costs its controller something."""
 IMMEDIATE_SECONDS = 60
 TIME_FACTOR, LEAST_MINUTES = 3, 10
 """A job may take three times as long as its stage takes here, and ten minutes at least."""
@@ -61,6 +62,7 @@ class Jobs:
         self.jobs: dict[str, str] = {}
         self.begun: set[str] = set()
         self.read: dict[str, int] = {}
+        self.looked = 0.0
 
     @property
     def gpus(self) -> bool:
@@ -167,7 +169,11 @@ class Jobs:
 
     def events(self, seconds: float) -> Iterator[Event]:
         """What jobs have printed, and which have ended."""
-        time.sleep(min(seconds, LOOK_SECONDS))
+        wait = self.looked + LOOK_SECONDS - time.monotonic()
+        time.sleep(max(0.0, min(seconds, wait)))
+        if wait > seconds:
+            return
+        self.looked = time.monotonic()
         try:
             states = self._states()
         except StudyError:  # the controller is busy or restarts

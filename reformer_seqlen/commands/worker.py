@@ -87,6 +87,8 @@ def check_out(clone: Path, parcel: Path, order: Mapping[str, Any]) -> None:
     """
     if not (clone / ".git").exists():
         _run("git", "init", "--quiet", str(clone))
+    if order["shallow"]:
+        (clone / ".git/shallow").write_text(order["shallow"], encoding="utf-8")
     _git(clone, "fetch", "--quiet", "--force", str(parcel / CODE), "HEAD")
     _git(clone, "checkout", "--quiet", "--force", "--detach", order["commit"])
     _git(clone, "clean", "-ffdxq", *(f"--exclude={name}" for name in KEPT))

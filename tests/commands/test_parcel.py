@@ -79,6 +79,23 @@ def test_a_remote_that_is_not_the_same_there_is_found_out(project: Project, tmp_
     assert worker.try_out(folder, tmp_path / "clones")["problems"] == []
 
 
+def test_a_clone_without_its_history_can_be_sent(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project.root / "more.md").touch()
+    commit(project)
+    address = f"file://{project.root}"
+    project.run("git", "clone", "--quiet", "--depth", "1", address, str(tmp_path / "shallow"))
+    shallow = Project(tmp_path / "shallow")
+    shallow.dvc("remote", "add", "--quiet", "--local", "--default", "r", str(tmp_path / "remote"))
+    monkeypatch.chdir(shallow.root)
+    folder = tmp_path / "parcel"
+    parcel.pack(folder, parcel.default_remote())
+    assert parcel.leave_mark(folder) is None
+    assert worker.try_out(folder, tmp_path / "clones")["problems"] == []
+    assert (tmp_path / "clones/1/more.md").exists()
+
+
 def test_other_versions_are_named() -> None:
     found = {"python": "2.7", "numpy": "1.0", "no-such-package": "3.1"}
     python, numpy, missing = worker.differences(found)
