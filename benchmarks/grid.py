@@ -37,8 +37,11 @@ RECORD = """
 from functools import lru_cache
 from pathlib import Path
 from dvc.dependency import param
+from dvc.output import Output
 from dvc.repo import Repo
-param.load_path = lru_cache(param.load_path)  # DVC reads params.yaml again for each stage
+# DVC reads params.yaml and git's index again for each stage.
+param.load_path = lru_cache(param.load_path)
+Output.ignore = lambda out: None
 with Repo() as repo:
     for out in repo.index.outs:
         path = Path(out.fs_path)
@@ -50,8 +53,6 @@ with Repo() as repo:
         for stage in repo.index.stages:
             stage.save(allow_missing=True)
             stage.commit(allow_missing=True)
-            if stage.name != "report":
-                repo.stage_cache.save(stage)
     lock = {stage.name: stage for stage in repo.index.stages}
     from dvc.stage.serialize import to_single_stage_lockfile
     from dvc.utils.serialize import dump_yaml

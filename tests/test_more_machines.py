@@ -45,6 +45,13 @@ def test_a_remote_is_added_and_every_command_is_taken(own_smoke: Project, tmp_pa
         assert "nothing to do: all stages are up to date" in printed
 
 
+def test_the_readme_adds_a_remote_as_the_page_does() -> None:
+    known = [shlex.split(line, comments=True) for line in blocks("sh", PAGE)[1].splitlines()]
+    lines = "".join(blocks("sh", README)).splitlines()
+    added = [line for line in lines if line.startswith(("dvc remote add", "git add .dvc"))]
+    assert [line for line in added if shlex.split(line, comments=True) not in known] == []
+
+
 def workflow() -> Any:
     """The GitHub workflow."""
     [text] = [block for block in blocks("yaml", PAGE) if "workflow_dispatch" in block]

@@ -88,7 +88,8 @@ def connect(given: Namespace, remote: Path) -> Cluster:
         if error.name != "ray":
             raise
         raise StudyError(
-            '`--engine ray` needs the Python package ray: pip install "reformer-seqlen[ray]"'
+            "`--engine ray` needs the Python package ray, here and on all nodes: "
+            'pip install "ray>=2.60,<3"'
         ) from error
     return Tasks(given.workers, given.clones or f"~/.cache/reformer-seqlen/{remote.name}")
 
