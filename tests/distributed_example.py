@@ -28,7 +28,8 @@ from reformer_seqlen.text.chunking import contiguous
 from reformer_seqlen.text.splits import Split
 from reformer_seqlen.text.tokens import Tokens
 from reformer_seqlen.training.determinism import make_deterministic
-from reformer_seqlen.training.trainer import Pacemaker, train
+from reformer_seqlen.training.pacemaker import Pacemaker
+from reformer_seqlen.training.trainer import train
 from tests.models_example import VOCABULARY, made
 
 LENGTH = 64
@@ -141,7 +142,7 @@ def interrupted_in_an_evaluation(name: str, work: Path) -> str:
         return score_batch(*given)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("reformer_seqlen.training.trainer.score_batch", told)
+        patch.setattr("reformer_seqlen.training.window_trainer.score_batch", told)
         try:
             history(name, work)
         except KeyboardInterrupt as interrupt:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from reformer_seqlen.runtime.console import INTERRUPT_NOTE
-from reformer_seqlen.training.trainer import Pacemaker
+from reformer_seqlen.training.pacemaker import Pacemaker
 from tests.conftest import environment
 
 SWALLOWS_INTERRUPTS = """

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from reformer_seqlen.commands.continuation import continuation
 from reformer_seqlen.parameters.profiles import compose
 from reformer_seqlen.parameters.study import load_study
-from reformer_seqlen.planning.amounts import jobs
+from reformer_seqlen.planning.jobs import jobs
 from reformer_seqlen.planning.trial import base_config, job_config, predicted_memory
 from reformer_seqlen.runtime.files import read_json
 from reformer_seqlen.runtime.paths import BASES, EVALUATIONS, HISTORIES, MODELS, TEXTS, TOKENS

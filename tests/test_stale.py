@@ -93,7 +93,7 @@ def test_what_only_shows_results_makes_the_report_alone_stale(
         ("scoring/uncertainty.py", "math.log(2)", "math.log(10)",
          ALL_RUNS_OF["evaluate"] | COUNTS),
         ("counting/kneser_ney.py", "0.5, 1.0", "0.4, 1.0", COUNTS),
-        ("training/trainer.py", "logging_steps=1", "logging_steps=2", TRAINS),
+        ("training/arguments.py", "logging_steps=1", "logging_steps=2", TRAINS),
         ("text/chunking.py", "PUBLISHED_SHARDS = 4", "PUBLISHED_SHARDS = 8",
          {"pretrain@tiny", *ALL_RUNS_OF["chunk"], *ALL_RUNS_OF["evaluate"]}),
         ("text/documents.py", '"file:", ', "", {"download@news", "pretrain@tiny"}),

@@ -10,7 +10,7 @@ from reformer_seqlen.parameters.study import Study
 
 if TYPE_CHECKING:
     from reformer_seqlen.commands.plan import Estimate
-    from reformer_seqlen.planning.amounts import Job
+    from reformer_seqlen.planning.jobs import Job
 
 GIB = 1 << 30
 PROCESS_BYTES = 2 * GIB
@@ -53,7 +53,7 @@ def footprints(params: Study, stages: Collection[str]) -> dict[str, Footprint]:
         stages: names of dvc.yaml.
     """
     from reformer_seqlen.commands.plan import estimates, present_study
-    from reformer_seqlen.planning.amounts import jobs
+    from reformer_seqlen.planning.jobs import jobs
 
     named = {name: _own_stages(name, params) for name in (job.name for job in jobs(params, None))}
     todo = [job for job in jobs(params, present_study()) if named[job.name] & set(stages)]

@@ -18,13 +18,8 @@ from reformer_seqlen.models.configurations import Config
 from reformer_seqlen.parameters.profiles import compose
 from reformer_seqlen.parameters.sources import HubCheckpoint
 from reformer_seqlen.parameters.study import Study, load_study, parse_study
-from reformer_seqlen.planning.amounts import (
-    FORWARD_SHARE,
-    Job,
-    disk_bytes,
-    download_bytes,
-    jobs,
-)
+from reformer_seqlen.planning.disk import disk_bytes, download_bytes
+from reformer_seqlen.planning.jobs import FORWARD_SHARE, Job, jobs
 from reformer_seqlen.planning.trial import (
     Pace,
     Trial,

@@ -254,7 +254,7 @@ def study_progress(
 ) -> DvcProgress:
     """The progress of a study's stages; `runtimes` are the seconds that some have taken before."""
     # Imports numpy, which a study without stale stages need not wait for.
-    from reformer_seqlen.planning.amounts import stage_tokens
+    from reformer_seqlen.planning.jobs import stage_tokens
 
     untrained = {f"finetune@{name}" for name, run in params.runs.items() if not run.is_trained}
     return DvcProgress(names, runtimes, stage_tokens(params), jobs, untrained)

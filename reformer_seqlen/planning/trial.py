@@ -28,7 +28,7 @@ from reformer_seqlen.parameters.common.quantities import CHUNK_LENGTH
 from reformer_seqlen.parameters.model_options import ModelOptions, ReformerOptions, options_for
 from reformer_seqlen.parameters.models import Model
 from reformer_seqlen.parameters.sources import HubCheckpoint, PathSource
-from reformer_seqlen.planning.amounts import Job
+from reformer_seqlen.planning.jobs import Job
 from reformer_seqlen.reformer.activations import recomputes
 from reformer_seqlen.reformer.crime_and_punishment import CRIME_AND_PUNISHMENT
 from reformer_seqlen.reformer.model import Reformer, configured

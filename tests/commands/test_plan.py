@@ -13,7 +13,8 @@ from reformer_seqlen.parameters.common.quantities import Policy
 from reformer_seqlen.parameters.profiles import compose
 from reformer_seqlen.parameters.study import Study, parse_study
 from reformer_seqlen.parameters.training import Training
-from reformer_seqlen.planning.amounts import Amount, Job, jobs
+from reformer_seqlen.planning.amounts import Amount
+from reformer_seqlen.planning.jobs import Job, jobs
 from reformer_seqlen.planning.trial import Pace, Trial
 from reformer_seqlen.reformer import activations
 from reformer_seqlen.reporting.published import load_published

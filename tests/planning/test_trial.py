@@ -9,7 +9,7 @@ from reformer_seqlen.models.causal import parameter_counts
 from reformer_seqlen.parameters.study import Study
 from reformer_seqlen.parameters.training import Training
 from reformer_seqlen.planning import trial
-from reformer_seqlen.planning.amounts import jobs
+from reformer_seqlen.planning.jobs import jobs
 from reformer_seqlen.planning.trial import Trial, job_config, predicted_memory
 from tests.models_example import KINDS, configured, made
 

@@ -20,7 +20,10 @@ from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.text.chunking import contiguous
 from reformer_seqlen.text.splits import Split
 from reformer_seqlen.text.tokens import Tokens
-from reformer_seqlen.training.trainer import Pacemaker, Trained, WindowTrainer, summarise, train
+from reformer_seqlen.training.history import summarise
+from reformer_seqlen.training.pacemaker import Pacemaker
+from reformer_seqlen.training.trainer import Trained, train
+from reformer_seqlen.training.window_trainer import WindowTrainer
 from tests.interrupts import interrupted_after
 
 SETTINGS = Training(epochs=2, batch_size=4, learning_rate=0.01, threads=1)
