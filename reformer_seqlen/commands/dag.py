@@ -108,3 +108,8 @@ def with_dependents(names: Collection[str], needs: Mapping[str, Collection[str]]
         size = len(found)
         found |= {name for name, needed in needs.items() if not found.isdisjoint(needed)}
     return found
+
+
+def among(needs: Needs, names: set[str]) -> Needs:
+    """Of some stages, what they need of each other."""
+    return {name: needs[name] & names for name in needs if name in names}

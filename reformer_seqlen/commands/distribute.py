@@ -13,182 +13,34 @@ import shlex
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from reformer_seqlen.commands import parcel as parcels
 from reformer_seqlen.commands import repro
-from reformer_seqlen.commands.dag import (
-    Needs,
-    all_needs,
-    environment,
-    selected,
-    stale_stages,
-    with_dependents,
-)
-from reformer_seqlen.commands.footprint import Footprint, footprints, reads_this_machine
+from reformer_seqlen.commands.cluster import Cluster, ready_cluster, refuse, some
+from reformer_seqlen.commands.dag import Needs, among, environment, selected
+from reformer_seqlen.commands.division import Division, divide
+from reformer_seqlen.commands.footprint import Footprint, footprints
 from reformer_seqlen.commands.footprint_table import expected_seconds, table
 from reformer_seqlen.commands.parcel import Remote
 from reformer_seqlen.commands.progress import last_runtimes
 from reformer_seqlen.commands.repro import (
     DvcProgress,
+    add_stages,
     alone_in_folder,
     check_models,
     failure,
     one_after_another,
     study_progress,
 )
-from reformer_seqlen.commands.schedule import Engine, run_all
+from reformer_seqlen.commands.schedule import run_all
 from reformer_seqlen.parameters.study import Study, load_study
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.interrupts import ended_by_sigterm
 from reformer_seqlen.runtime.progress import duration
-
-REPORT = "report"
-"""The stage that the collector runs: it writes what git keeps."""
-
-
-class Cluster(Engine, Protocol):
-    """An engine of machines that are tried out before."""
-
-    @property
-    def gpus(self) -> bool:
-        """Whether there are GPUs."""
-
-    def try_out(self, parcel: Path) -> list[dict[str, Any]]:
-        """For each node that can be asked now: `node`, `processor` and `problems`."""
-
-    def refused(self, footprints: Mapping[str, Footprint]) -> list[str]:
-        """Why stages can never run there."""
-
-    def ready(self, parcel: Path, footprints: Mapping[str, Footprint], needs: Needs) -> None:
-        """What is to be sent, and what `start` will be asked for."""
-
-
-def connect(given: Namespace, remote: Path) -> Cluster:
-    """The cluster that the command line names.
-
-    Args:
-        given: the command line.
-        remote: a folder here that is another one for another remote.
-
-    Raises:
-        StudyError: it is not there.
-    """
-    if given.engine == "slurm":
-        from reformer_seqlen.commands.slurm_engine import Jobs
-
-        return Jobs(given.workers, given.clones or str(remote / "clones"), given.gres, given.sbatch)
-    try:
-        from reformer_seqlen.commands.ray_engine import Tasks
-    except ModuleNotFoundError as error:
-        if error.name != "ray":
-            raise
-        raise StudyError(
-            "`--engine ray` needs the Python package ray, here and on all nodes: "
-            'pip install "ray>=2.60,<3"'
-        ) from error
-    return Tasks(given.workers, given.clones or f"~/.cache/reformer-seqlen/{remote.name}")
-
-
-def problems_here(remote: Remote | None) -> list[str]:
-    """What keeps this folder's study from being computed elsewhere."""
-    found = []
-    if remote is None:
-        found.append(
-            "DVC has no default remote, through which workers get and give results: "
-            "`dvc remote add --default storage s3://bucket/path`, or a folder that all machines see"
-        )
-    elif remote.url.startswith(("http://", "https://")):
-        found.append(f"the remote {remote.url} keeps no run-cache: take one that is not HTTP")
-    changed, _ = parcels.uncommitted()
-    if changed:
-        found.append(
-            f"workers compute the last commit, and these files differ from it: {some(changed)}: "
-            "`git add` and `git commit` them, or `git stash --include-untracked`"
-        )
-    return found
-
-
-def some(names: list[str], most: int = 5) -> str:
-    """A list of names, its end left out if it is long."""
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest
-
-
-def refuse(problems: list[str]) -> None:
-    """Refuse to begin.
-
-    Raises:
-        StudyError: there are problems; all of them in one message.
-    """
-    if problems:
-        lines = "\n".join(f"- {problem}" for problem in problems)
-        raise StudyError(f"nothing was submitted:\n{lines}")
-
-
-def ready_cluster(
-    given: Namespace, folder: Path, remote: Remote | None
-) -> tuple[Cluster, list[dict[str, Any]]]:
-    """Pack a parcel, and try it out on the cluster's nodes; return these and what each says.
-
-    Raises:
-        StudyError: something keeps the study from being computed there.
-    """
-    problems, nodes, cluster = problems_here(remote), list[dict[str, Any]](), None
-    parcels.pack(folder, remote)
-    if remote is not None and (refusal := parcels.leave_mark(folder)):
-        problems.append(f"the remote {remote.url} can't be reached from here: {refusal}")
-    try:
-        cluster = connect(given, folder.parent)
-        nodes = cluster.try_out(folder)
-    except StudyError as error:
-        problems.append(str(error))
-    problems += [f"{node['node']}: {problem}" for node in nodes for problem in node["problems"]]
-    refuse(problems)
-    assert cluster is not None
-    return cluster, nodes
-
-
-@dataclass(frozen=True)
-class Division:
-    """Which stages run where.
-
-    Attributes:
-        needs: of all stages of the study.
-        wanted: the stages that are to be up to date at the end and are not.
-        finished: those that workers have finished before.
-        here: those that run in this folder first, and read files that workers may not have.
-        there: those that workers run.
-    """
-
-    needs: Needs
-    wanted: set[str]
-    finished: set[str]
-    here: set[str]
-    there: set[str]
-
-
-def divide(targets: Sequence[str], params: Study, finished: set[str]) -> Division:
-    """Divide what is stale between this folder and the workers.
-
-    Raises:
-        StudyError: a target is no stage.
-    """
-    needs = all_needs()
-    wanted = with_dependents(stale_stages(), needs) & selected(targets or needs, needs)
-    left = wanted - finished - {REPORT}
-    reading = {name for name in left if reads_this_machine(name, params)}
-    here = selected(reading, needs) & left
-    return Division(needs, wanted, finished & wanted, here, left - here)
-
-
-def among(needs: Needs, names: set[str]) -> Needs:
-    """Of some stages, what they need of each other."""
-    return {name: needs[name] & names for name in needs if name in names}
 
 
 def say(
@@ -309,13 +161,7 @@ def _run_here(params: Study, names: set[str], needs: Needs, again: str, *options
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The command line."""
-    parser.add_argument(
-        "stages",
-        nargs="*",
-        metavar="STAGE",
-        help="run these and what they need, such as `evaluate@news-512` or `finetune` (default: "
-        "all)",
-    )
+    add_stages(parser)
     parser.add_argument(
         "--engine",
         required=True,

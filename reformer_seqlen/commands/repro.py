@@ -18,6 +18,7 @@ from reformer_seqlen.commands.dag import (
     DVC,
     Needs,
     all_needs,
+    among,
     environment,
     selected,
     stale_stages,
@@ -237,7 +238,7 @@ def _run_stale(params: Study, targets: Sequence[str], jobs: int | None) -> str:
         check_models(params, stale)
         needs = all_needs()
         names = with_dependents(stale, needs) & selected(targets or needs, needs)
-        needs = {name: needs[name] & names for name in needs if name in names}
+        needs = among(needs, names)
         jobs = jobs or default_jobs(params.cores())
         progress = study_progress(params, names, last_runtimes(), jobs)
         run_all_of = side_by_side if jobs > 1 else one_after_another
@@ -300,8 +301,8 @@ def failure(failed: Collection[str], needs: Needs, again: str = "make repro") ->
     )
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """The command line."""
+def add_stages(parser: ArgumentParser) -> None:
+    """The stages that are to be run."""
     parser.add_argument(
         "stages",
         nargs="*",
@@ -309,6 +310,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="run these and what they need, such as `evaluate@news-512` or `finetune` (default: "
         "all)",
     )
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The command line."""
+    add_stages(parser)
     parser.add_argument(
         "--jobs",
         type=int,

@@ -5,7 +5,9 @@ from contextlib import closing
 import pytest
 
 from reformer_seqlen.commands import parcel
-from reformer_seqlen.commands.distribute import Cluster, among, submit
+from reformer_seqlen.commands.cluster import Cluster
+from reformer_seqlen.commands.dag import among
+from reformer_seqlen.commands.distribute import submit
 from reformer_seqlen.commands.footprint import GIB, Footprint
 from reformer_seqlen.commands.repro import DvcProgress
 from tests.conftest import Project, stages_run

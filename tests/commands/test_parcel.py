@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from reformer_seqlen.commands import parcel, worker
-from reformer_seqlen.commands.distribute import problems_here, refuse, some
+from reformer_seqlen.commands.cluster import problems_here, refuse, some
 from reformer_seqlen.commands.parcel import Remote
 from reformer_seqlen.runtime.errors import StudyError
 from tests.conftest import Project
