@@ -18,6 +18,7 @@ from pathlib import Path
 
 import psutil
 
+from reformer_seqlen.commands.worker import end_with_parent
 from tests.conftest import environment
 
 PATIENCE_SECONDS = 240.0
@@ -37,10 +38,14 @@ def free_port() -> int:
 def daemon(
     command: Sequence[str], log: Path, **variables: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that runs within the block."""
+    """A process that runs within the block, and ends with this one if this one is killed."""
     with log.open("wb") as file:
         process = subprocess.Popen(
-            command, stdout=file, stderr=subprocess.STDOUT, env=environment(**variables)
+            command,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=environment(**variables),
+            preexec_fn=end_with_parent,
         )
         try:
             yield process
