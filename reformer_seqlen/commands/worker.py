@@ -92,6 +92,8 @@ def check_out(clone: Path, parcel: Path, order: Mapping[str, Any]) -> None:
     _git(clone, "fetch", "--quiet", "--force", str(parcel / CODE), "HEAD")
     _git(clone, "checkout", "--quiet", "--force", "--detach", order["commit"])
     _git(clone, "clean", "-ffdxq", *(f"--exclude={name}" for name in KEPT))
+    # What a killed DVC has locked. No DVC works here now, but another process may have its number.
+    (clone / ".dvc/tmp/rwlock").unlink(missing_ok=True)
     shared = clone.parent / WORK
     shared.mkdir(exist_ok=True)
     with suppress(FileExistsError):

@@ -43,6 +43,25 @@ def test_two_workers_compute_each_stage_once_and_the_collector_none(
     assert times_run(project.root) == dict.fromkeys(NEEDS, 1)
 
 
+def test_a_stage_that_a_killed_dvc_has_locked_is_free_for_the_next_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though its number is still there, as of a zombie, or of a process of another machine."""
+    project = counting_repository(tmp_path / "study", str(tmp_path / "remote"))
+    monkeypatch.chdir(project.root)
+    folder, clones = tmp_path / "parcel", tmp_path / "clones"
+    parcel.pack(folder, parcel.default_remote())
+    assert parcel.leave_mark(folder) is None
+    program = (sys.executable, str(folder / "worker.py"), str(folder), str(clones))
+    project.run(*program)
+    output = str(clones / "1" / "a.txt")
+    owner = {"pid": os.getpid(), "cmd": "dvc repro --pull --single-item write@a"}
+    (clones / "1/.dvc/tmp").mkdir(parents=True, exist_ok=True)
+    write_json(clones / "1/.dvc/tmp/rwlock", {"write": {output: owner}, "read": {}})
+    project.run(*program, "write@a")
+    assert times_run(project.root)["write@a"] == 1
+
+
 def test_a_worker_goes_on_from_the_last_checkpoint_of_one_that_was_killed(
     own_smoke: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
