@@ -51,6 +51,8 @@ MEASURED = METRICS / "measured"
 TIMINGS = PLOTS / "cost.csv"
 SHOWN = 20
 MEND_REPORT = "write it with `python -m stages.report`"
+MEND_README = f"`git checkout {README}` brings back the committed one"
+CONFLICT = ("<<<<<<< ", ">>>>>>> ")
 PROFILE_ADVICE = (
     f"\n{PARAMS} is not what its profile gives, and `dvc exp run` would make it of that again: "
     f"put the lines into {CONF}/profile/NAME.yaml, NAME being its `profile`, or into a profile of "
@@ -164,6 +166,25 @@ def compare_report(root: Path = Path()) -> list[Difference]:
     return found
 
 
+def compare_with_committed_readme() -> list[Difference]:
+    """What README.md has lost since HEAD of what the pipeline fills, and what a merge has left."""
+    committed, text = head.text_of(README) or "", _computed_text(README) or ""
+    lost = readme.sections(committed).keys() - readme.sections(text).keys()
+    return [
+        *(
+            Difference(
+                str(README), f"section `{name}`", f"is committed and not here: {MEND_README}"
+            )
+            for name in sorted(lost)
+        ),
+        *(
+            Difference(str(README), f"line {line}", f"`{words}` is left of a merge: {MEND_README}")
+            for line, words in enumerate(text.splitlines(), 1)
+            if words.startswith(CONFLICT)
+        ),
+    ]
+
+
 def compare_kept(kept: Kept) -> list[Difference]:
     """A kept study's page against its metrics, and its params.yaml against its profile."""
     path = kept.folder / REPORT.name
@@ -198,7 +219,8 @@ def main() -> None:
     """Compare, print what differs, and fail if anything does."""
     if head.commit() is None:
         raise StudyError("there is no commit to compare with: run this in the git repository")
-    report, profile = compare_report(), compare_profile()
+    report = [*compare_report(), *compare_with_committed_readme()]
+    profile = compare_profile()
     reference = kept_reference()
     tolerance, reason = machine_tolerance(reference)
     print(f"metrics and curves are compared with {reference or 'HEAD'} {reason}")

@@ -234,6 +234,23 @@ def test_a_page_of_results_that_is_missing_is_found_and_no_readme_is_needed() ->
 
 
 @pytest.mark.usefixtures("committed")
+def test_what_readme_lost_of_its_sections_and_what_a_merge_left_is_found() -> None:
+    path = Path("README.md")
+    text = path.read_text()
+    assert check.compare_with_committed_readme() == []
+    path.write_text("# Mine\n")
+    [lost] = check.compare_with_committed_readme()
+    assert str(lost) == (
+        "README.md: section `headline`: is committed and not here: `git checkout README.md` brings "
+        "back the committed one"
+    )
+    path.write_text(text.replace("# Mine\n", "<<<<<<< HEAD\n# Mine\n=======\n# Yours\n>>>>>>> b\n"))
+    first, last = check.compare_with_committed_readme()
+    assert str(first).startswith("README.md: line 1: `<<<<<<< HEAD` is left of a merge")
+    assert str(last).startswith("README.md: line 5: `>>>>>>> b` is left of a merge")
+
+
+@pytest.mark.usefixtures("committed")
 def test_metrics_that_are_not_json_are_named() -> None:
     Path("metrics/details/training.json").write_text("<<<<<<< HEAD")
     with pytest.raises(StudyError, match=r"details/training.json is not JSON"):
@@ -309,6 +326,7 @@ DAMAGED = (
     "plots/answer.csv",
     "plots/training_loss.csv",
     "results/README.md",
+    "README.md",
 )
 
 
