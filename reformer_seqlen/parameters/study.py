@@ -232,6 +232,8 @@ def parse_study(values: Any, where: str) -> Study:
         StudyError: something is missing, unknown, of a wrong type or out of range; the message
             names each key, what is allowed and what was given.
     """
+    if not isinstance(values, dict):
+        raise messages.no_sections(where, values)
     try:
         return Study.model_validate(values)
     except ValidationError as error:

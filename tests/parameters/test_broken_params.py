@@ -15,8 +15,8 @@ from tests.conftest import CONF, ROOT
 
 WHOLE = (ROOT / "params.yaml").read_bytes()
 BROKEN = {
-    "empty": (b"", "is not a valid study"),
-    "a list": (b"- 1\n", "is not a valid study"),
+    "empty": (b"", "is not a valid study: it is empty, and sections .* were expected"),
+    "a list": (b"- 1\n", "is not a valid study: it holds a list"),
     "latin-1": (
         WHOLE + b"# caf\xe9\n",
         r"is not UTF-8 \(byte 0xe9 in line \d+\): save it as UTF-8",
@@ -25,7 +25,10 @@ BROKEN = {
     "a tab": (b"chunk:\n\tpolicy: contiguous\n", "is not YAML"),
     "conflict": (b"<<<<<<< HEAD\n" + WHOLE + b"=======\n>>>>>>> longer\n", "is not YAML"),
     "cut": (WHOLE[: WHOLE.index(b"runs:")], "runs: Field required"),
-    "twice": (WHOLE + b"profile: quick\n", "is not YAML"),
+    "twice": (
+        WHOLE + b"profile: quick\n",
+        rf'is not YAML: line {len(WHOLE.splitlines()) + 1}: found duplicate key "profile"',
+    ),
     "deep": (b"a: " + b"[" * 3000 + b"]" * 3000, "nested too deep"),
     "itself": (b"a: &a [*a]\n", "holds itself"),
     "ever more": (
@@ -66,6 +69,17 @@ def values() -> Any:
 def test_a_name_that_yaml_reads_as_something_else_is_refused(name: str, values: Any) -> None:
     values["runs"][name] = values["runs"]["news-64"]
     with pytest.raises(StudyError, match=rf"the name `{name}` is no text .* as in a-{name}"):
+        parse_study(values, "params.yaml")
+
+
+@pytest.mark.parametrize(("name", "shown"), [(True, "True"), (64, "64"), (None, "None")])
+def test_a_name_that_is_no_text_without_its_quotes_is_refused(
+    name: Any, shown: str, values: Any
+) -> None:
+    values["runs"][name] = values["runs"]["news-64"]
+    with pytest.raises(
+        StudyError, match=rf"runs: the name `{shown}` is no text .* as in a-{shown}"
+    ):
         parse_study(values, "params.yaml")
 
 

@@ -193,7 +193,7 @@ def no_file(path: Path) -> StudyError:
     return StudyError(f"{path} is no regular file: put a text file in its place")
 
 
-def name_is_no_text(name: str) -> str:
+def name_is_no_text(name: object) -> str:
     """A name that is a number or a truth value to some YAML readers."""
     return (
         f"the name `{name}` is no text to every reader of YAML: put a word into it, as in a-{name}"
@@ -211,8 +211,19 @@ def not_composed(profile: str, error: Exception) -> StudyError:
 
 
 def not_yaml(path: Path, error: Exception | str) -> StudyError:
-    """A params.yaml that no YAML reader takes."""
-    return StudyError(f"{path} is not YAML: {error}")
+    """A params.yaml that no YAML reader takes; where the reader knows the line, in one line."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    words = f"line {mark.line + 1}: {problem}" if mark and problem else str(error)
+    return StudyError(f"{path} is not YAML: {words}")
+
+
+def no_sections(where: str, values: object) -> StudyError:
+    """A params.yaml that is empty, a list or a word."""
+    what = "it is empty" if values is None else f"it holds a {type(values).__name__}"
+    return StudyError(
+        f"{where} is not a valid study: {what}, and sections such as `train:` were expected; "
+        "`dvc exp run -S profile=NAME` writes it anew"
+    )
 
 
 def two_dialects(path: Path, line: int, scalar: str, advice: str) -> StudyError:
@@ -231,6 +242,10 @@ def unknown_profile(profile: str, known: Iterable[str]) -> StudyError:
 def complaints(error: "ValidationError", prefix: str = "") -> Iterator[str]:
     """A line for each wrong value: its key, what is allowed, what was given."""
     for item in error.errors(include_url=False):
+        if item["type"] == "string_type" and item["loc"][-1] == "[key]":
+            section = prefix or item["loc"][0]
+            yield f"{section}: {name_is_no_text(item['input'])}"
+            continue
         key = ".".join(str(part) for part in (prefix, *item["loc"]) if part != "")
         given = item["input"]
         shown = f", but it is {given!r}" if not isinstance(given, dict | list) else ""
