@@ -34,6 +34,7 @@ from reformer_seqlen.parameters.sources import (
 )
 from reformer_seqlen.runtime.files import sha256_of, whole_file, whole_folder
 from reformer_seqlen.runtime.messages import fetching as messages
+from reformer_seqlen.runtime.messages import storage
 
 
 def fetch(source: Source, target: Path, *, mirror: str | None = None) -> Fetched:
@@ -62,7 +63,10 @@ def fetch(source: Source, target: Path, *, mirror: str | None = None) -> Fetched
             case _:
                 return _fetch_file(source, target, mirror)
     except OSError as error:
-        raise messages.cannot_fetch(describe(source), error) from error
+        # A copy that does not fit names both of its files; it is the second that has no room.
+        full = error.errno in storage.NO_ROOM
+        reason = storage.refused(str(error.filename2 or target), error) if full else error
+        raise messages.cannot_fetch(describe(source), reason) from error
 
 
 def fetch_text(source: FileSource, target: Path, *, mirror: str | None = None) -> Fetched:

@@ -65,6 +65,8 @@ def unpack(
             with PACKED[kind](stored) as packed:
                 _copy(packed, target, name, None, size)
     except DAMAGED as error:
+        if member is not None and not zipfile.is_zipfile(stored):
+            raise messages.no_zip(name, member) from error
         raise messages.cannot_unpack(name, error) from error
     except OSError as error:
         # Damaged data, too, is an OSError: without a number, or a place before a file's beginning.

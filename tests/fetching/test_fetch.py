@@ -2,6 +2,7 @@
 
 import bz2
 import json
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +100,15 @@ def test_a_folder_is_copied_whole_and_has_one_checksum() -> None:
     got(declared(kind="path", path="folder", sha256=fetched.sha256), name="again")
     message = refused(declared(kind="path", path="folder", sha256=sha256(b"")))
     assert fetched.sha256 in message
+
+
+def test_a_disk_without_room_is_named_and_what_to_do() -> None:
+    Path("large.txt").write_bytes(b"a b\n" * (1 << 20))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+    try:
+        message = refused(declared(kind="path", path="large.txt"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert message.startswith("cannot fetch large.txt: ")
+    assert "refused" in message.partition("File too large; raise the limit")[0]

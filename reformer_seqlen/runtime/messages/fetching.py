@@ -121,6 +121,14 @@ def cannot_unpack(name: str, error: Exception) -> StudyError:
     return StudyError(f"{name} cannot be unpacked: {error}")
 
 
+def no_zip(name: str, member: str) -> StudyError:
+    """A member of what is no .zip, or of one that was cut off, which lacks its list of members."""
+    return StudyError(
+        f"{name} cannot be unpacked: `member: {member}` is taken from a .zip, and this is none, or "
+        "one that was cut off; unpack another archive and declare the raw file with `kind: path`"
+    )
+
+
 def unsupported(name: str, ending: str) -> StudyError:
     """An archive whose member nobody named, or a packing that is not undone here."""
     return StudyError(

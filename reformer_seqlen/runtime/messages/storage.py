@@ -19,6 +19,8 @@ MEND = {
     errno.EIO: f"look after its disk, {GO_ON}",
     errno.ENOMEM: f"give it more memory, {GO_ON}",
 }
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What a disk, a quota or a limit says that holds no more."""
 
 
 def refused(path: str | None, error: OSError) -> str:
