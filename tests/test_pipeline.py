@@ -138,6 +138,5 @@ def test_a_wrong_study_is_refused_before_dvc_runs_anything(own_smoke: Project) -
 
     own_smoke.change_params(spoil)
     printed = own_smoke.run(*COMMAND, "repro", succeed=False)
-    assert printed.startswith("error: params.yaml is not a valid study:")
-    assert "train.learning_rate" in printed
+    assert printed.startswith("error: params.yaml is not a valid study: train.learning_rate: ")
     assert "Traceback" not in printed

@@ -38,8 +38,8 @@ def test_a_mistake_in_a_section_that_a_stage_does_not_use_stops_it_all_the_same(
     done = stage(values, "stages.download", "news")
     assert done.returncode == 1
     assert done.stderr == (
-        "error: params.yaml is not a valid study:\n"
-        "  memory: rows.tiny-256.model: `huge` is not among memory.models: tiny, tiny-gpt2\n"
+        "error: params.yaml is not a valid study: "
+        "memory: rows.tiny-256.model: `huge` is not among memory.models: tiny, tiny-gpt2\n"
     )
     assert [path.name for path in Path().iterdir()] == ["params.yaml"]
 

@@ -169,8 +169,9 @@ def not_in_params(section: str, name: str, known: Iterable[str]) -> StudyError:
 
 
 def invalid_study(where: str, lines: Iterable[str]) -> StudyError:
-    """Everything that is wrong with a params.yaml."""
-    return StudyError("\n  ".join([f"{where} is not a valid study:", *lines]))
+    """Everything that is wrong with a params.yaml, the first of it in the first line."""
+    first, *others = lines
+    return StudyError("\n  ".join([f"{where} is not a valid study: {first}", *others]))
 
 
 def missing(path: Path) -> StudyError:
