@@ -18,11 +18,11 @@ from tempfile import TemporaryDirectory
 from ruamel.yaml import YAML
 
 from benchmarks.pipeline import clone, seconds
-from reformer_seqlen.commands.dag import DVC
-from reformer_seqlen.commands.footprint import GIB, Footprint
-from reformer_seqlen.commands.processes import Processes
-from reformer_seqlen.commands.progress import Progress
-from reformer_seqlen.commands.schedule import Engine, run_all
+from reformer_seqlen.distribution.footprint import GIB, Footprint
+from reformer_seqlen.pipeline.dag import DVC
+from reformer_seqlen.pipeline.processes import Processes
+from reformer_seqlen.pipeline.progress import Progress
+from reformer_seqlen.pipeline.schedule import Engine, run_all
 from reformer_seqlen.runtime import console
 from reformer_seqlen.runtime.paths import PARAMS
 
@@ -66,7 +66,7 @@ def wall(workers: int) -> float:
 
 def handing_on() -> Mapping[str, float]:
     """The seconds that each engine takes for a stage which ends at once, one after another."""
-    from reformer_seqlen.commands.ray_engine import Tasks
+    from reformer_seqlen.distribution.ray_engine import Tasks
 
     needs = {"0": set[str]()} | {str(n): {str(n - 1)} for n in range(1, HANDED_ON)}
     found = dict.fromkeys(needs, Footprint(memory_bytes=GIB // 4))

@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from tabulate import tabulate
 
 from benchmarks.pipeline import clone, seconds
-from reformer_seqlen.commands.dag import DVC
+from reformer_seqlen.pipeline.dag import DVC
 from reformer_seqlen.runtime import console
 from reformer_seqlen.runtime.paths import PARAMS
 

@@ -16,8 +16,8 @@ from tempfile import TemporaryDirectory
 
 from ruamel.yaml import YAML
 
-from reformer_seqlen.commands.dag import DVC, environment
 from reformer_seqlen.parameters.profiles import compose
+from reformer_seqlen.pipeline.dag import DVC, environment
 from reformer_seqlen.runtime import console
 from reformer_seqlen.runtime.files import read_json
 from reformer_seqlen.runtime.paths import CONF, PARAMS, TIMINGS

@@ -16,7 +16,8 @@ LAYERS = (
     ("training",),
     ("bases",),
     ("reporting", "planning"),
-    ("checking",),
+    ("checking", "pipeline"),
+    ("distribution",),
     ("commands",),
 )
 """From the lowest to the highest; packages of one layer do not import each other."""

@@ -18,15 +18,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from reformer_seqlen.commands import parcel as parcels
 from reformer_seqlen.commands import repro
-from reformer_seqlen.commands.cluster import Cluster, ready_cluster, refuse, some
-from reformer_seqlen.commands.dag import Needs, among, environment, selected
-from reformer_seqlen.commands.division import Division, divide
-from reformer_seqlen.commands.footprint import Footprint, footprints
-from reformer_seqlen.commands.footprint_table import expected_seconds, table
-from reformer_seqlen.commands.parcel import Remote
-from reformer_seqlen.commands.progress import last_runtimes
 from reformer_seqlen.commands.repro import (
     DvcProgress,
     add_stages,
@@ -36,8 +28,16 @@ from reformer_seqlen.commands.repro import (
     one_after_another,
     study_progress,
 )
-from reformer_seqlen.commands.schedule import run_all
+from reformer_seqlen.distribution import parcel as parcels
+from reformer_seqlen.distribution.cluster import Cluster, ready_cluster, refuse, some
+from reformer_seqlen.distribution.division import Division, divide
+from reformer_seqlen.distribution.footprint import Footprint, footprints
+from reformer_seqlen.distribution.footprint_table import expected_seconds, table
+from reformer_seqlen.distribution.parcel import Remote
 from reformer_seqlen.parameters.study import Study, load_study
+from reformer_seqlen.pipeline.dag import Needs, among, environment, selected
+from reformer_seqlen.pipeline.progress import last_runtimes
+from reformer_seqlen.pipeline.schedule import run_all
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.interrupts import ended_by_sigterm
 from reformer_seqlen.runtime.progress import duration

@@ -16,8 +16,8 @@ from packaging.requirements import Requirement
 
 from reformer_seqlen.checking import head
 from reformer_seqlen.checking.profile import compare_profile
-from reformer_seqlen.commands import dag
 from reformer_seqlen.parameters.study import load_study
+from reformer_seqlen.pipeline import dag
 from reformer_seqlen.reporting.kept import CONTENTS, PROVENANCE, Provenance
 from reformer_seqlen.reporting.metrics import Metrics, read_metrics
 from reformer_seqlen.runtime.code import ROOT, deciding_modules

@@ -14,7 +14,12 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 from importlib.util import find_spec
 from pathlib import Path
 
-from reformer_seqlen.commands.dag import (
+from reformer_seqlen.commands.warm import kept
+from reformer_seqlen.fetching.unpacking import packing
+from reformer_seqlen.parameters.corpora import Corpus
+from reformer_seqlen.parameters.sources import PathSource, describe
+from reformer_seqlen.parameters.study import Study, load_study
+from reformer_seqlen.pipeline.dag import (
     DVC,
     Needs,
     all_needs,
@@ -24,16 +29,11 @@ from reformer_seqlen.commands.dag import (
     stale_stages,
     with_dependents,
 )
-from reformer_seqlen.commands.dvc_file import check_stages
-from reformer_seqlen.commands.mending import wait_for_other_dvc
-from reformer_seqlen.commands.processes import Processes, end, patience_at
-from reformer_seqlen.commands.progress import Progress, last_runtimes, remember
-from reformer_seqlen.commands.schedule import run_all
-from reformer_seqlen.commands.warm import kept
-from reformer_seqlen.fetching.unpacking import packing
-from reformer_seqlen.parameters.corpora import Corpus
-from reformer_seqlen.parameters.sources import PathSource, describe
-from reformer_seqlen.parameters.study import Study, load_study
+from reformer_seqlen.pipeline.dvc_file import check_stages
+from reformer_seqlen.pipeline.mending import wait_for_other_dvc
+from reformer_seqlen.pipeline.processes import Processes, end, patience_at
+from reformer_seqlen.pipeline.progress import Progress, last_runtimes, remember
+from reformer_seqlen.pipeline.schedule import run_all
 from reformer_seqlen.runtime import process
 from reformer_seqlen.runtime.cores import cores
 from reformer_seqlen.runtime.errors import StudyError

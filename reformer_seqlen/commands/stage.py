@@ -14,10 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from reformer_seqlen.commands.dvc_file import inputs
 from reformer_seqlen.parameters.common.reading import read_values
 from reformer_seqlen.parameters.dialects import check_profile
 from reformer_seqlen.parameters.study import load_study
+from reformer_seqlen.pipeline.dvc_file import inputs
 from reformer_seqlen.runtime import console, process, ranks
 from reformer_seqlen.runtime.console import INTERRUPTED, TERMINATED, Terminated
 from reformer_seqlen.runtime.errors import StudyError

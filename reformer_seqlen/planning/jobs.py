@@ -9,10 +9,12 @@ import numpy as np
 from reformer_seqlen.parameters.common.quantities import Policy
 from reformer_seqlen.parameters.evaluation import Evaluation
 from reformer_seqlen.parameters.model_options import ModelOptions, ReformerOptions
-from reformer_seqlen.parameters.study import Study
+from reformer_seqlen.parameters.study import Study, load_study
 from reformer_seqlen.parameters.training import Training
 from reformer_seqlen.planning.amounts import Amount, amount_of, amount_of_pretraining
 from reformer_seqlen.planning.blocks import cut_windows, expected_blocks
+from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.paths import PARAMS
 from reformer_seqlen.text.chunking import cut
 
 FORWARD_SHARE = 1 / 3
@@ -96,6 +98,14 @@ class Job:
     def scored_windows(self) -> int:
         """Windows that are scored, after each epoch and at the end; twice is counted as two."""
         return sum(times * (self.windows(split) or 0) for split, times in self.passes.items())
+
+
+def present_study() -> Study | None:
+    """The study of params.yaml, whose counts an earlier run may have left; None without one."""
+    try:
+        return load_study() if PARAMS.exists() else None
+    except StudyError:
+        return None
 
 
 def jobs(params: Study, known: Study | None) -> list[Job]:

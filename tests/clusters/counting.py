@@ -4,12 +4,12 @@ from contextlib import closing
 
 import pytest
 
-from reformer_seqlen.commands import parcel
-from reformer_seqlen.commands.cluster import Cluster
-from reformer_seqlen.commands.dag import among
 from reformer_seqlen.commands.distribute import submit
-from reformer_seqlen.commands.footprint import GIB, Footprint
 from reformer_seqlen.commands.repro import DvcProgress
+from reformer_seqlen.distribution import parcel
+from reformer_seqlen.distribution.cluster import Cluster
+from reformer_seqlen.distribution.footprint import GIB, Footprint
+from reformer_seqlen.pipeline.dag import among
 from tests.conftest import Project, stages_run
 from tests.counting_example import commit, times_run
 from tests.dvc_example import NEEDS, dvc_repository

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from reformer_seqlen.commands.worker import end_with_parent
+from reformer_seqlen.distribution.worker import end_with_parent
 from tests.conftest import environment
 
 PATIENCE_SECONDS = 240.0

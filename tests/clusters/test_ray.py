@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import ray
 
-from reformer_seqlen.commands.ray_engine import Tasks
+from reformer_seqlen.distribution.ray_engine import Tasks
 from reformer_seqlen.runtime.errors import StudyError
 from tests.clusters.counting import each_stage_runs_once
 from tests.clusters.machines import RayCluster, free_port, ray_cluster, s3_bucket, wait_until

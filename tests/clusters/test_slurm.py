@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reformer_seqlen.commands.slurm_engine import Jobs
+from reformer_seqlen.distribution.slurm_engine import Jobs
 from tests.clusters.counting import each_stage_runs_once
 from tests.clusters.machines import slurm, wait_until
 from tests.clusters.studies import (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reformer_seqlen.commands.mending import LOCK_FILE, RWLOCK, mended
+from reformer_seqlen.pipeline.mending import LOCK_FILE, RWLOCK, mended
 from reformer_seqlen.runtime.errors import StudyError
 
 NO_RWLOCK = "ERROR: Unable to read RWLock-file '.dvc/tmp/rwlock'. JSON structure is corrupted"

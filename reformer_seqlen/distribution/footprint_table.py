@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping
 
 from tabulate import tabulate
 
-from reformer_seqlen.commands.dag import Needs
-from reformer_seqlen.commands.footprint import GIB, Footprint
-from reformer_seqlen.commands.schedule import longest_ways
+from reformer_seqlen.distribution.footprint import GIB, Footprint
+from reformer_seqlen.pipeline.dag import Needs
+from reformer_seqlen.pipeline.schedule import longest_ways
 from reformer_seqlen.runtime.progress import duration
 
 HEADERS = ["stages", "number", "where", "threads", "GiB", "GPUs", "time of each by plan"]

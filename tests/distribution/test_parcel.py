@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from reformer_seqlen.commands import parcel, worker
-from reformer_seqlen.commands.cluster import problems_here, refuse, some
-from reformer_seqlen.commands.parcel import Remote
+from reformer_seqlen.distribution import parcel, worker
+from reformer_seqlen.distribution.cluster import problems_here, refuse, some
+from reformer_seqlen.distribution.parcel import Remote
 from reformer_seqlen.runtime.errors import StudyError
 from tests.conftest import Project
 from tests.counting_example import commit, counting_repository

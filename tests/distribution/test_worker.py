@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reformer_seqlen.commands import parcel
+from reformer_seqlen.distribution import parcel
 from reformer_seqlen.runtime.files import read_json, sha256_of, write_json
 from tests.conftest import Project, environment, stages_run
 from tests.counting_example import commit, counting_repository, times_run

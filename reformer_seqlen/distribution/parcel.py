@@ -20,8 +20,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from reformer_seqlen.commands import worker
-from reformer_seqlen.commands.dag import ask
+from reformer_seqlen.distribution import worker
+from reformer_seqlen.pipeline.dag import ask
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import whole_file
 from reformer_seqlen.runtime.paths import METRICS, PLOTS, README, RESULTS, WORK

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from reformer_seqlen.commands.dag import all_needs, selected, stale_stages, with_dependents
+from reformer_seqlen.pipeline.dag import all_needs, selected, stale_stages, with_dependents
 from reformer_seqlen.runtime.errors import StudyError
 from tests.dvc_example import NEEDS, dvc_repository
 

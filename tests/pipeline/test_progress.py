@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from reformer_seqlen.commands.progress import Progress, last_runtimes, remember
+from reformer_seqlen.pipeline.progress import Progress, last_runtimes, remember
 from reformer_seqlen.runtime.files import write_json
 
 

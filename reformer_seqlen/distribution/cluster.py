@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from reformer_seqlen.commands import parcel as parcels
-from reformer_seqlen.commands.dag import Needs
-from reformer_seqlen.commands.footprint import Footprint
-from reformer_seqlen.commands.parcel import Remote
-from reformer_seqlen.commands.schedule import Engine
+from reformer_seqlen.distribution import parcel as parcels
+from reformer_seqlen.distribution.footprint import Footprint
+from reformer_seqlen.distribution.parcel import Remote
+from reformer_seqlen.pipeline.dag import Needs
+from reformer_seqlen.pipeline.schedule import Engine
 from reformer_seqlen.runtime.errors import StudyError
 
 
@@ -41,11 +41,11 @@ def connect(given: Namespace, remote: Path) -> Cluster:
         StudyError: it is not there.
     """
     if given.engine == "slurm":
-        from reformer_seqlen.commands.slurm_engine import Jobs
+        from reformer_seqlen.distribution.slurm_engine import Jobs
 
         return Jobs(given.workers, given.clones or str(remote / "clones"), given.gres, given.sbatch)
     try:
-        from reformer_seqlen.commands.ray_engine import Tasks
+        from reformer_seqlen.distribution.ray_engine import Tasks
     except ModuleNotFoundError as error:
         if error.name != "ray":
             raise

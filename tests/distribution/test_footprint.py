@@ -2,14 +2,14 @@
 
 import pytest
 
-from reformer_seqlen.commands.footprint import (
+from reformer_seqlen.distribution.footprint import (
     GIB,
     Footprint,
     footprints,
     reads_this_machine,
 )
-from reformer_seqlen.commands.footprint_table import expected_seconds, table
-from reformer_seqlen.commands.slurm_engine import minutes
+from reformer_seqlen.distribution.footprint_table import expected_seconds, table
+from reformer_seqlen.distribution.slurm_engine import minutes
 from reformer_seqlen.parameters.profiles import compose
 from reformer_seqlen.parameters.study import parse_study
 from tests.conftest import CONF

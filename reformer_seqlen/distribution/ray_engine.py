@@ -17,9 +17,9 @@ from typing import IO, Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from reformer_seqlen.commands.dag import Needs
-from reformer_seqlen.commands.footprint import GIB, Footprint
-from reformer_seqlen.commands.schedule import Begun, Ended, Event, Said
+from reformer_seqlen.distribution.footprint import GIB, Footprint
+from reformer_seqlen.pipeline.dag import Needs
+from reformer_seqlen.pipeline.schedule import Begun, Ended, Event, Said
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import whole_file
 

@@ -17,10 +17,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from reformer_seqlen.commands.dag import Needs
-from reformer_seqlen.commands.footprint import Footprint
-from reformer_seqlen.commands.schedule import Begun, Ended, Event, Said
-from reformer_seqlen.commands.worker import LANE, WARNING_SECONDS
+from reformer_seqlen.distribution.footprint import Footprint
+from reformer_seqlen.distribution.worker import LANE, WARNING_SECONDS
+from reformer_seqlen.pipeline.dag import Needs
+from reformer_seqlen.pipeline.schedule import Begun, Ended, Event, Said
 from reformer_seqlen.runtime.errors import StudyError
 
 RUNS = ("RUNNING", "COMPLETING")

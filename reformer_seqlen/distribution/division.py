@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reformer_seqlen.commands.dag import Needs, all_needs, selected, stale_stages, with_dependents
-from reformer_seqlen.commands.footprint import reads_this_machine
+from reformer_seqlen.distribution.footprint import reads_this_machine
 from reformer_seqlen.parameters.study import Study
+from reformer_seqlen.pipeline.dag import Needs, all_needs, selected, stale_stages, with_dependents
 
 REPORT = "report"
 """The stage that the collector runs: it writes what git keeps."""

@@ -4,12 +4,12 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from reformer_seqlen.commands.progress import STARTUP_SECONDS
 from reformer_seqlen.parameters.sources import PathSource
 from reformer_seqlen.parameters.study import Study
+from reformer_seqlen.pipeline.progress import STARTUP_SECONDS
 
 if TYPE_CHECKING:
-    from reformer_seqlen.commands.plan import Estimate
+    from reformer_seqlen.planning.estimates import Estimate
     from reformer_seqlen.planning.jobs import Job
 
 GIB = 1 << 30
@@ -52,8 +52,8 @@ def footprints(params: Study, stages: Collection[str]) -> dict[str, Footprint]:
         params: the study.
         stages: names of dvc.yaml.
     """
-    from reformer_seqlen.commands.plan import estimates, present_study
-    from reformer_seqlen.planning.jobs import jobs
+    from reformer_seqlen.planning.estimates import estimates
+    from reformer_seqlen.planning.jobs import jobs, present_study
 
     named = {name: _own_stages(name, params) for name in (job.name for job in jobs(params, None))}
     todo = [job for job in jobs(params, present_study()) if named[job.name] & set(stages)]
@@ -72,7 +72,7 @@ def _own_stages(job: str, params: Study) -> set[str]:
 
 
 def _of_job(job: "Job", estimate: "Estimate", params: Study) -> dict[str, Footprint]:
-    from reformer_seqlen.commands.plan import expected_seconds
+    from reformer_seqlen.planning.estimates import expected_seconds
 
     known = estimate.memory or 0
     training = scoring = None

@@ -10,7 +10,7 @@ from threading import Thread
 
 import psutil
 
-from reformer_seqlen.commands.schedule import Begun, Ended, Event, Said
+from reformer_seqlen.pipeline.schedule import Begun, Ended, Event, Said
 from reformer_seqlen.runtime.console import Terminated
 
 STOP_SECONDS = (10.0, 25.0, 5.0)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from reformer_seqlen.commands.processes import Processes, end
-from reformer_seqlen.commands.schedule import Begun, Ended, Event, longest_ways, run_all
+from reformer_seqlen.pipeline.processes import Processes, end
+from reformer_seqlen.pipeline.schedule import Begun, Ended, Event, longest_ways, run_all
 
 DIAMOND = {"top": set[str](), "left": {"top"}, "right": {"top"}, "bottom": {"left", "right"}}
 

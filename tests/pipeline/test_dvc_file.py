@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reformer_seqlen.commands.dvc_file import check_stages, inputs
+from reformer_seqlen.pipeline.dvc_file import check_stages, inputs
 from reformer_seqlen.runtime.errors import StudyError
 from tests.conftest import ROOT
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from reformer_seqlen.commands.mending import mended
+from reformer_seqlen.pipeline.mending import mended
 from reformer_seqlen.runtime.errors import StudyError
 
 DVC = (sys.executable, "-u", "-m", "dvc")

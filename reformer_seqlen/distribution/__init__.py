@@ -1,0 +1,1 @@
+"""Stages on other machines: what they need, what is sent, the engines, the worker's program."""
