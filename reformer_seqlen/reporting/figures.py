@@ -8,6 +8,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def _rounded(cell: object) -> object:
     return rounded(cell) if isinstance(cell, float) else cell
 
 
-def draw_figures(names: list[str], plots: Path, figures: Path) -> None:
+def draw_figures(names: Collection[str], plots: Path, figures: Path) -> None:
     """Draw the CSV files of `plots` into `figures`, which holds NAME.svg of these names then.
 
     Raises:

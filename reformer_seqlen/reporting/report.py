@@ -1,7 +1,7 @@
 """Everything that git keeps of a study, written from the stages' results.
 
-metrics/, plots/, results/README.md with its figures, and what README.md shows of it. The pages of
-kept studies are written anew of their metrics.
+metrics/, plots/, results/README.md with its figures, and what README.md shows of it. The pages and
+figures of kept studies are made anew of their metrics and CSV files.
 """
 
 from pathlib import Path
@@ -49,13 +49,16 @@ def write_report(study: Study, root: Path = Path()) -> None:
         text = page(values, study.runs, study.profile, figures, cards)
         partial.write_text(text, encoding="utf-8")
     sections = readme_sections(values, study.runs, figures, cards)
-    for kept in map(read_kept, kept_folders(root)):
+    kept_studies = [read_kept(folder) for folder in kept_folders(root)]
+    for kept in kept_studies:
         sections |= kept.sections()
         with whole_file(kept.folder / REPORT.name) as partial:
             partial.write_text(kept.page(), encoding="utf-8")
     if (root / README).exists():
         readme.fill(root / README, sections)
     draw_figures(figures, root / PLOTS, root / FIGURES)
+    for kept in kept_studies:
+        draw_figures(kept.figures, kept.folder / PLOTS, kept.folder / FIGURES.name)
 
 
 def print_results(root: Path = Path()) -> None:

@@ -49,6 +49,12 @@ def test_a_kept_study_is_shown_and_compared_with(kept: Project) -> None:
     said = check(kept)
     assert "compared with results/smoke byte for byte" in said
     assert "results/smoke: the code that decides its numbers is what computed it" in said
+    # Its page and figures follow the code that writes them.
+    for name in ("README.md", "figures/answer.svg"):
+        (folder / name).write_text("drawn by older code")
+    kept.run("python", "-m", "stages.report")
+    for name in ("README.md", "figures/answer.svg"):
+        assert (folder / name).read_bytes() == (kept.root / "results" / name).read_bytes()
 
 
 def test_what_no_longer_agrees_is_named(kept: Project) -> None:

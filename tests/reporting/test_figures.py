@@ -200,6 +200,22 @@ def test_the_front_is_filled_and_joined(tmp_path: Path) -> None:
     assert shown == [*"1001"]
 
 
+def test_what_costs_a_few_percent_less_costs_as_little(tmp_path: Path) -> None:
+    """Seconds are those of one training, and another would take a few percent more or less."""
+    study = runs("tiny", corpora=("news",)) | {"more": one_run(256, train={"updates": 9})}
+    write_plots(results(**run_results(study)), study, tmp_path)
+    rows = rows_of(tmp_path, "pareto")
+    places = ((2.0, 2.0), (1.95, 2.5), (2.04, 1.9), (3.0, 1.8))
+    for row, (seconds, bits) in zip(rows, places, strict=True):
+        row |= {"amount": str(seconds), "bits_per_byte": str(bits)}
+    shown = re.findall(r'fill-opacity="(\d)"', "".join(marks(drawn("pareto", rows), "point")))
+    assert shown == [*"0011"]
+    for row in rows:
+        row["kind"] = "predicted"  # and what is computed has no such spread
+    shown = re.findall(r'fill-opacity="(\d)"', "".join(marks(drawn("pareto", rows), "point")))
+    assert shown == [*"1111"]
+
+
 def test_the_same_model_in_other_ways_is_a_line_a_run(figures: dict[str, str]) -> None:
     for name, axis in (
         ("contexts", "tokens of a window"),
