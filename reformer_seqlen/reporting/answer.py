@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from reformer_seqlen.reporting.doublings import Pair, alike, cost, in_short, pairs, quality
 from reformer_seqlen.reporting.gap_tables import published_gap
 from reformer_seqlen.reporting.metrics import Metrics
-from reformer_seqlen.reporting.points import UNTRAINED, Runs, first_shown, points
+from reformer_seqlen.reporting.points import UNTRAINED, Runs, points, shown_with_more_training
 from reformer_seqlen.reporting.rivals import rivals, standing
 from reformer_seqlen.reporting.seeds import scored
 from reformer_seqlen.reporting.table import joined
@@ -61,7 +61,7 @@ def _counting(values: Metrics, runs: Runs) -> str:
     orders = {item["order"] for item in values["details"]["counts"].values()}
     trained = {
         name
-        for point in points(first_shown(runs), scored(values))
+        for point in points(shown_with_more_training(runs), scored(values))
         if point.variant != UNTRAINED
         for name in point.names
     }

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean
 
 from reformer_seqlen.reporting.grid import corpora_of
-from reformer_seqlen.reporting.points import UNTRAINED, Point, Runs, points, said_over
+from reformer_seqlen.reporting.points import Point, Runs, differs_in_amount, points
 from reformer_seqlen.reporting.records import Card
 from reformer_seqlen.reporting.results import Results
 from reformer_seqlen.reporting.run_lines import PLACE, Line
@@ -12,8 +12,6 @@ from reformer_seqlen.reporting.score_lines import INTERVAL, levels, scored_point
 
 SECONDS, MEMORY = "seconds of training", "MiB of an update (predicted)"
 """The costs, as the panels are headed."""
-AMOUNTS = {"updates", "tokens", "tokens_per_update"}
-"""Of training: with more or less of it, a run still belongs into the figure."""
 COLUMNS = (*PLACE, *INTERVAL, "bound", "variant", "cost", "amount", "kind", "label_at")
 
 
@@ -32,9 +30,7 @@ def pareto_lines(results: Results, runs: Runs) -> list[Line]:
 
 
 def _belongs(point: Point, runs: Runs) -> bool:
-    if point.variant in ("", UNTRAINED):
-        return not point.variant
-    return said_over(runs[point.name]).keys() <= AMOUNTS
+    return not point.variant or differs_in_amount(runs[point.name])
 
 
 def _panel(results: Results, corpus: str, found: Sequence[Point], cost: str) -> Iterator[Line]:

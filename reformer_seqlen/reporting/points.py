@@ -20,6 +20,8 @@ SETS_NOTHING_APART = {
     "seed", "threads", "processes", "fsdp", "evaluations", "checkpoint_every_updates",
 }  # fmt: skip
 """Of a training; the seed sets the runs of one point apart."""
+AMOUNTS = {"updates", "tokens", "tokens_per_update"}
+"""Of a training: how much of it there is."""
 
 
 @dataclass(frozen=True)
@@ -132,3 +134,14 @@ def first_shown(runs: Runs) -> Runs:
         if said[name] in ("", UNTRAINED) or places[name] not in plain
     }
     return {n: run for n, run in runs.items() if (run.corpus, run.model, said[n]) in kept}
+
+
+def shown_with_more_training(runs: Runs) -> Runs:
+    """What is shown first, and what differs from a plain run in the amount of training alone."""
+    first = first_shown(runs)
+    return {name: run for name, run in runs.items() if name in first or differs_in_amount(run)}
+
+
+def differs_in_amount(run: "Run") -> bool:
+    """Whether all that a run says over what holds for all is how much it is trained."""
+    return run.is_trained and said_over(run).keys() <= AMOUNTS

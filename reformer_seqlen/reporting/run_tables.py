@@ -10,7 +10,7 @@ from typing import Any
 from reformer_seqlen.reporting.differences import neighbour, told_apart
 from reformer_seqlen.reporting.grid import NOT_YET, corpora_of, grid, models_of
 from reformer_seqlen.reporting.metrics import Metrics
-from reformer_seqlen.reporting.points import UNTRAINED, Runs, first_shown
+from reformer_seqlen.reporting.points import UNTRAINED, Runs, shown_with_more_training
 from reformer_seqlen.reporting.scores import INFINITE, bound_note, shown_score
 from reformer_seqlen.reporting.seeds import score_of
 from reformer_seqlen.reporting.table import NOTHING, Table, clock, number, significant, span
@@ -102,9 +102,10 @@ def _unlike(values: Metrics, runs: Runs, name: str) -> str:
 def headline(values: Metrics, runs: Runs) -> Table:
     """Bits per byte, and beside it what each length cost.
 
-    Runs that are trained otherwise than a plain one beside them are left out.
+    Runs that are trained otherwise than a plain one beside them are left out, unless it is only for
+    more or fewer updates.
     """
-    runs = first_shown(runs)
+    runs = shown_with_more_training(runs)
     marks = _marks(values, runs)
     training, timings = values["details"]["training"], values["measured"]["timings"]["finetune"]
 

@@ -1,6 +1,12 @@
 """Which runs are one point, and which points are one line."""
 
-from reformer_seqlen.reporting.points import first_shown, points, variant, variants
+from reformer_seqlen.reporting.points import (
+    first_shown,
+    points,
+    shown_with_more_training,
+    variant,
+    variants,
+)
 from tests.report_example import one_run, runs
 
 
@@ -72,3 +78,14 @@ def test_a_line_that_goes_further_than_the_plain_one_is_shown_as_a_whole() -> No
     wide = {n: one_run(n, train={"tokens_per_update": 16384}) for n in (256, 16384)}
     study = {**runs(("news",), (256, 1024)), **{f"wide-{n}": run for n, run in wide.items()}}
     assert list(first_shown(study)) == list(study)
+
+
+def test_more_of_the_same_training_is_shown_beside_the_plain_run() -> None:
+    plain = runs(("news",), (256, 1024))
+    more = {
+        "news-256-long": one_run(train={"updates": 1200}),
+        "news-256-slow": one_run(train={"updates": 1200, "learning_rate": 1e-5}),
+        "news-256-base": one_run(train="none"),
+    }
+    study = {**plain, **more}
+    assert list(shown_with_more_training(study)) == [*plain, "news-256-long", "news-256-base"]
