@@ -1,7 +1,8 @@
 """The study's answer in a few sentences, of its metrics alone: what a longer context changed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from reformer_seqlen.reporting.differences import difference_on_test, is_sure
 from reformer_seqlen.reporting.doublings import Pair, alike, cost, in_short, pairs, quality
 from reformer_seqlen.reporting.gap_tables import published_gap
 from reformer_seqlen.reporting.metrics import Metrics
@@ -16,6 +17,39 @@ NOTHING_TO_COMPARE = (
 )
 
 
+def verdict(values: Metrics, runs: Runs) -> str:
+    """Whether the longest context scores better than the shortest, in one sentence.
+
+    Of lines that were trained alike, and of untrained ones. Nothing where the uncertainty of no
+    comparison is known.
+    """
+    tried: dict[str, list[Mapping[str, float]]] = {"trained here": [], "without training here": []}
+    for pair in pairs(values, runs):
+        change = difference_on_test(values, pair.longest, pair.shortest)
+        untrained = pair.shortest.variant == UNTRAINED
+        if "low" in change and (untrained or not alike(values, [pair])[1]):
+            tried["without training here" if untrained else "trained here"].append(change)
+    parts = [f"{how}, {_tally(found)}" for how, found in tried.items() if found]
+    if not parts:
+        return ""
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _tally(found: Sequence[Mapping[str, float]]) -> str:
+    """How often the longest context is surely better or worse."""
+    sure = [each["bits_per_byte"] for each in found if is_sure(each)]
+    counts = {
+        "better": sum(change < 0 for change in sure),
+        "worse": sum(change > 0 for change in sure),
+        "not told apart": len(found) - len(sure),
+    }
+    shown = [f"{word} in {number}" for word, number in counts.items() if number]
+    if len(found) == 1:
+        return f"the longest context is {shown[0].partition(' in ')[0]} than the shortest"
+    return f"the longest context is {joined(shown)} of {len(found)} comparisons with the shortest"
+
+
 def answer(values: Metrics, runs: Runs) -> list[str]:
     """What a longer context changes, what it costs, and where other models and counting stand."""
     found = pairs(values, runs)
@@ -24,11 +58,12 @@ def answer(values: Metrics, runs: Runs) -> list[str]:
     if not found:
         return [NOTHING_TO_COMPARE]
     first = [pair for pair in trained if pair.shortest.label == trained[0].shortest.label]
-    others = [pair for pair in (*trained, *untrained) if pair not in first]
+    others = [pair for pair in trained if pair not in first]
     sentences = [
         *(_of_training(values, first) if first else []),
         standing(values, rivals(values, runs)),
-        _other_lines(values, others),
+        _other_lines(values, others, "A doubling"),
+        _other_lines(values, untrained, "Without training here, a doubling"),
         _counting(values, runs),
         published_gap(values),
     ]
@@ -47,13 +82,13 @@ def _of_training(values: Metrics, compared: Sequence[Pair]) -> list[str]:
     return [f"{first}{ended}.", warning, cost(values, compared)]
 
 
-def _other_lines(values: Metrics, found: Sequence[Pair]) -> str:
-    """What each doubling changes for other models, and for what is trained otherwise or not."""
+def _other_lines(values: Metrics, found: Sequence[Pair], begin: str) -> str:
+    """What each doubling changes for other models, or for what is trained otherwise or not."""
     lines: dict[str, list[Pair]] = {}
     for pair in found:
         lines.setdefault(pair.shortest.label, []).append(pair)
     parts = [in_short(values, own) for own in lines.values()]
-    return f"A doubling changes {'; '.join(parts)}." if parts else ""
+    return f"{begin} changes the bits per byte of {'; of '.join(parts)}." if parts else ""
 
 
 def _counting(values: Metrics, runs: Runs) -> str:

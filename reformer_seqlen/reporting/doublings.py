@@ -13,7 +13,7 @@ from typing import Any
 from reformer_seqlen.reporting.differences import difference_on_test, is_sure
 from reformer_seqlen.reporting.memory_tables import memory_rows, series_names
 from reformer_seqlen.reporting.metrics import Metrics
-from reformer_seqlen.reporting.points import Point, Runs, first_shown, points
+from reformer_seqlen.reporting.points import UNTRAINED, Point, Runs, first_shown, points
 from reformer_seqlen.reporting.run_tables import threads
 from reformer_seqlen.reporting.scores import bounded, signed
 from reformer_seqlen.reporting.seeds import score_of, scored
@@ -63,7 +63,8 @@ def in_short(values: Metrics, compared: Sequence[Pair]) -> str:
         lengths = f"{_length(pair.shortest):,} → {_length(pair.longest):,} tokens"
         changes.append(f"{_a_doubling(values, pair)} in {pair.shortest.corpus} ({lengths})")
     point = compared[0].shortest
-    named = f"`{point.model}`{f', {point.variant},' if point.variant else ''}"
+    otherwise = "" if point.variant in ("", UNTRAINED) else f", {point.variant},"
+    named = f"`{point.model}`{otherwise}"
     return f"{named} by {joined(changes)}"
 
 

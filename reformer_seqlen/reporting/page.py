@@ -3,12 +3,12 @@
 Both are made of metrics and runs alone, and of what was measured on GPUs.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from reformer_seqlen.reporting.advice import advice
-from reformer_seqlen.reporting.answer import answer
+from reformer_seqlen.reporting.answer import answer, verdict
 from reformer_seqlen.reporting.data_tables import data_tables
 from reformer_seqlen.reporting.gap_tables import gap_table
 from reformer_seqlen.reporting.gpu import Card, summary
@@ -84,7 +84,7 @@ def page(
         "from `metrics/`; a change by hand is lost.",
         _section(
             "Answer",
-            answer_paragraphs(values, runs),
+            [answer_list(values, runs, advice(values, runs))],
             [headline(values, runs), rivals_table(rivals(values, runs)), gap_table(values)],
             figures,
         ),
@@ -113,10 +113,11 @@ def page(
     return "\n\n".join(filter(None, sections)) + "\n"
 
 
-def answer_paragraphs(values: Metrics, runs: Runs) -> list[str]:
-    """A paragraph, and a list of advice."""
-    advised = [f"- {sentence}" for sentence in advice(values, runs)]
-    return list(filter(None, [" ".join(answer(values, runs)), "\n".join(advised)]))
+def answer_list(values: Metrics, runs: Runs, advised: Iterable[str] = ()) -> str:
+    """The verdict, the sentences of the answer and advice, an item each."""
+    found = verdict(values, runs)
+    sentences = [*([f"**{found}**"] if found else []), *answer(values, runs), *advised]
+    return "\n".join(f"- {sentence}" for sentence in sentences)
 
 
 def headline_paragraphs(values: Metrics, runs: Runs) -> list[str]:
@@ -136,7 +137,7 @@ def readme_sections(
     """What stands between the markers of README.md: the answer with its figures, and the rest."""
     shown = "\n".join(_figure(name, FIGURES) for name in (ANSWER, GAP) if name in figures)
     return {
-        "answer": "\n\n".join(filter(None, [*answer_paragraphs(values, runs), shown])),
+        "answer": "\n\n".join(filter(None, [answer_list(values, runs), shown])),
         "headline": "\n\n".join(headline_paragraphs(values, runs)),
         "gpu": summary(cards),
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 from reformer_seqlen.parameters.study import Study, load_study
 from reformer_seqlen.reporting import readme
 from reformer_seqlen.reporting.advice import advice
-from reformer_seqlen.reporting.answer import answer
+from reformer_seqlen.reporting.answer import answer, verdict
 from reformer_seqlen.reporting.gpu import read_cards
 from reformer_seqlen.reporting.grid import not_computed
 from reformer_seqlen.reporting.kept import kept_folders, read_kept
@@ -64,7 +64,8 @@ def write_report(study: Study, root: Path = Path()) -> None:
 def print_results(root: Path = Path()) -> None:
     """Print the answer of the metrics that are there, and where everything else is."""
     study, values = load_study(root / PARAMS), read_metrics(root / METRICS)
-    print(*answer(values, study.runs), *advice(values, study.runs), sep="\n", end="\n\n")
+    sentences = [verdict(values, study.runs), *answer(values, study.runs)]
+    print(*filter(None, sentences), *advice(values, study.runs), sep="\n", end="\n\n")
     for table in (headline(values, study.runs), side_by_side(load_published(), values, study.runs)):
         if table.rows:
             print(table.text(), end="\n\n")

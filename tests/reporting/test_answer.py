@@ -3,7 +3,7 @@
 from typing import Any
 
 from reformer_seqlen.parameters.runs import Run
-from reformer_seqlen.reporting.answer import answer
+from reformer_seqlen.reporting.answer import answer, verdict
 from tests.metrics_example import metrics_of
 from tests.report_example import one_run, runs
 
@@ -55,6 +55,27 @@ def test_the_change_from_the_shortest_to_the_longest_is_shared_out_over_the_doub
     _known(values, "news-1024", "news-256", -0.12, 0.32)
     _known(values, "wiki-1024", "wiki-256", -0.65, 0.05)
     assert answer(values, STUDY)[0].endswith(": no more than its uncertainty in each.")
+
+
+def test_the_verdict_counts_where_the_longest_context_is_better_and_worse() -> None:
+    study = {
+        **STUDY,
+        **{f"base-{n}": one_run(n, model="base", train="none") for n in (128, 8192)},
+    }
+    values = _values({}, study)
+    assert verdict(values, study) == ""
+    _known(values, "news-1024", "news-256", 0.08, 0.12)
+    assert verdict(values, study) == "Trained here, the longest context is worse than the shortest."
+    _known(values, "wiki-1024", "wiki-256", -0.65, 0.05)
+    _known(values, "base-8192", "base-128", -0.24, -0.12)
+    assert verdict(values, study) == (
+        "Trained here, the longest context is worse in 1 and not told apart in 1 of 2 comparisons "
+        "with the shortest; without training here, the longest context is better than the shortest."
+    )
+    _training(values, at_1024={"updates": 300})
+    assert verdict(values, study) == (
+        "Without training here, the longest context is better than the shortest."
+    )
 
 
 def test_a_diverged_run_is_named() -> None:
@@ -144,7 +165,8 @@ def test_a_model_that_is_not_trained_has_a_sentence_of_its_own() -> None:
     sentences = answer(values, study)
     assert sentences[0].startswith("At equal updates (1,200) and equal text, each doubling")
     assert sentences[-1] == (
-        "A doubling changes `base`, untrained, by -0.030 ± 0.010 in news (128 → 8,192 tokens)."
+        "Without training here, a doubling changes the bits per byte of `base` by -0.030 ± 0.010 "
+        "in news (128 → 8,192 tokens)."
     )
     alone = {name: run for name, run in study.items() if name.startswith("base")}
     assert answer(values, alone) == sentences[-1:]
@@ -163,8 +185,8 @@ def test_other_lines_are_told_in_short() -> None:
     values["test"]["gpt2-1024"]["bits_per_byte"] = 1.9
     _known(values, "gpt2-1024", "gpt2-256", -0.12, -0.08)
     assert answer(values, study)[3] == (
-        "A doubling changes `tiny`, updates 300, by +0.100 in news (256 → 4,096 tokens); `gpt2` "
-        "by -0.050 ± 0.010 in news (256 → 1,024 tokens)."
+        "A doubling changes the bits per byte of `tiny`, updates 300, by +0.100 in news "
+        "(256 → 4,096 tokens); of `gpt2` by -0.050 ± 0.010 in news (256 → 1,024 tokens)."
     )
 
 

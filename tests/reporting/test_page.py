@@ -76,10 +76,11 @@ def test_every_figure_has_a_place() -> None:
 def test_the_readme_shows_the_answer_its_figure_and_one_table() -> None:
     sections = readme_sections(metrics_of(STUDY), STUDY, ["answer", "gap", "memory"], [])
     assert list(sections) == ["answer", "headline", "gpu"]
-    paragraph, advised, figure = sections["answer"].split("\n\n")
-    assert paragraph.startswith("At equal updates (1,200) and equal text, each doubling")
-    assert "\n" not in paragraph
-    assert [line[:11] for line in advised.splitlines()] == ["- For news,", "- For wiki,"]
+    sentences, figure = sections["answer"].split("\n\n")
+    assert sentences.startswith("- At equal updates (1,200) and equal text, each doubling")
+    assert {line[:2] for line in sentences.splitlines()} == {"- "}
+    assert "- For news," not in sentences
+    assert "\n- For news," in page(metrics_of(STUDY), STUDY, "tiny", [], [])
     assert figure.splitlines() == [
         "![answer](results/figures/answer.svg)",
         "![gap](results/figures/gap.svg)",

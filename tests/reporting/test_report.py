@@ -80,7 +80,7 @@ def test_the_same_results_give_the_same_bytes(reported: Path, tmp_path: Path) ->
 
 def test_only_what_stands_between_markers_changes_in_the_readme(reported: Path) -> None:
     text = (reported / "README.md").read_text()
-    assert text.startswith("# Mine\n\n<!-- results:answer -->\nEach doubling of the context")
+    assert text.startswith("# Mine\n\n<!-- results:answer -->\n- Each doubling of the context")
     assert text.endswith("<!-- /results:answer -->\n\nEnd.")
     assert "old" not in text
 
