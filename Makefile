@@ -16,7 +16,7 @@ PROFILE ?= quick
 .PHONY: help install repro plan show sample check keep test test-fast test-faults test-distribute lint bench bench-text bench-gpu
 
 help:  ## list the commands
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
 install: $(INSTALLED)  ## set up .venv from the locked versions, a few minutes the first time
 
