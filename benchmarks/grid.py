@@ -34,13 +34,16 @@ COMMANDS = {
 }
 """What `make repro`, and a worker of `reformer-seqlen distribute`, call; nothing is stale."""
 RECORD = """
-from functools import lru_cache
+from functools import lru_cache, reduce
 from pathlib import Path
 from dvc.dependency import param
 from dvc.output import Output
 from dvc.repo import Repo
-# DVC reads params.yaml and git's index again for each stage.
+from fsspec.implementations.memory import MemoryFileSystem
+# For each stage, DVC reads params.yaml and git's index again, and looks through all parameters and
+# through the names of all that it has stored before.
 param.load_path = lru_cache(param.load_path)
+param.dpath.get = lambda values, key, separator: reduce(dict.__getitem__, key.split("."), values)
 Output.ignore = lambda out: None
 with Repo() as repo:
     for out in repo.index.outs:
@@ -53,6 +56,7 @@ with Repo() as repo:
         for stage in repo.index.stages:
             stage.save(allow_missing=True)
             stage.commit(allow_missing=True)
+            MemoryFileSystem.store.clear()
     lock = {stage.name: stage for stage in repo.index.stages}
     from dvc.stage.serialize import to_single_stage_lockfile
     from dvc.utils.serialize import dump_yaml
