@@ -5,12 +5,14 @@ the study of that profile is kept. They must be the same bytes if both were comp
 processor, with the same instructions, threads, torch and C library. Else they must be within
 TOLERANCE, losses of updates in the mean over an epoch. Predicted memory must be the same
 everywhere. Timings and measured memory are not compared. results/README.md and what README.md shows
-of it must be what the metrics give, params.yaml what its profile gives. The same is asked of every
-kept study, and it is said where the code that decides numbers is no longer what computed it.
+of it must be what the metrics give, and params.yaml what its profile gives; README.md must have
+every section that it has in HEAD, and no line that a merge leaves. The same is asked of every kept
+study, and it is said where the code that decides numbers is no longer what computed it.
 """
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from reformer_seqlen.checking import head
@@ -51,7 +53,7 @@ MEASURED = METRICS / "measured"
 TIMINGS = PLOTS / "cost.csv"
 SHOWN = 20
 MEND_REPORT = "write it with `python -m stages.report`"
-MEND_README = f"`git checkout {README}` brings back the committed one"
+MEND_README = f"`git checkout HEAD {README}` brings back the committed one"
 CONFLICT = ("<<<<<<< ", ">>>>>>> ")
 PROFILE_ADVICE = (
     f"\n{PARAMS} is not what its profile gives, and `dvc exp run` would make it of that again: "
@@ -169,7 +171,9 @@ def compare_report(root: Path = Path()) -> list[Difference]:
 def compare_with_committed_readme() -> list[Difference]:
     """What README.md has lost since HEAD of what the pipeline fills, and what a merge has left."""
     committed, text = head.text_of(README) or "", _computed_text(README) or ""
-    lost = readme.sections(committed).keys() - readme.sections(text).keys()
+    lost = set[str]()
+    with suppress(StudyError):  # of a committed file that was broken, nothing can be lost
+        lost = readme.sections(committed).keys() - readme.sections(text).keys()
     return [
         *(
             Difference(

@@ -32,7 +32,7 @@ from reformer_seqlen.parameters.sources import (
     WheelSource,
     describe,
 )
-from reformer_seqlen.runtime.files import sha256_of, whole_file, whole_folder
+from reformer_seqlen.runtime.files import final_path, sha256_of, whole_file, whole_folder
 from reformer_seqlen.runtime.messages import fetching as messages
 from reformer_seqlen.runtime.messages import storage
 
@@ -64,8 +64,8 @@ def fetch(source: Source, target: Path, *, mirror: str | None = None) -> Fetched
                 return _fetch_file(source, target, mirror)
     except OSError as error:
         # A copy that does not fit names both of its files; it is the second that has no room.
-        full = error.errno in storage.NO_ROOM
-        reason = storage.refused(str(error.filename2 or target), error) if full else error
+        where = final_path(Path(error.filename2 or error.filename or target))
+        reason = storage.refused(str(where), error) if storage.is_full(error) else error
         raise messages.cannot_fetch(describe(source), reason) from error
 
 

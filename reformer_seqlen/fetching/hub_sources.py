@@ -22,6 +22,7 @@ from reformer_seqlen.parameters.sources import HubCheckpoint, HubSource, describ
 from reformer_seqlen.runtime import progress
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.messages import fetching as messages
+from reformer_seqlen.runtime.messages import storage
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -76,6 +77,8 @@ def _load(source: HubSource, *, online: bool) -> "Dataset":
         datasets.exceptions.DatasetsError,
         httpx2.HTTPError,
     ) as error:
+        if storage.is_full(error):
+            raise
         if online:
             _refuse_damage("dataset", source.dataset, source.revision)
         if online and isinstance(error, ValueError | RuntimeError):
@@ -117,6 +120,8 @@ def snapshot(source: HubCheckpoint) -> tuple[dict[str, Path], str]:
             wanted.append(PICKLED)
             folder = Path(snapshot_download(repository, revision=revision, allow_patterns=wanted))
     except (OSError, ValueError, httpx2.HTTPError) as error:
+        if storage.is_full(error):
+            raise
         raise UnavailableError(_brief(error)) from error
     if commit is not None:
         _refuse_damage("model", source.repository, commit)
@@ -167,6 +172,8 @@ def _refuse_damage(kind: Kind, repository: str, commit: str) -> None:
     except ValueError:
         return  # nothing of it has come into the cache
     except (OSError, httpx2.HTTPError) as error:
+        if storage.is_full(error):
+            raise
         raise UnavailableError(_brief(error)) from error
     for wrong in checked.mismatches:
         (checked.verified_path / wrong["path"]).resolve().unlink()

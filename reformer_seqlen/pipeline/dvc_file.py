@@ -13,7 +13,7 @@ from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import read_text
 from reformer_seqlen.runtime.paths import DATA, DVC_FILE
 
-MEND = f"`git checkout {DVC_FILE}` brings back the committed one"
+MEND = f"`git checkout HEAD {DVC_FILE}` brings back the committed one"
 MODULES = "stages/[!_]*.py"
 VALUE = re.compile(r"\$\{(?P<name>[\w.]+)\}")
 SECTION = re.compile(r"\$\{(?P<name>\w+)\}")

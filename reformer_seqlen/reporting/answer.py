@@ -46,7 +46,8 @@ def _tally(found: Sequence[Mapping[str, float]]) -> str:
     }
     shown = [f"{word} in {number}" for word, number in counts.items() if number]
     if len(found) == 1:
-        return f"the longest context is {shown[0].partition(' in ')[0]} than the shortest"
+        [word] = [word for word, number in counts.items() if number]
+        return f"the longest context is {word} {'from' if not sure else 'than'} the shortest"
     return f"the longest context is {joined(shown)} of {len(found)} comparisons with the shortest"
 
 

@@ -67,6 +67,16 @@ def _rounded(cell: object) -> object:
     return rounded(cell) if isinstance(cell, float) else cell
 
 
+def can_draw(names: Collection[str], plots: Path) -> bool:
+    """Whether these are figures of today, and `plots` has all their CSV files.
+
+    Those of a study that was kept long ago may be others, and stay as they are.
+    """
+    known = [FIGURES[name] for name in names if name in FIGURES]
+    files = [plots / f"{plot}.csv" for rows in known for row in rows for plot in row]
+    return len(known) == len(names) and all(file.exists() for file in files)
+
+
 def draw_figures(names: Collection[str], plots: Path, figures: Path) -> None:
     """Draw the CSV files of `plots` into `figures`, which holds NAME.svg of these names then.
 

@@ -38,11 +38,6 @@ def labels_of(runs: Runs) -> list[str]:
     return list(dict.fromkeys(point.label for point in points(runs)))
 
 
-def lengths_of(runs: Runs) -> list[int]:
-    """The sequence lengths that the runs use, shortest first."""
-    return sorted({run.sequence_length for run in runs.values()})
-
-
 def rows_of(runs: Runs) -> dict[tuple[str, int], list[Point]]:
     """The points of each row of a grid, by the label of their line and length."""
     found: dict[tuple[str, int], list[Point]] = {}

@@ -120,7 +120,8 @@ def read_kept(folder: Path) -> Kept:
         provenance = Provenance.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise StudyError(
-            f"{path} is not what `make keep` writes: `git checkout {path}` brings it back ({error})"
+            f"{path} is not what `make keep` writes: `git checkout HEAD {path}` brings it back "
+            f"({error})"
         ) from error
     return Kept(
         folder=folder,

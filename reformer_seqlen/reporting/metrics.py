@@ -48,7 +48,7 @@ KEYS = {
 }
 """What these files always hold."""
 MEND = (
-    "`python -m stages.report` writes it again from the results that are here, `git checkout` "
+    "`python -m stages.report` writes it again from the results that are here, `git checkout HEAD` "
     "brings back the committed one"
 )
 DIGITS = 4

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean
 
 from reformer_seqlen.reporting.grid import corpora_of
-from reformer_seqlen.reporting.points import Point, Runs, differs_in_amount, points
+from reformer_seqlen.reporting.points import Point, Runs, points, trained_more_or_less
 from reformer_seqlen.reporting.records import Card
 from reformer_seqlen.reporting.results import Results
 from reformer_seqlen.reporting.run_lines import PLACE, Line
@@ -20,17 +20,14 @@ def pareto_lines(results: Results, runs: Runs) -> list[Line]:
 
     The figure finds the front: here a score that differs a little would make whole rows differ.
     """
-    found = [point for point in points(runs) if _belongs(point, runs)]
+    more_or_less = trained_more_or_less(runs)
+    found = [point for point in points(runs) if not point.variant or point.name in more_or_less]
     lines: list[Line] = [COLUMNS]
     for cost in (SECONDS, MEMORY):
         for corpus in corpora_of(runs):
             own = [point for point in found if point.corpus == corpus]
             lines += _panel(results, corpus, own, cost)
     return lines
-
-
-def _belongs(point: Point, runs: Runs) -> bool:
-    return not point.variant or differs_in_amount(runs[point.name])
 
 
 def _panel(results: Results, corpus: str, found: Sequence[Point], cost: str) -> Iterator[Line]:

@@ -20,8 +20,8 @@ SETS_NOTHING_APART = {
     "seed", "threads", "processes", "fsdp", "evaluations", "checkpoint_every_updates",
 }  # fmt: skip
 """Of a training; the seed sets the runs of one point apart."""
-AMOUNTS = {"updates", "tokens", "tokens_per_update"}
-"""Of a training: how much of it there is."""
+AMOUNTS = {"updates", "tokens", "epochs", "tokens_per_update"}
+"""Of a training: how much of it there is, and in how large steps."""
 
 
 @dataclass(frozen=True)
@@ -137,11 +137,28 @@ def first_shown(runs: Runs) -> Runs:
 
 
 def shown_with_more_training(runs: Runs) -> Runs:
-    """What is shown first, and what differs from a plain run in the amount of training alone."""
-    first = first_shown(runs)
-    return {name: run for name, run in runs.items() if name in first or differs_in_amount(run)}
+    """What is shown first, and what differs from plain runs in the amount of training alone."""
+    shown = {*first_shown(runs), *trained_more_or_less(runs)}
+    return {name: run for name, run in runs.items() if name in shown}
 
 
-def differs_in_amount(run: "Run") -> bool:
-    """Whether all that a run says over what holds for all is how much it is trained."""
-    return run.is_trained and said_over(run).keys() <= AMOUNTS
+def trained_more_or_less(runs: Runs) -> set[str]:
+    """The runs that differ from the plain ones of their corpus and model in AMOUNTS alone."""
+    said = variants(runs)
+    plain = {
+        (run.corpus, run.model): said_over(run)
+        for name, run in runs.items()
+        if run.is_trained and not said[name]
+    }
+    return {
+        name
+        for name, run in runs.items()
+        if run.is_trained
+        and said[name]
+        and (like := plain.get((run.corpus, run.model))) is not None
+        and _differing(said_over(run), like) <= AMOUNTS
+    }
+
+
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> set[str]:
+    return {key for key in {*one, *other} if one.get(key) != other.get(key)}

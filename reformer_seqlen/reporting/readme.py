@@ -15,7 +15,7 @@ from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import read_text, whole_file
 from reformer_seqlen.runtime.paths import README
 
-MEND = f"save it as UTF-8, or `git checkout {README}` brings back the committed one"
+MEND = f"save it as UTF-8, or `git checkout HEAD {README}` brings back the committed one"
 _MARKER = re.compile(r"<!-- (?P<closes>/?)results:(?P<name>[\w-]+) -->")
 _OPENING = re.compile(r"^<!-- results:(?P<name>[\w-]+) -->\n", re.MULTILINE)
 _SECTION = re.compile(

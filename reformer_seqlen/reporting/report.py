@@ -39,7 +39,7 @@ def write_report(study: Study, root: Path = Path()) -> None:
             could not be drawn, and all else has.
     """
     # The drawing library takes long to load, and printing results needs none of it.
-    from reformer_seqlen.reporting.figures import draw_figures, write_plots
+    from reformer_seqlen.reporting.figures import can_draw, draw_figures, write_plots
 
     results, cards = read_results(study, root), read_cards(root / GPU_RESULTS)
     values = metrics(results, study.runs, study.report)
@@ -58,7 +58,8 @@ def write_report(study: Study, root: Path = Path()) -> None:
         readme.fill(root / README, sections)
     draw_figures(figures, root / PLOTS, root / FIGURES)
     for kept in kept_studies:
-        draw_figures(kept.figures, kept.folder / PLOTS, kept.folder / FIGURES.name)
+        if can_draw(kept.figures, kept.folder / PLOTS):
+            draw_figures(kept.figures, kept.folder / PLOTS, kept.folder / FIGURES.name)
 
 
 def print_results(root: Path = Path()) -> None:

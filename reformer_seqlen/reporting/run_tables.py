@@ -102,8 +102,8 @@ def _unlike(values: Metrics, runs: Runs, name: str) -> str:
 def headline(values: Metrics, runs: Runs) -> Table:
     """Bits per byte, and beside it what each length cost.
 
-    Runs that are trained otherwise than a plain one beside them are left out, unless it is only for
-    more or fewer updates.
+    Runs that are trained otherwise than a plain one beside them are left out, unless they differ
+    in the amount of training alone.
     """
     runs = shown_with_more_training(runs)
     marks = _marks(values, runs)

@@ -241,8 +241,8 @@ def test_what_readme_lost_of_its_sections_and_what_a_merge_left_is_found() -> No
     path.write_text("# Mine\n")
     [lost] = check.compare_with_committed_readme()
     assert str(lost) == (
-        "README.md: section `headline`: is committed and not here: `git checkout README.md` brings "
-        "back the committed one"
+        "README.md: section `headline`: is committed and not here: `git checkout HEAD README.md` "
+        "brings back the committed one"
     )
     path.write_text(text.replace("# Mine\n", "<<<<<<< HEAD\n# Mine\n=======\n# Yours\n>>>>>>> b\n"))
     first, last = check.compare_with_committed_readme()

@@ -16,7 +16,7 @@ from tests.conftest import CONF, ROOT
 WHOLE = (ROOT / "params.yaml").read_bytes()
 BROKEN = {
     "empty": (b"", "is not a valid study: it is empty, and sections .* were expected"),
-    "a list": (b"- 1\n", "is not a valid study: it holds a list"),
+    "a list": (b"- 1\n", "is not a valid study: it is a list"),
     "latin-1": (
         WHOLE + b"# caf\xe9\n",
         r"is not UTF-8 \(byte 0xe9 in line \d+\): save it as UTF-8",
@@ -81,6 +81,13 @@ def test_a_name_that_is_no_text_without_its_quotes_is_refused(
         StudyError, match=rf"runs: the name `{shown}` is no text .* as in a-{shown}"
     ):
         parse_study(values, "params.yaml")
+
+
+def test_a_key_that_is_no_text_below_a_name_is_placed(values: Any) -> None:
+    values["runs"]["news-64"]["train"] = {3: 1}
+    with pytest.raises(StudyError, match=r"runs\.news-64\.train\.") as said:
+        parse_study(values, "params.yaml")
+    assert "the name `3`" not in str(said.value)
 
 
 def test_a_name_that_no_file_system_takes_is_refused(values: Any) -> None:

@@ -31,7 +31,7 @@ def test_the_projects_own_is_whole() -> None:
         ("stages: {}", "has no stage benchmark_memory, chunk"),
         ("stages: [1]", "has no stage benchmark_memory, chunk"),
         ("just words", "has no stage benchmark_memory, chunk"),
-        (LAST, "has no stage report: `git checkout dvc.yaml` brings back"),
+        (LAST, "has no stage report: `git checkout HEAD dvc.yaml` brings back"),
         (f"<<<<<<< HEAD\n{WHOLE}=======\n>>>>>>> longer\n", "is not YAML: `git checkout"),
         (WHOLE[: len(WHOLE) // 2], "has no stage benchmark_memory|is not YAML"),
         (
@@ -48,7 +48,7 @@ def test_a_damaged_one_is_told(text: str, words: str, written: Path) -> None:
 
 
 def test_one_that_is_missing_or_not_text_is_told(written: Path) -> None:
-    with pytest.raises(StudyError, match=r"dvc.yaml is missing: `git checkout dvc.yaml`"):
+    with pytest.raises(StudyError, match=r"dvc.yaml is missing: `git checkout HEAD dvc.yaml`"):
         check_stages(written)
     written.write_bytes(b"stages:\n  \xff\n")
     with pytest.raises(StudyError, match=r"not UTF-8 \(byte 0xff in line 2\): `git checkout"):

@@ -66,6 +66,11 @@ def test_the_verdict_counts_where_the_longest_context_is_better_and_worse() -> N
     assert verdict(values, study) == ""
     _known(values, "news-1024", "news-256", 0.08, 0.12)
     assert verdict(values, study) == "Trained here, the longest context is worse than the shortest."
+    _known(values, "news-1024", "news-256", -0.08, 0.12)
+    assert verdict(values, study) == (
+        "Trained here, the longest context is not told apart from the shortest."
+    )
+    _known(values, "news-1024", "news-256", 0.08, 0.12)
     _known(values, "wiki-1024", "wiki-256", -0.65, 0.05)
     _known(values, "base-8192", "base-128", -0.24, -0.12)
     assert verdict(values, study) == (

@@ -24,7 +24,13 @@ from reformer_seqlen.memory.trace import (
     WEIGHTS,
 )
 from reformer_seqlen.reporting import drawing
-from reformer_seqlen.reporting.figures import FIGURES, TEMPLATES, draw_figures, write_plots
+from reformer_seqlen.reporting.figures import (
+    FIGURES,
+    TEMPLATES,
+    can_draw,
+    draw_figures,
+    write_plots,
+)
 from reformer_seqlen.reporting.records import Counted
 from reformer_seqlen.runtime.errors import StudyError
 from tests.conftest import ROOT
@@ -408,3 +414,11 @@ def test_a_plot_that_cannot_be_drawn_gives_a_message(
     monkeypatch.setattr("reformer_seqlen.reporting.figures.TEMPLATES", tmp_path)
     with pytest.raises(StudyError, match="drawn: memory: Vega-Lite to SVG conversion failed"):
         draw_figures(["memory"], plots, tmp_path / "figures")
+
+
+def test_figures_of_a_study_that_was_kept_long_ago_may_be_others(tmp_path: Path) -> None:
+    for name in ("answer", "untrained", "cost", "update_memory"):
+        (tmp_path / f"{name}.csv").touch()
+    assert can_draw({"answer"}, tmp_path)
+    assert not can_draw({"answer", "mine"}, tmp_path)
+    assert not can_draw({"answer", "pareto"}, tmp_path)

@@ -89,3 +89,11 @@ def test_more_of_the_same_training_is_shown_beside_the_plain_run() -> None:
     }
     study = {**plain, **more}
     assert list(shown_with_more_training(study)) == [*plain, "news-256-long", "news-256-base"]
+
+
+def test_more_training_is_more_than_that_of_the_plain_runs_of_its_corpus() -> None:
+    """All of these say a rate, the plain ones too."""
+    said = {"updates": 140, "learning_rate": 0.002}
+    plain = {f"news-{n}": one_run(n, train=said) for n in (256, 1024)}
+    more = {"long": one_run(train={**said, "updates": 500}), "epochs": one_run(train={"epochs": 3})}
+    assert list(shown_with_more_training({**plain, **more})) == [*plain, "long"]

@@ -220,10 +220,11 @@ def not_yaml(path: Path, error: Exception | str) -> StudyError:
 
 def no_sections(where: str, values: object) -> StudyError:
     """A params.yaml that is empty, a list or a word."""
-    what = "it is empty" if values is None else f"it holds a {type(values).__name__}"
+    kind = "a list" if isinstance(values, list) else "a single value"
+    what = "it is empty" if values is None else f"it is {kind}"
     return StudyError(
         f"{where} is not a valid study: {what}, and sections such as `train:` were expected; "
-        "`dvc exp run -S profile=NAME` writes it anew"
+        f"`git checkout HEAD {where}` brings back the committed one"
     )
 
 
@@ -243,11 +244,11 @@ def unknown_profile(profile: str, known: Iterable[str]) -> StudyError:
 def complaints(error: "ValidationError", prefix: str = "") -> Iterator[str]:
     """A line for each wrong value: its key, what is allowed, what was given."""
     for item in error.errors(include_url=False):
-        if item["type"] == "string_type" and item["loc"][-1] == "[key]":
-            section = prefix or item["loc"][0]
-            yield f"{section}: {name_is_no_text(item['input'])}"
+        place = [str(part) for part in (prefix, *item["loc"]) if part != ""]
+        if item["type"] == "string_type" and place[2:] == ["[key]"]:
+            yield f"{place[0]}: {name_is_no_text(item['input'])}"
             continue
-        key = ".".join(str(part) for part in (prefix, *item["loc"]) if part != "")
+        key = ".".join(place)
         given = item["input"]
         shown = f", but it is {given!r}" if not isinstance(given, dict | list) else ""
         yield f"{key or 'params'}: {item['msg'].removeprefix('Value error, ')}{shown}"

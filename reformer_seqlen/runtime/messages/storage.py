@@ -23,6 +23,11 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What a disk, a quota or a limit says that holds no more."""
 
 
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that there is no room for a file."""
+    return isinstance(error, OSError) and error.errno in NO_ROOM
+
+
 def refused(path: str | None, error: OSError) -> str:
     """The operating system refused a file, or anything else."""
     where = f"{path}: " if path else ""
@@ -121,7 +126,7 @@ def lock_set_aside(path: Path, place: Path) -> str:
     """DVC's record of what was computed from what."""
     return (
         f"{path} was cut off while it was written, and is set aside in {place}; DVC takes what is "
-        "finished from its cache (or `git checkout dvc.lock` brings back the committed one)"
+        "finished from its cache (or `git checkout HEAD dvc.lock` brings back the committed one)"
     )
 
 
