@@ -142,16 +142,21 @@ def cost(values: Metrics, compared: Sequence[Pair]) -> str:
         math.log(after / before) / pair.doublings
         for pair, (before, after) in zip(compared, speeds, strict=True)
     ]
-    change = percent(100 * math.expm1(fmean(logarithms)), 1)
+    change, lowest, highest = (
+        percent(100 * math.expm1(each), 1)
+        for each in (fmean(logarithms), min(logarithms), max(logarithms))
+    )
+    if lowest != highest:  # each time was taken once: how sure is it?
+        change += f" ({lowest} to {highest} by corpus)"
     ends = " → ".join(significant(fmean(end)) for end in zip(*speeds, strict=True))
     processor = values["measured"]["machine"]["processor"]
     speed = (
-        f"Each doubling changes the speed of training by {change} ({ends} tokens a second on "
-        f"{processor}, {threads(values)})"
+        f"Each doubling changes the speed of training by {change}, {ends} tokens a second on "
+        f"{processor}, {threads(values)},"
     )
     curves = values["details"]["memory"]["training"].values()
     memory = _training_memory(curves, compared[0].shortest.model) or _inference_memory(values)
-    return f"{speed} and multiplies {memory}." if memory else f"{speed}."
+    return f"{speed} and multiplies {memory}." if memory else f"{speed.rstrip(',')}."
 
 
 def _training_memory(found: Iterable[Mapping[str, Any]], model: str) -> str:

@@ -134,8 +134,8 @@ def test_the_cost_is_speed_and_memory() -> None:
     for name in ("news-256", "wiki-256"):
         values["measured"]["timings"]["finetune"][name]["tokens_per_second"] = 41234.5 / 4
     speed = (
-        "Each doubling changes the speed of training by +100.0 % (10,309 → 41,234 tokens a second "
-        "on Imaginary CPU, 2 threads)"
+        "Each doubling changes the speed of training by +100.0 %, 10,309 → 41,234 tokens a second "
+        "on Imaginary CPU, 2 threads"
     )
     assert answer(values, STUDY)[1] == f"{speed}."
     place = {"model": "cp", "positions": "axial", "allocations": "today", "batch_size": 16}
@@ -143,7 +143,7 @@ def test_the_cost_is_speed_and_memory() -> None:
         values["details"]["memory"]["rows"][name] = {**place, "sequence_length": length}
         values["memory"][name] = {"mib": mib}
     assert answer(values, STUDY)[1] == (
-        f"{speed} and multiplies the predicted memory of a forward pass by 2.00 (cp, axial "
+        f"{speed}, and multiplies the predicted memory of a forward pass by 2.00 (cp, axial "
         "positions, batch 16: 100 MiB at 256 tokens, 6,400 MiB at 16,384)."
     )
     values["details"]["memory"]["training"] = {
@@ -155,8 +155,19 @@ def test_the_cost_is_speed_and_memory() -> None:
         for length, mib in ((256, 25.0), (1024, 100.0))
     }  # fmt: skip
     assert answer(values, STUDY)[1] == (
-        f"{speed} and multiplies the predicted memory of an update by 2.00 (`tiny`, 6 layers, "
+        f"{speed}, and multiplies the predicted memory of an update by 2.00 (`tiny`, 6 layers, "
         "batch 1: 25 MiB at 256 tokens, 100 MiB at 1,024)."
+    )
+
+
+def test_the_change_of_speed_is_told_by_corpus_where_corpora_differ() -> None:
+    values = _values({})
+    finetune = values["measured"]["timings"]["finetune"]
+    for corpus, speeds in (("news", (100.0, 144.0)), ("wiki", (100.0, 100.0))):
+        for length, speed in zip((256, 1024), speeds, strict=True):
+            finetune[f"{corpus}-{length}"]["tokens_per_second"] = speed
+    assert answer(values, STUDY)[1].startswith(
+        "Each doubling changes the speed of training by +9.5 % (0 % to +20.0 % by corpus), 100 → "
     )
 
 
