@@ -12,10 +12,10 @@ study, and it is said where the code that decides numbers is no longer what comp
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from reformer_seqlen.checking import head
+from reformer_seqlen.checking.committed_readme import compare_with_committed
 from reformer_seqlen.checking.curves import curve_differences
 from reformer_seqlen.checking.differences import (
     MISSING,
@@ -53,8 +53,6 @@ MEASURED = METRICS / "measured"
 TIMINGS = PLOTS / "cost.csv"
 SHOWN = 20
 MEND_REPORT = "write it with `python -m stages.report`"
-MEND_README = f"`git checkout HEAD {README}` brings back the committed one"
-CONFLICT = ("<<<<<<< ", ">>>>>>> ")
 PROFILE_ADVICE = (
     f"\n{PARAMS} is not what its profile gives, and `dvc exp run` would make it of that again: "
     f"put the lines into {CONF}/profile/NAME.yaml, NAME being its `profile`, or into a profile of "
@@ -168,27 +166,6 @@ def compare_report(root: Path = Path()) -> list[Difference]:
     return found
 
 
-def compare_with_committed_readme() -> list[Difference]:
-    """What README.md has lost since HEAD of what the pipeline fills, and what a merge has left."""
-    committed, text = head.text_of(README) or "", _computed_text(README) or ""
-    lost = set[str]()
-    with suppress(StudyError):  # of a committed file that was broken, nothing can be lost
-        lost = readme.sections(committed).keys() - readme.sections(text).keys()
-    return [
-        *(
-            Difference(
-                str(README), f"section `{name}`", f"is committed and not here: {MEND_README}"
-            )
-            for name in sorted(lost)
-        ),
-        *(
-            Difference(str(README), f"line {line}", f"`{words}` is left of a merge: {MEND_README}")
-            for line, words in enumerate(text.splitlines(), 1)
-            if words.startswith(CONFLICT)
-        ),
-    ]
-
-
 def compare_kept(kept: Kept) -> list[Difference]:
     """A kept study's page against its metrics, and its params.yaml against its profile."""
     path = kept.folder / REPORT.name
@@ -223,7 +200,7 @@ def main() -> None:
     """Compare, print what differs, and fail if anything does."""
     if head.commit() is None:
         raise StudyError("there is no commit to compare with: run this in the git repository")
-    report = [*compare_report(), *compare_with_committed_readme()]
+    report = [*compare_report(), *compare_with_committed()]
     profile = compare_profile()
     reference = kept_reference()
     tolerance, reason = machine_tolerance(reference)

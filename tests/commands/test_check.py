@@ -234,20 +234,11 @@ def test_a_page_of_results_that_is_missing_is_found_and_no_readme_is_needed() ->
 
 
 @pytest.mark.usefixtures("committed")
-def test_what_readme_lost_of_its_sections_and_what_a_merge_left_is_found() -> None:
-    path = Path("README.md")
-    text = path.read_text()
-    assert check.compare_with_committed_readme() == []
-    path.write_text("# Mine\n")
-    [lost] = check.compare_with_committed_readme()
-    assert str(lost) == (
-        "README.md: section `headline`: is committed and not here: `git checkout HEAD README.md` "
-        "brings back the committed one"
-    )
-    path.write_text(text.replace("# Mine\n", "<<<<<<< HEAD\n# Mine\n=======\n# Yours\n>>>>>>> b\n"))
-    first, last = check.compare_with_committed_readme()
-    assert str(first).startswith("README.md: line 1: `<<<<<<< HEAD` is left of a merge")
-    assert str(last).startswith("README.md: line 5: `>>>>>>> b` is left of a merge")
+def test_a_section_that_the_readme_lost_is_a_difference(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("README.md").write_text("# Mine\n")
+    with pytest.raises(StudyError, match="1 value differs"):
+        check.main()
+    assert "README.md: section `headline`: is committed and not here" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("committed")

@@ -4,12 +4,10 @@ import csv
 import json
 import re
 import shutil
-import subprocess
-import sys
+from collections.abc import Sequence
 from colorsys import rgb_to_hls
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 import vl_convert
@@ -23,7 +21,6 @@ from reformer_seqlen.memory.trace import (
     POSITIONS,
     WEIGHTS,
 )
-from reformer_seqlen.reporting import drawing
 from reformer_seqlen.reporting.figures import (
     FIGURES,
     TEMPLATES,
@@ -32,7 +29,6 @@ from reformer_seqlen.reporting.figures import (
     write_plots,
 )
 from reformer_seqlen.reporting.records import Counted
-from reformer_seqlen.runtime.errors import StudyError
 from tests.conftest import ROOT
 from tests.gap_example import GAP_STUDY, gap_results
 from tests.plots_example import (
@@ -191,35 +187,36 @@ def test_several_models_have_colours_and_panels_of_their_own(tmp_path: Path) -> 
     )
 
 
-def test_the_front_is_filled_and_joined(tmp_path: Path) -> None:
-    """A point is on the front where no other costs as little and scores as well."""
+def rows_at(places: Sequence[tuple[float, float]], folder: Path) -> list[dict[str, str]]:
+    """Rows of quality against cost: points of so many seconds and bits per byte."""
     study = runs("tiny", corpora=("news",)) | {"more": one_run(256, train={"updates": 9})}
-    write_plots(results(**run_results(study)), study, tmp_path)
-    rows = rows_of(tmp_path, "pareto")
-    places = ((2, 2.0), (3, 2.0), (2, 2.5), (4, 1.0))
+    write_plots(results(**run_results(study)), study, folder)
+    rows = rows_of(folder, "pareto")
     for row, (seconds, bits) in zip(rows, places, strict=True):
         row |= {"amount": str(seconds), "bits_per_byte": str(bits)}
-    svg = drawn("pareto", rows)
+    return rows
+
+
+def filled(svg: str) -> str:
+    """Which points are filled: 1, and which are not: 0."""
+    return "".join(re.findall(r'fill-opacity="(\d)"', "".join(marks(svg, "point"))))
+
+
+def test_the_front_is_filled_and_joined(tmp_path: Path) -> None:
+    """A point is on the front where no other costs as little and scores as well."""
+    svg = drawn("pareto", rows_at(((2, 2.0), (3, 2.0), (2, 2.5), (4, 1.0)), tmp_path))
     assert {"news: seconds of training", "tiny", "256 *"} <= set(texts(svg))
     assert len(marks(svg, "line mark")) == 1
-    shown = re.findall(r'fill-opacity="(\d)"', "".join(marks(svg, "point")))
-    assert shown == [*"1001"]
+    assert filled(svg) == "1001"
 
 
 def test_what_costs_a_few_percent_less_costs_as_little(tmp_path: Path) -> None:
     """Seconds are those of one training, and another would take a few percent more or less."""
-    study = runs("tiny", corpora=("news",)) | {"more": one_run(256, train={"updates": 9})}
-    write_plots(results(**run_results(study)), study, tmp_path)
-    rows = rows_of(tmp_path, "pareto")
-    places = ((2.0, 2.0), (1.95, 2.5), (2.04, 1.9), (3.0, 1.8))
-    for row, (seconds, bits) in zip(rows, places, strict=True):
-        row |= {"amount": str(seconds), "bits_per_byte": str(bits)}
-    shown = re.findall(r'fill-opacity="(\d)"', "".join(marks(drawn("pareto", rows), "point")))
-    assert shown == [*"0011"]
+    rows = rows_at(((2.0, 2.0), (1.95, 2.5), (2.04, 1.9), (3.0, 1.8)), tmp_path)
+    assert filled(drawn("pareto", rows)) == "0011"
     for row in rows:
         row["kind"] = "predicted"  # and what is computed has no such spread
-    shown = re.findall(r'fill-opacity="(\d)"', "".join(marks(drawn("pareto", rows), "point")))
-    assert shown == [*"1111"]
+    assert filled(drawn("pareto", rows)) == "1111"
 
 
 def test_the_same_model_in_other_ways_is_a_line_a_run(figures: dict[str, str]) -> None:
@@ -359,61 +356,6 @@ def test_no_figure_is_defined_in_code() -> None:
     ]
     for source in sources:
         assert not re.search(r"^\s*(import|from) altair", source.read_text("utf-8"), re.M), source
-
-
-LIMITED = """
-import resource, sys
-from pathlib import Path
-from reformer_seqlen.memory.trace import (
-    ACTIVATIONS,
-    CACHE,
-    INPUTS,
-    LOGITS,
-    POSITIONS,
-    WEIGHTS,
-)
-from reformer_seqlen.reporting.figures import draw_figures
-resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))
-draw_figures(["answer"], Path(sys.argv[1]), Path(sys.argv[2]))
-"""
-
-
-@pytest.mark.slow
-def test_a_limit_on_memory_gives_a_message(plots: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", LIMITED, str(plots), str(tmp_path / "figures")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert "StudyError: the figures could not be drawn: vl-convert was ended by SIG" in done.stderr
-    assert "ulimit -v" in done.stderr
-    assert not (tmp_path / "figures").exists()
-
-
-@pytest.mark.parametrize(
-    ("script", "words"),
-    [
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL. The system does"),
-        ("raise MemoryError", r"drawn: MemoryError\. Metrics, tables and plots/\*\.csv are writ"),
-        ("raise SystemExit(3)", "drawn: vl-convert ended with status 3"),
-    ],
-)
-def test_a_drawing_process_that_dies_gives_a_message(
-    script: str, words: str, plots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "dies.py").write_text(script, encoding="utf-8")
-    monkeypatch.setattr(drawing, "__file__", str(tmp_path / "dies.py"))
-    with pytest.raises(StudyError, match=words):
-        draw_figures(["answer"], plots, tmp_path / "figures")
-    assert not (tmp_path / "figures").exists()
-
-
-def test_a_plot_that_cannot_be_drawn_gives_a_message(
-    plots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    broken: dict[str, Any] = json.loads((TEMPLATES / "answer.json").read_text("utf-8"))
-    broken["spec"]["layer"] = [{"mark": "no such mark"}]
-    (tmp_path / "memory.json").write_text(json.dumps(broken), encoding="utf-8")
-    monkeypatch.setattr("reformer_seqlen.reporting.figures.TEMPLATES", tmp_path)
-    with pytest.raises(StudyError, match="drawn: memory: Vega-Lite to SVG conversion failed"):
-        draw_figures(["memory"], plots, tmp_path / "figures")
 
 
 def test_figures_of_a_study_that_was_kept_long_ago_may_be_others(tmp_path: Path) -> None:
