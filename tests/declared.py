@@ -1,6 +1,9 @@
 """Sources as params.yaml declares them, fetched into the working folder or refused."""
 
 import hashlib
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +27,17 @@ def declared(**values: Any) -> Source:
 
 def got(source: Source, mirror: object = None, name: str = "raw") -> Fetched:
     return fetch(source, Path(name), mirror=None if mirror is None else str(mirror))
+
+
+@contextmanager
+def no_file_above(size: int) -> Iterator[None]:
+    """Within the block, the system writes no larger file, as on a disk that is full then."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def refused(source: Source, mirror: object = None) -> str:

@@ -2,13 +2,12 @@
 
 import bz2
 import json
-import resource
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.declared import declared, got, refused, sha256
+from tests.declared import declared, got, no_file_above, refused, sha256
 
 TEXT = "One line.\nAnother, with an é.\n".encode()
 PACKED = bz2.compress(TEXT)
@@ -104,10 +103,6 @@ def test_a_folder_is_copied_whole_and_has_one_checksum() -> None:
 
 def test_a_disk_without_room_is_named_and_what_to_do() -> None:
     Path("large.txt").write_bytes(b"a b\n" * (1 << 20))
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
-    try:
+    with no_file_above(1 << 20):
         message = refused(declared(kind="path", path="large.txt"))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert message.startswith("cannot fetch large.txt: refused: File too large; raise the limit on")

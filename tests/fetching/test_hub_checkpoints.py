@@ -11,7 +11,7 @@ from reformer_seqlen.models.causal import load
 from reformer_seqlen.runtime.paths import BASES, TOKENIZERS
 from reformer_seqlen.text.tokenizers import load_tokenizer
 from stages import pretrain
-from tests.declared import got, refused, sha256
+from tests.declared import got, no_file_above, refused, sha256
 from tests.hub_example import COMMIT, checkpoint, large_path, reformer
 from tests.models_example import save_checkpoint
 from tests.servers import FileServer, Hub, Repository
@@ -54,6 +54,14 @@ def test_a_llama_of_the_hub_becomes_a_base_with_its_own_tokenizer(
     assert tokenizer.decode(ids.tolist()) == "The tree grows.\n"
     loaded = load(BASES / "mine", sequence_length=100, options={}, key="runs.mine")
     assert loaded.config.model_type == "llama"
+
+
+def test_a_disk_without_room_for_a_checkpoint_is_no_matter_of_the_network(hub: Hub) -> None:
+    hub.models["google/reformer"] = reformer(model__safetensors=bytes(1 << 22))
+    with no_file_above(1 << 20):
+        message = refused(checkpoint())
+    assert "File too large; raise the limit on the size of files" in message
+    assert "network" not in message
 
 
 @pytest.mark.parametrize(

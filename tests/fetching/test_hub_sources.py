@@ -14,7 +14,7 @@ from huggingface_hub import close_session
 from reformer_seqlen.fetching.access import MIRROR_VARIABLE
 from reformer_seqlen.parameters.sources import Source
 from tests.conftest import ROOT
-from tests.declared import got, refused, sha256
+from tests.declared import got, no_file_above, refused, sha256
 from tests.hub_example import (
     COMMIT,
     OFFICIAL,
@@ -64,6 +64,14 @@ def test_the_token_goes_to_the_hub_and_not_to_where_it_redirects(hub: Hub) -> No
     got(rows_of())
     assert hub.elsewhere.log
     assert {each.headers["Authorization"] for each in hub.elsewhere.log} == {None}
+
+
+def test_a_disk_without_room_for_rows_is_no_matter_of_the_network(hub: Hub) -> None:
+    hub.datasets["Salesforce/wikitext"].files[TRAIN] = parquet([os.urandom(1 << 20).hex()])
+    with no_file_above(1 << 20):
+        message = refused(rows_of())
+    assert "File too large; raise the limit on the size of files" in message
+    assert "network" not in message
 
 
 def test_a_busy_hub_is_tried_again(hub: Hub) -> None:

@@ -4,7 +4,6 @@ import bz2
 import gzip
 import io
 import lzma
-import resource
 import stat
 import zipfile
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.declared import declared, got, refused, sha256
+from tests.declared import declared, got, no_file_above, refused, sha256
 
 TEXT = "One line.\nAnother, with an é.\n".encode()
 
@@ -98,12 +97,8 @@ def test_no_more_is_unpacked_than_is_declared(
 ) -> None:
     Path(name).write_bytes(content)
     source = declared(kind="path", path=name, unpacked_size=3_000_000, **options)
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (8 << 20, before[1]))  # half of what it unpacks to
-    try:
+    with no_file_above(8 << 20):  # half of what it unpacks to
         message = refused(source)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert message.startswith(f"what is unpacked of {name} has more than the 3000000 bytes")
 
 
