@@ -4,7 +4,8 @@ Reads data/bases/MODEL, data/tokens/CORPUS-MODEL and data/windows/RUN; writes da
 data/histories/RUN.json and data/timings/finetune/RUN.json. Goes on from its last checkpoint in
 work/finetune/RUN if it was interrupted. A run of `train: none` gets its base as it is.
 
-`torchrun --nproc-per-node N -m stages.finetune RUN` trains in N processes, as `processes: N` does.
+`torchrun --standalone --nproc-per-node N -m stages.finetune RUN` trains in N processes, as
+`processes: N` does.
 """
 
 import shutil

@@ -5,8 +5,8 @@ data/tokenizers/MODEL alone, too. A model with `pretraining` gets a tokenizer an
 of its own text, none of it a corpus of the study; the text's tokens go to data/base_tokens/MODEL. A
 model with `checkpoint` is fetched, and has none.
 
-`torchrun --nproc-per-node N -m stages.pretrain MODEL` trains in N processes, as `processes: N`
-does.
+`torchrun --standalone --nproc-per-node N -m stages.pretrain MODEL` trains in N processes, as
+`processes: N` does.
 """
 
 import shutil

@@ -1,7 +1,7 @@
 """Small trainings on a real text, in one process or, by torchrun, in several.
 
-`torchrun --nproc-per-node 2 -m tests.distributed_example FOLDER` trains all of them, and the first
-process writes FOLDER/NAME.json, what became of each.
+`torchrun --standalone --nproc-per-node 2 -m tests.distributed_example FOLDER` trains all of them,
+and the first process writes FOLDER/NAME.json, what became of each.
 """
 
 import json

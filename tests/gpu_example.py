@@ -20,6 +20,7 @@ ERRORS = {
     "gradients_peak_error": 5e-6,
     "gradients_mean_error": 4e-7,
     "other_buckets": 0.0,
+    "other_units": 1e-6,
 }
 SHAPE = {"batch_size": 16, "sequence_length": 2048, "precision": "bfloat16"}
 

@@ -1,8 +1,9 @@
 """Part 1: is it correct? Logits and gradients against float64, causality, and the same bytes.
 
-What is compared with `reference.Reference` attends by the same buckets as it does: in float32 a
-vector between two buckets may fall into the other one, which says nothing of the arithmetic. How
-often that happens is a result of its own.
+What is compared with `reference.Reference` attends by the same buckets as it does, and both let the
+same hidden units pass: in float32 a vector between two buckets may fall into the other one, and a
+unit near 0 to the other side of relu's bend, where its gradient comes or goes. That says nothing of
+the arithmetic; how often it happens is a result of its own.
 """
 
 import hashlib
@@ -25,7 +26,9 @@ from benchmarks.gpu.contestants import products_in
 from benchmarks.gpu.record import Record
 from benchmarks.gpu.reference import Reference
 from benchmarks.training import VOCABULARY
-from reformer_seqlen.reformer import hash_order
+from reformer_seqlen.reformer import hash_order, layers
+from reformer_seqlen.reformer.dense import relu_dropped_
+from reformer_seqlen.reformer.dropout import Dropout
 from reformer_seqlen.reformer.hashing import hash_vectors
 from reformer_seqlen.reformer.model import Reformer
 from reformer_seqlen.training.determinism import make_deterministic
@@ -34,6 +37,8 @@ MOST_ERROR = {"logits": 1e-4, "gradients": 1e-3}
 """In float32, of the largest number of a tensor; a wrong sign is of the order of 1."""
 MOST_OTHER_BUCKETS = 1e-3
 """Share of the vectors that may fall into another bucket in float32 than in float64."""
+MOST_OTHER_UNITS = 1e-4
+"""Share of the hidden units that may be at another side of 0."""
 DRAW = (3, 5)  # seed and step of the hashes
 UPDATES = 6
 
@@ -127,7 +132,11 @@ def judged(row: dict[str, float], precision: str) -> bool | None:
     if precision != "float32":
         return None
     small = all(row[f"{name}_peak_error"] <= most for name, most in MOST_ERROR.items())
-    return small and row["other_buckets"] <= MOST_OTHER_BUCKETS
+    return (
+        small
+        and row["other_buckets"] <= MOST_OTHER_BUCKETS
+        and row["other_units"] <= MOST_OTHER_UNITS
+    )
 
 
 def is_right(results: dict[str, Any]) -> bool:
@@ -188,20 +197,22 @@ def batch_of(sizes: Sizes, padding: bool = False, seed: int = 0) -> tuple[Tensor
 
 
 def errors(case: Case, precision: str, sizes: Sizes, device: torch.device) -> dict[str, float]:
-    """How far logits and gradients are from float64, and how many vectors hash otherwise."""
+    """How far logits and gradients are from float64, and how much falls to another side there."""
     model = model_of(case, sizes)
     ids, real = batch_of(sizes, case.padding)
     reference = Reference(model, *DRAW)
-    expected = reference.logits(ids, real)[real]
-    loss(expected, ids[real]).backward()
+    with torch.no_grad():
+        reference.logits(ids, real)
     model.to(device).train()
     mask = real.to(device) if case.padding else None
-    hashes = Hashes(reference.buckets)
-    with products_in(precision), hashes.taken():
+    hashes, units = Hashes(reference.buckets), Units(ids.shape, len(case.layers))
+    with products_in(precision), hashes.taken(), units.watched():
         with autocast(precision, device):
             logits = model(ids.to(device), attention_mask=mask, use_cache=False).logits
         found = logits[real.to(device)]
         loss(found, ids[real].to(device)).backward()
+    expected = reference.logits(ids, real, units.passing)[real]
+    loss(expected, ids[real]).backward()
     gradients = [
         relative(parameter.grad.cpu(), right.grad)
         for parameter, right in zip(model.parameters(), reference.model.parameters(), strict=True)
@@ -214,6 +225,7 @@ def errors(case: Case, precision: str, sizes: Sizes, device: torch.device) -> di
         "gradients_peak_error": max(peak for peak, _ in gradients),
         "gradients_mean_error": sum(mean for _, mean in gradients) / len(gradients),
         "other_buckets": hashes.others,
+        "other_units": reference.other_units,
     }
 
 
@@ -267,6 +279,30 @@ class Hashes:
         self._other += int((own != taken)[hashed].sum())
         self._all += int(hashed.sum())
         return taken
+
+
+class Units:
+    """Which hidden units of each layer pass relu, as a model decides it in its forward pass.
+
+    Attributes:
+        passing: (B, L, F) of each layer, on the CPU.
+    """
+
+    def __init__(self, shape: torch.Size, count: int) -> None:
+        self.passing: list[Tensor] = []
+        self._shape, self._count = shape, count
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Within the block, what models decide is kept."""
+        with patch.object(layers, "relu_dropped_", self._watch):
+            yield
+
+    def _watch(self, values: Tensor, dropout: Dropout) -> Tensor:
+        result = relu_dropped_(values, dropout)
+        if len(self.passing) < self._count:  # a layer may be computed again for its gradients
+            self.passing.append((result.detach() > 0).view(*self._shape, -1).cpu())
+        return result
 
 
 def generated(sizes: Sizes, device: torch.device) -> dict[str, Any]:

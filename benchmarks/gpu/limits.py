@@ -33,13 +33,14 @@ def seconds_of(call: Callable[[], object], device: torch.device) -> float:
 def best_rates(device: torch.device) -> dict[str, float]:
     """Floating-point operations a second of one large product in each precision, and `copy`.
 
-    That is the bytes a second that copying a large tensor reads and writes.
+    That is the bytes a second that copying a large tensor reads and writes. Factors are random:
+    with equal numbers a card draws less power, and is faster than it ever is with real ones.
     """
     size, kind = PRODUCT[device.type], device.type
     rates = {}
     for precision in PRECISIONS:
         dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-        left, right = (torch.ones(size, size, dtype=dtype, device=device) for _ in range(2))
+        left, right = (torch.randn(size, size, dtype=dtype, device=device) for _ in range(2))
         with products_in(precision):
             rates[precision] = 2 * size**3 / _best(partial(torch.mm, left, right), device)
     source = torch.ones(COPIED[kind], dtype=torch.uint8, device=device)

@@ -149,6 +149,8 @@ def measured(row: Row, device: str) -> dict[str, float]:
     before = _peak_resident_mib()
     with no_init_weights():  # no size depends on what they are
         model = row.make(row.config)
+    tie: Callable[[], None] = model.tie_weights  # type: ignore[assignment]
+    tie()  # it leaves that out, too, and an output layer would be a tensor of its own
     model = model.to(device)
     if row.optimizer is None:
         with torch.no_grad():

@@ -8,6 +8,7 @@ K = R x L, the tokens once for each round.
 """
 
 import math
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -28,6 +29,7 @@ class Reference:
     Attributes:
         model: holds the weights, in float64 on the CPU, and takes their gradients.
         buckets: of each lsh layer in the last pass, (B, H, R, L).
+        other_units: share of real tokens' hidden units on which `units` was wrong in the last pass.
     """
 
     def __init__(self, model: Reformer, seed: int = 0, step: int = 0) -> None:
@@ -36,17 +38,28 @@ class Reference:
         self.causality = model.causality
         self.draw = (seed, step)
         self.buckets: list[Tensor] = []
+        self.other_units = 0.0
 
-    def logits(self, ids: Tensor, real: Tensor) -> Tensor:
-        """Logits (B, L, V) of ids (B, L); real (B, L) is False where a token is padding."""
-        self.buckets = []
+    def logits(self, ids: Tensor, real: Tensor, units: Sequence[Tensor] = ()) -> Tensor:
+        """Logits (B, L, V) of ids (B, L).
+
+        Args:
+            ids: the tokens.
+            real: (B, L), False where a token is padding.
+            units: for each layer, True for the hidden units (B, L, F) that relu lets pass; those
+                above 0 unless given.
+        """
+        self.buckets, others = [], []
         encoder, head = self.model.reformer.encoder, self.model.lm_head
         first = second = self._embedded(ids)
         for index, layer in enumerate(encoder.layers):
             first = first + self._attention(layer.attention, index, second, real)
             dense = layer.feed_forward
-            hidden = torch.relu(dense.dense.dense(dense.layer_norm(first)))
-            second = second + dense.output.dense(hidden)
+            hidden = dense.dense.dense(dense.layer_norm(first))
+            passing = units[index] if units else hidden > 0
+            others.append((passing != (hidden > 0))[real].double().mean())
+            second = second + dense.output.dense(hidden * passing)
+        self.other_units = float(torch.stack(others).mean())
         both = encoder.layer_norm(torch.cat([first, second], dim=-1))
         result: Tensor = F.linear(both, head.decoder.weight) + head.bias
         return result

@@ -23,8 +23,8 @@ from reformer_seqlen.reformer.precision import autocast_to
 from reformer_seqlen.reformer.side_by_side import compute_side_by_side, parts_of
 
 TOKENS_AT_A_TIME = 8192
-"""In feed-forward layers and the head. Temporaries of more tokens would exceed 32 MiB, and the C
-library maps blocks of that size anew each time, which costs more than the arithmetic."""
+"""In feed-forward layers and the head, on the CPU. Temporaries of more tokens would exceed 32 MiB,
+and the C library maps blocks of that size anew each time, which costs more than the arithmetic."""
 
 PROBABILITIES, ATTENTION, HIDDEN, FEED_FORWARD, WORDS, POSITIONS, HEAD = range(7)
 """Where dropout happens. A site is one of these, then the layer, then a place within the layer."""
@@ -193,9 +193,13 @@ def add_feed_forward(
 
 
 def token_parts(*rows: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Parts (TOKENS_AT_A_TIME or fewer, M) of rows (N, M)."""
+    """Parts (TOKENS_AT_A_TIME or fewer, M) of rows (N, M); all rows where the device is no CPU.
+
+    A GPU waits for the host, which starts each kernel. `meta` stands for a GPU.
+    """
     # splitting would copy every gradient, and an exported model serves any number of tokens
-    if torch.compiler.is_exporting() or rows[0].shape[0] <= TOKENS_AT_A_TIME:
+    whole = rows[0].device.type != "cpu" or torch.compiler.is_exporting()
+    if whole or rows[0].shape[0] <= TOKENS_AT_A_TIME:
         return iter([tuple(rows)])
     return zip(*(tensor.split(TOKENS_AT_A_TIME) for tensor in rows), strict=True)
 

@@ -63,13 +63,13 @@ def name_of(card: Card) -> str:
 
 
 def summary(cards: list[Card]) -> str:
-    """What is known of GPUs, in short, as Markdown."""
+    """What is known of GPUs, in short, as Markdown: a paragraph for each card."""
     if not cards:
         return NOT_MEASURED
-    return "\n\n".join("\n".join(_lines(card)) for card in cards)
+    return "\n\n".join(" ".join(_sentences(card)) for card in cards)
 
 
-def _lines(card: Card) -> Iterator[str]:
+def _sentences(card: Card) -> Iterator[str]:
     head = next(iter(card.values()))
     driver, commit = head.get("driver"), head.get("commit")
     facts = [
@@ -77,15 +77,15 @@ def _lines(card: Card) -> Iterator[str]:
         *(f"{name} {head['versions'][name]}" for name in ("torch", "transformers")),
         *([f"commit {commit[:7]}"] if commit else []),
     ]
-    yield f"**Measured on {name_of(card)}** ({', '.join(facts)}):"
-    yield ""
-    yield from (f"- {line}" for line in filter(None, _found(card)))
+    yield f"**Measured on {name_of(card)}** ({', '.join(facts)})."
+    yield from filter(None, _found(card))
 
 
 def _found(card: Card) -> Iterator[str]:
-    ended = [f"{name}: {part['status']}" for name, part in card.items()]
-    if any(part["status"] != "complete" for part in card.values()):
-        yield "Not every part ended well: " + "; ".join(ended) + "."
+    bad = {name: part["status"] for name, part in card.items() if part["status"] != "complete"}
+    if bad:
+        ends = "; ".join(f"{name} {status}" for name, status in bad.items())
+        yield f"Not every part ended well: {ends}."
     yield _correct(rows_of(card, "correctness", "errors") + rows_of(card, "correctness", "checks"))
     for batch_size, length in SHOWN:
         yield _trained(rows_of(card, "speed", "training"), batch_size, length)
@@ -105,7 +105,22 @@ def _correct(rows: list[dict[str, Any]]) -> str:
     right = sum(bool(row.get("passed")) for row in judged)
     if not judged:
         return ""
-    return f"Right: {right} of {len(judged)} checks, most of them against float64."
+    wrong = [place_of(row) for row in judged if not row.get("passed")]
+    not_right = f"; not: {'; '.join(wrong)}" if wrong else ""
+    return f"Right: {right} of {len(judged)} checks, most of them against float64{not_right}."
+
+
+def place_of(row: Mapping[str, Any]) -> str:
+    """What a row of the correctness checked: a check's name, or a model."""
+    if "check" in row:
+        return str(row["check"])
+    parts = [
+        f"{row['layers']}, {row['lsh_causality']}, {row['rounds']} rounds",
+        *(["padded"] if row["padding"] else []),
+        f"{row['positions']} positions",
+        *(["recomputing"] if row["reversible"] == "on" else []),
+    ]
+    return ", ".join(parts)
 
 
 def _trained(rows: list[dict[str, Any]], batch_size: int, length: int) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from reformer_seqlen.reporting.gpu import Card, name_of, rows_of
+from reformer_seqlen.reporting.gpu import Card, name_of, place_of, rows_of
 from reformer_seqlen.reporting.table import NOTHING, Table, number, percent
 
 Row = dict[str, Any]
@@ -56,13 +56,10 @@ def _verdict(passed: bool | None) -> str:
 
 def _errors(card: Card) -> Table:
     columns = ("logits_peak_error", "logits_mean_error", "gradients_peak_error",
-               "gradients_mean_error", "other_buckets")  # fmt: skip
+               "gradients_mean_error", "other_buckets", "other_units")  # fmt: skip
     rows = [
         [
-            f"{row['layers']}, {row['lsh_causality']}, {row['rounds']} rounds"
-            + ", padded" * row["padding"]
-            + f", {row['positions']} positions"
-            + ", recomputing" * (row["reversible"] == "on"),
+            place_of(row),
             row["precision"],
             row.get("why", _verdict(row.get("passed"))),
             *(_small(row.get(column)) for column in columns),
@@ -70,11 +67,13 @@ def _errors(card: Card) -> Table:
         for row in rows_of(card, "correctness", "errors")
     ]
     headers = ["model", "precision", "result", "logits, peak", "logits, mean", "gradients, peak",
-               "gradients, mean", "other buckets"]  # fmt: skip
+               "gradients, mean", "other buckets", "other units"]  # fmt: skip
     intro = (
         "Errors against dense attention in float64 on the CPU, as shares of a tensor's largest "
         "number; both attend by the same buckets. `other buckets` is the share of the vectors that "
-        "would have fallen into another one. Only float32 is judged."
+        "would have fallen into another one. `other units` is the share of the hidden units that "
+        "relu would have switched otherwise; where it is given, both switch alike. Only float32 is "
+        "judged."
     )
     return _table(card, "errors", "errors against float64", headers, rows, 3, intro)
 

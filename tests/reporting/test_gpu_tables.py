@@ -31,7 +31,7 @@ def test_errors_are_judged_in_float32_alone(tables: dict[str, Table]) -> None:
     one, recomputing, distant = tables["errors"].rows
     assert one == [
         "local lsh, strict, 4 rounds, learned positions",
-        *("float32", "right", "3.0e-06", "2.0e-07", "5.0e-06", "4.0e-07", "0"),
+        *("float32", "right", "3.0e-06", "2.0e-07", "5.0e-06", "4.0e-07", "0", "1.0e-06"),
     ]
     assert recomputing[0] == "local lsh, strict, 1 rounds, learned positions, recomputing"
     assert distant[1:3] == ["bfloat16", ""]

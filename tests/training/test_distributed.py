@@ -22,7 +22,7 @@ from tests.small_study import SmallStudy
 
 pytestmark = pytest.mark.slow
 
-TORCHRUN = ("torch.distributed.run", "--nproc-per-node", "2")
+TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
 @pytest.fixture(scope="module")
