@@ -73,4 +73,4 @@ def test_the_commit_is_named_and_whether_the_code_differs(
 def test_without_git_there_is_no_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert machine.code()["commit"] is None
-    assert machine.code()["torch"] == torch.__version__
+    assert torch.__version__.startswith(str(machine.code()["torch"]))  # a build may be left out
