@@ -77,7 +77,7 @@ RESULTS: dict[str, dict[str, Any]] = {
         "rows": [
             {"row": "cp-axial-256", "kind": "inference", "batch_size": 16, "sequence_length": 256,
              "predicted_reserved_mib": 96.0, "reserved_mib": 128.0, "workspace_mib": 32.0,
-             "reserved_error_percent": -25.0, "reserved_error_percent_without_workspace": 0.5},
+             "reserved_error_percent": 0.5},
             {"row": "gpt2-2048", "kind": "inference", "batch_size": 16, "sequence_length": 2048,
              "why": "gpt2 has 1024 positions, 2048 tokens are too many"},
         ],

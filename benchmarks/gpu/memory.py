@@ -19,6 +19,7 @@ from transformers.initialization import no_init_weights
 from benchmarks.gpu.isolation import isolated
 from benchmarks.gpu.record import TIME_WAS_UP, Record
 from reformer_seqlen.memory import pool
+from reformer_seqlen.memory.allocator import CUBLAS, HOPPER_CUBLAS
 from reformer_seqlen.memory.configurations import with_depth, with_positions
 from reformer_seqlen.memory.gpt2_2021 import build_as_in_2021
 from reformer_seqlen.memory.measurement import held_on_gpu
@@ -80,7 +81,8 @@ def run(device: torch.device, record: Record) -> None:
     transformers.logging.set_verbosity_error()
     study = yaml.safe_load(PUBLISHED.read_text(encoding="utf-8"))
     rows = list(all_rows(study) if device.type == "cuda" else small_rows(study))
-    tasks = {number: partial(predicted, row) for number, row in enumerate(rows)}
+    size = isolated(workspace, SECONDS_OF_A_ROW).value or 0  # no row must find CUDA started
+    tasks = {number: partial(predicted, row, size) for number, row in enumerate(rows)}
     predictions = pool.run(tasks, "predicting", torch.get_num_threads())
     if device.type == "cuda":
         record.note("context", isolated(context, SECONDS_OF_A_ROW).value)
@@ -107,26 +109,29 @@ def measure(record: Record, row: Row, prediction: dict[str, float], device: torc
 
 
 def compared(prediction: Mapping[str, float], found: Mapping[str, float]) -> dict[str, float]:
-    """What was measured, with the errors of the prediction in percent of it.
-
-    The workspace that cuBLAS keeps is no tensor of the model's; the last error leaves it out.
-    """
+    """What was measured, with the errors of the prediction in percent of it."""
     row = dict(found)
-    if "reserved_mib" in found:
-        allocated, reserved = found["allocated_mib"], found["reserved_mib"]
-        without = reserved - found["workspace_mib"]
-        for name, expected, right in (
-            ("allocated_error_percent", prediction["predicted_allocated_mib"], allocated),
-            ("reserved_error_percent", prediction["predicted_reserved_mib"], reserved),
-            ("reserved_error_percent_without_workspace",
-             prediction["predicted_reserved_mib"], without),
-        ):  # fmt: skip
-            row[name] = rounded(100 * (expected - right) / right)
+    for name in ("allocated", "reserved"):
+        if f"{name}_mib" in found:
+            expected, right = prediction[f"predicted_{name}_mib"], found[f"{name}_mib"]
+            row[f"{name}_error_percent"] = rounded(100 * (expected - right) / right)
     return row
 
 
-def predicted(row: Row) -> dict[str, float]:
+def workspace() -> int:
+    """The bytes that torch gives cuBLAS of the allocator's on the card that is there; 0 without."""
+    if not torch.cuda.is_available():
+        return 0
+    is_hopper = torch.cuda.get_device_capability()[0] == 9
+    return HOPPER_CUBLAS if is_hopper else CUBLAS
+
+
+def predicted(row: Row, cublas_workspace: int = 0) -> dict[str, float]:
     """What a row takes, by its shapes alone.
+
+    Args:
+        row: what is asked about.
+        cublas_workspace: bytes, as `predict` takes them.
 
     Raises:
         StudyError: the model does not run on this shape.
@@ -137,7 +142,7 @@ def predicted(row: Row) -> dict[str, float]:
         trace = trace_inference(builder, *shape)
     else:
         trace = trace_training(builder, *shape, row.optimizer)
-    prediction = predict(trace)
+    prediction = predict(trace, cublas_workspace)
     return {
         "predicted_allocated_mib": mib(prediction.allocated),
         "predicted_reserved_mib": mib(prediction.reserved),

@@ -18,12 +18,12 @@ from reformer_seqlen.checking import head
 from reformer_seqlen.checking.profile import compare_profile
 from reformer_seqlen.parameters.study import load_study
 from reformer_seqlen.pipeline import dag
-from reformer_seqlen.reporting.kept import CONTENTS, PROVENANCE, Provenance
+from reformer_seqlen.reporting.kept import CONTENTS, PROVENANCE, Provenance, read_kept
 from reformer_seqlen.reporting.metrics import Metrics, read_metrics
 from reformer_seqlen.runtime.code import ROOT, deciding_modules
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import sha256_of, whole_folder, write_json
-from reformer_seqlen.runtime.paths import CONF, PARAMS, RESULTS
+from reformer_seqlen.runtime.paths import CONF, PARAMS, REPORT, RESULTS
 
 CODE = ("stages", "reformer_seqlen", "dvc.yaml", str(CONF))
 """What must be committed: the commit that is named has computed the study."""
@@ -55,6 +55,7 @@ def keep() -> Path:
                 shutil.copy(source, folder / name)
         made = Provenance.model_validate(_provenance(study.profile, commit, values))
         write_json(folder / PROVENANCE, made.model_dump())
+        (folder / REPORT.name).write_text(read_kept(folder).page(), encoding="utf-8")
     return RESULTS / study.profile
 
 

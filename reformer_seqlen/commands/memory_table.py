@@ -76,7 +76,10 @@ def print_tables(given: Namespace, gpus: dict[str, Gpu]) -> None:
         print(f"before Ampere: {predict(trace).allocated / MIB:,.1f} MiB", end=" ")
         print("allocated at the peak, as torch has other kernels of attention there\n")
     print(_fits(given, config, records, traces, gpus))
-    print("\nfits: reserved memory, within the GPU's memory less its CUDA context")
+    print(
+        "\nfits: reserved memory, with what cuBLAS takes of it, within the GPU's memory less its "
+        "CUDA context"
+    )
 
 
 def _records(given: Namespace, config: Config, gpus: dict[str, Gpu]) -> dict[bool, Record]:
@@ -193,9 +196,16 @@ def _fits(
             reasons[str(error)] = None
             return None
 
+    on = {}
     for name, gpu in gpus.items():
-        room = capacity(gpu.memory_mib, gpu.context_mib)
-        by_length, by_batch, trace = searches.get(gpu.ampere) or next(iter(searches.values()))
+        room, size = capacity(gpu.memory_mib, gpu.context_mib), gpu.cublas_workspace
+        ampere = gpu.ampere if gpu.ampere in searches else next(iter(searches))
+        if (ampere, size) not in on:
+            by_length, by_batch, trace = searches[ampere]
+            on[ampere, size] = (
+                by_length.on(size), by_batch.on(size), trace.with_workspaces(size)
+            )  # fmt: skip
+        by_length, by_batch, trace = on[ampere, size]
         units = found(by_length, room)
         loops = units is None and is_long(trace)
         most = None if loops else found(by_batch, room)
@@ -205,6 +215,7 @@ def _fits(
                 name,
                 gpu.memory_mib,
                 gpu.context_mib,
+                f"{trace.workspaces() / MIB:.1f}",
                 "yes" if fits(trace.sizes, trace.events, room) else "no",
                 NOT_SEARCHED if units is None else f"{units * length_unit(config)}{end}",
                 NOT_SEARCHED if most is None else most,
@@ -214,6 +225,7 @@ def _fits(
         "GPU",
         "MiB",
         "context MiB",
+        "cuBLAS MiB",
         "fits",
         f"longest sequence, batch {given.batch_size}",
         f"largest batch, length {given.sequence_length}",

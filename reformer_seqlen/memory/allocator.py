@@ -25,6 +25,9 @@ HUGE_REQUEST = 10 * MIB
 """From here on a request gets a segment of its own size (kMinLargeAlloc)."""
 HUGE_ROUNDING = 2 * MIB
 """A segment of its own is a multiple of this (kRoundLarge)."""
+CUBLAS, HOPPER_CUBLAS = 2 * 4 * MIB + 8 * 16 * 2**10, 32 * MIB
+"""What torch gives cuBLAS for each thread that multiplies, and on a Hopper
+(`parseChosenWorkspaceSize` in aten/src/ATen/cuda/CublasHandlePool.cpp)."""
 
 
 class OutOfGpuMemoryError(Exception):
@@ -170,7 +173,7 @@ def replay(
     """Send a recorded sequence of requests and releases through an allocator.
 
     Args:
-        sizes: the bytes of each request, in the order of the requests.
+        sizes: the bytes of each request, in the order of the requests; nothing is asked for 0.
         events: what happened, in order: n for request n, ~n (that is -n - 1) for its release.
         capacity: bytes that may be reserved.
 
@@ -179,10 +182,10 @@ def replay(
     """
     allocator, blocks = CachingAllocator(capacity), dict[int, Block]()
     for event in events:
-        if event >= 0:
-            blocks[event] = allocator.allocate(sizes[event])
-        else:
+        if event < 0:
             allocator.release(blocks.pop(~event))
+        elif sizes[event]:
+            blocks[event] = allocator.allocate(sizes[event])
     return allocator
 
 
@@ -202,7 +205,7 @@ def most_asked_for(sizes: Sequence[int], events: Sequence[int]) -> int:
         sizes: as for `replay`.
         events: as for `replay`.
     """
-    rounded = [round_request(size) for size in sizes]
+    rounded = [round_request(size) if size else 0 for size in sizes]
     return max(accumulate(rounded[e] if e >= 0 else -rounded[~e] for e in events), default=0)
 
 
@@ -218,12 +221,16 @@ def held_at_peak(sizes: Sequence[int], events: Sequence[int]) -> dict[int, int]:
     allocator, blocks, granted = CachingAllocator(), dict[int, Block](), dict[int, int]()
     peak = end = 0
     for index, event in enumerate(events):
-        if event >= 0:
+        if event < 0:
+            allocator.release(blocks.pop(~event))
+        elif sizes[event]:
             blocks[event] = allocator.allocate(sizes[event])
             granted[event] = blocks[event].size  # it stays that size while it is in use
-        else:
-            allocator.release(blocks.pop(~event))
         if allocator.allocated > peak:
             peak, end = allocator.allocated, index + 1
     released = {~event for event in events[:end] if event < 0}
-    return {event: granted[event] for event in events[:end] if event >= 0 and event not in released}
+    return {
+        event: granted[event]
+        for event in events[:end]
+        if event in granted and event not in released
+    }

@@ -79,6 +79,14 @@ class Shapes:
                 return next((more for more in above if self.fits(more, capacity)), units)
         return 0
 
+    def on(self, cublas_workspace: int) -> "Shapes":
+        """The same where cuBLAS takes so many bytes; a run is recorded once for all of them."""
+
+        def record(units: int) -> Trace:
+            return self._trace(units).with_workspaces(cublas_workspace)
+
+        return Shapes(record, self.limit, self.unit)
+
     def fits(self, units: int, capacity: int) -> bool:
         """Whether that many units run within `capacity` reserved bytes."""
         return fits(*self._run(units), capacity)

@@ -28,9 +28,12 @@ def gpus_of(study: MemoryStudy, name: str) -> dict[str, Any]:
     check_length(config, row.sequence_length)
     by_length = lengths(config, lambda tokens: trace_inference(builder, row.batch_size, tokens))
     by_batch = batches(lambda count: trace_inference(builder, count, row.sequence_length))
+    workspaces = {gpu.cublas_workspace for gpu in study.gpus.values()}
+    searches = {size: (by_length.on(size), by_batch.on(size)) for size in workspaces}
     gpus = {}
     for gpu_name, gpu in study.gpus.items():
         room = capacity(gpu.memory_mib, gpu.context_mib)
+        by_length, by_batch = searches[gpu.cublas_workspace]
         units, most = by_length.largest(room), by_batch.largest(room)
         gpus[gpu_name] = {
             "memory_mib": gpu.memory_mib,

@@ -108,7 +108,10 @@ def measure(job: Job) -> Measurement:
 
 def _work(job: Job, sender: Connection) -> None:
     """What the child does: send one Measurement."""
+    import transformers
+
     end_with_parent()
+    transformers.logging.set_verbosity_error()  # a spawned process does not know what was set
     device = "cpu"
     try:
         if torch.cuda.is_available():

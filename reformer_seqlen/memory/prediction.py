@@ -58,8 +58,15 @@ class Prediction:
     modules: dict[str, int]
 
 
-def predict(trace: Trace) -> Prediction:
-    """What a recorded run takes on a GPU that is large enough."""
+def predict(trace: Trace, cublas_workspace: int = 0) -> Prediction:
+    """What a recorded run takes on a GPU that is large enough.
+
+    Args:
+        trace: the run.
+        cublas_workspace: bytes that cuBLAS takes of the allocator's; none with torch of 2021, and
+            none on a CPU.
+    """
+    trace = trace.with_workspaces(cublas_workspace)
     allocator = trace.replay()
     held = trace.held_at_peak()
     kinds = _sums(held, trace.kinds)

@@ -9,7 +9,7 @@ import gc
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Any
 
@@ -31,9 +31,24 @@ aten = torch.ops.aten
 WEIGHTS, POSITIONS, CACHE, LOGITS = "weights", "position table", "cache", "logits"
 INPUTS, ACTIVATIONS = "inputs", "activations"
 GRADIENTS, OPTIMIZER = "gradients", "optimizer"
-KINDS = (WEIGHTS, POSITIONS, ACTIVATIONS, LOGITS, CACHE, INPUTS, GRADIENTS, OPTIMIZER)
+CUBLAS, CUBLASLT = "workspace of cuBLAS", "workspace of cuBLASLt"
+KINDS = (
+    *(WEIGHTS, POSITIONS, ACTIVATIONS, LOGITS, CACHE, INPUTS, GRADIENTS, OPTIMIZER),
+    *(CUBLAS, CUBLASLT),
+)
 """What memory is for. The loss counts with the logits, an optimizer's scratch with its states,
 gradients of activations with the activations."""
+PRODUCTS = {
+    *(aten.mm.default, aten.mm.out, aten.addmm.default, aten.addmm.out),
+    *(aten.bmm.default, aten.bmm.out, aten.baddbmm.default, aten.baddbmm_.default),
+}
+"""What cuBLAS computes. At the first in a thread, torch gives it a workspace of the allocator's,
+once the product's own result is there, and keeps it (aten/src/ATen/cuda/CublasHandlePool.cpp). The
+backward pass has a thread of its own."""
+WITH_A_BIAS = {aten.addmm.default, aten.addmm.out}
+"""Those of one bias for all rows are cuBLASLt's, which has a workspace of its own."""
+CUBLASLT_BYTES = 2**20
+"""Its size, whatever the GPU (`_parseChosenWorkspaceSize` in aten/src/ATen/cuda/CUDABlas.cpp)."""
 MOST_OPERATORS = 400_000
 """A recording ends where there are more, after less than half a minute. A deep model takes some ten
 thousand for an update; one that loops over its positions, as Mamba and RWKV do without kernels of
@@ -71,6 +86,23 @@ class Trace:
         """Record that the request of that number is no longer needed."""
         self.events.append(~number)
 
+    def with_workspaces(self, cublas: int) -> "Trace":
+        """The same on a GPU where cuBLAS takes so many bytes; with 0, cuBLASLt takes none either.
+
+        The recorded requests have no bytes: how many depends on the GPU.
+        """
+        taken = {CUBLAS: cublas, CUBLASLT: CUBLASLT_BYTES if cublas else 0}
+        sizes = [taken.get(kind, size) for kind, size in zip(self.kinds, self.sizes, strict=True)]
+        return replace(self, sizes=sizes)
+
+    def workspaces(self) -> int:
+        """The bytes of all workspaces, which stay until the end."""
+        return sum(
+            size
+            for kind, size in zip(self.kinds, self.sizes, strict=True)
+            if kind in (CUBLAS, CUBLASLT)
+        )
+
     def replay(self) -> CachingAllocator:
         """Send the recorded requests through a caching allocator without a limit."""
         return replay(self.sizes, self.events)
@@ -101,6 +133,7 @@ class Tracker(TorchDispatchMode):
         self._scalar = scalar
         self._operators = 0
         self._alive: dict[int, tuple[int, weakref.ref[Any]]] = {}
+        self._workspaces: set[tuple[str, bool]] = set()
         self._shapes = ShapeCache()
         self._path: list[str] = [""]
         self._names: dict[nn.Module, str] = {}
@@ -131,6 +164,8 @@ class Tracker(TorchDispatchMode):
         result = self._shapes.run(func, args, kwargs or {})
         for tensor in tensors_in(result):
             self.record(tensor)
+        if func in PRODUCTS:
+            self._give_workspaces(func in WITH_A_BIAS and args[0].dim() == 1)
         for number in beside:
             self.trace.release(number)
         return result
@@ -196,6 +231,15 @@ class Tracker(TorchDispatchMode):
     def stop(self) -> None:
         """End the recording: what is freed from now on is no event of it."""
         self._alive.clear()
+
+    def _give_workspaces(self, has_bias: bool) -> None:
+        """Record those of a product that are not there yet in its thread."""
+        is_backward = torch._C._current_graph_task_id() != -1
+        for kind in (CUBLAS, CUBLASLT)[: 1 + has_bias]:
+            if (kind, is_backward) not in self._workspaces:
+                self._workspaces.add((kind, is_backward))
+                with self.all_as(kind):
+                    self._request(0)
 
     def _request(self, size: int) -> int:
         return self.trace.request(size, self.kind, self._path[-1])

@@ -15,6 +15,8 @@ Card = Mapping[str, Mapping[str, Any]]
 """The content of each part's file, by the part's name."""
 PARTS = ("correctness", "speed", "profile", "memory", "training")
 MEND = "delete it, or run `python -m benchmarks.gpu` again"
+WITHOUT_WORKSPACE = "reserved_error_percent_without_workspace"
+"""In results of predictions that did not hold cuBLAS's workspace."""
 NOT_MEASURED = (
     "**Not measured on a GPU.** The same code runs there, and nothing of it was measured; "
     "`python -m benchmarks.gpu` does that on a machine that has one."
@@ -143,13 +145,15 @@ def _trained(rows: list[dict[str, Any]], batch_size: int, length: int) -> str:
 
 
 def _predicted(rows: list[dict[str, Any]]) -> str:
-    name = "reserved_error_percent_without_workspace"
+    apart = any(WITHOUT_WORKSPACE in row for row in rows)
+    name = WITHOUT_WORKSPACE if apart else "reserved_error_percent"
     errors = {row["row"]: row[name] for row in rows if name in row}
     if not errors:
         return ""
     worst = max(errors, key=lambda row: abs(errors[row]))
+    besides = ", cuBLAS's workspace apart," if apart else ""
     return (
-        f"Predicted memory differs from what the allocator reserved, cuBLAS's workspace apart, by "
+        f"Predicted memory differs from what the allocator reserved{besides} by "
         f"{percent(errors[worst])} at most ({worst}; {len(errors)} measured)."
     )
 

@@ -18,7 +18,7 @@ from reformer_seqlen.reporting.page import answer_list, headline_paragraphs, pag
 from reformer_seqlen.reporting.records import Record
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import sha256_of
-from reformer_seqlen.runtime.paths import FIGURES, METRICS, PARAMS, PLOTS, REPORT, RESULTS
+from reformer_seqlen.runtime.paths import FIGURES, METRICS, PARAMS, PLOTS, RESULTS
 
 PROVENANCE = "provenance.json"
 CONTENTS = {
@@ -26,9 +26,9 @@ CONTENTS = {
     METRICS: METRICS,
     PLOTS: PLOTS,
     FIGURES: Path(FIGURES.name),
-    REPORT: Path(REPORT.name),
 }
-"""What is kept of a study: where the report writes it, and where it is in the folder."""
+"""What is kept of a study: where the report writes it, and where it is in the folder. Its page is
+written anew, without what is of no study."""
 
 
 class Provenance(Record):
@@ -69,7 +69,7 @@ class Kept:
 
     def page(self) -> str:
         """The text of its README.md."""
-        return page(self.values, self.study.runs, self.study.profile, self.figures, [])
+        return page(self.values, self.study.runs, self.study.profile, self.figures, None)
 
     def sections(self) -> dict[str, str]:
         """What README.md shows of it, under PROFILE-answer and PROFILE-headline."""

@@ -65,7 +65,7 @@ def _section(title: str, intro: list[str], tables: list[Table], figures: Collect
 
 
 def page(
-    values: Metrics, runs: Runs, profile: str, figures: Collection[str], cards: list[Card]
+    values: Metrics, runs: Runs, profile: str, figures: Collection[str], cards: list[Card] | None
 ) -> str:
     """The text of results/README.md.
 
@@ -74,7 +74,7 @@ def page(
         runs: the runs of params.yaml.
         profile: which profile the study is.
         figures: the names of the figures that are drawn.
-        cards: what was measured on GPUs.
+        cards: what was measured on GPUs; None where that is told elsewhere.
     """
     published = load_published()
     beside = side_by_side(published, values, runs)
@@ -96,7 +96,7 @@ def page(
         ),
         _section("Training", [], training_tables(values, runs), figures),
         _section("Memory", [], memory_tables(values), figures),
-        _section("On a GPU", [summary(cards)], _tables_of(cards), figures),
+        "" if cards is None else _section("On a GPU", [summary(cards)], _tables_of(cards), figures),
         _section(
             "Data and models",
             [],

@@ -97,7 +97,6 @@ def test_errors_of_predictions_are_percents_of_what_was_measured() -> None:
     assert compared(prediction, found) == found | {
         "allocated_error_percent": -10.0,
         "reserved_error_percent": -23.485,
-        "reserved_error_percent_without_workspace": 1.0,
     }
 
 

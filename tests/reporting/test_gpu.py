@@ -24,8 +24,8 @@ def test_the_summary_says_what_each_part_found(tmp_path: Path) -> None:
         "commit 0123456). Right: 3 of 4 checks, most of them against float64; not: cached "
         "generation. Training at 16 x 2,048 tokens in bfloat16: 1,200,000 tokens a second, 5.00 "
         "times stock's Reformer, 1.20 times GPT-2. Training at 4 x 16,384 tokens in bfloat16: "
-        "1,100,000 tokens a second. Predicted memory differs from what the allocator reserved, "
-        "cuBLAS's workspace apart, by +0.50 % at most (cp-axial-256; 1 measured). Validation loss "
+        "1,100,000 tokens a second. Predicted memory differs from what the allocator reserved by "
+        "+0.50 % at most (cp-axial-256; 1 measured). Validation loss "
         "of a short training, nats a piece: ours 3.100 after 20 s."
     )
 
