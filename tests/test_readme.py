@@ -169,7 +169,7 @@ def test_the_memory_of_a_model_of_ones_own_is_printed(tmp_path: Path) -> None:
     # the published row cp-axial-16384 is this and 919 MiB of CUDA context
     assert reserved.split()[-1] == "5,138.0"
     gpu = next(line for line in done.stdout.splitlines() if line.startswith("T4"))
-    assert gpu.split()[:4] == ["T4", "15360", "512", "yes"]
+    assert gpu.split()[:5] == ["T4", "15360", "512", "9.1", "yes"]
 
 
 def test_a_remote_can_be_added(project: Project, tmp_path: Path) -> None:
