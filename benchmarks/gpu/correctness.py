@@ -8,13 +8,10 @@ the arithmetic; how often it happens is a result of its own.
 
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Literal
-from unittest.mock import patch
 
 import torch
 from safetensors.torch import load, save
@@ -23,13 +20,10 @@ from torch.nn import functional as F
 from transformers import ReformerConfig
 
 from benchmarks.gpu.contestants import products_in
+from benchmarks.gpu.decisions import Hashes, Units
 from benchmarks.gpu.record import Record
 from benchmarks.gpu.reference import Reference
 from benchmarks.training import VOCABULARY
-from reformer_seqlen.reformer import hash_order, layers
-from reformer_seqlen.reformer.dense import relu_dropped_
-from reformer_seqlen.reformer.dropout import Dropout
-from reformer_seqlen.reformer.hashing import hash_vectors
 from reformer_seqlen.reformer.model import Reformer
 from reformer_seqlen.training.determinism import make_deterministic
 
@@ -243,66 +237,6 @@ def relative(found: Tensor, right: Tensor) -> tuple[float, float]:
     """The largest and the mean error, as shares of the largest number."""
     error, largest = (found.double() - right).abs(), right.abs().max()
     return float(error.max() / largest), float(error.mean() / largest)
-
-
-class Hashes:
-    """Buckets for a model to take instead of its own, which are counted where they differ.
-
-    Attributes:
-        position: of the first token of the pass, for generation.
-    """
-
-    def __init__(self, buckets: list[Tensor]) -> None:
-        self.buckets, self.position = buckets, 0
-        self._passes = self._other = self._all = 0
-
-    @contextmanager
-    def taken(self) -> Iterator[None]:
-        """Within the block, models take these buckets."""
-        with patch.object(hash_order, "hash_vectors", self._take):
-            yield
-
-    @property
-    def others(self) -> float:
-        """The share of the vectors that the model would have put into another bucket."""
-        return self._other / self._all if self._all else 0.0
-
-    def _take(self, vectors: Tensor, rotations: Tensor, factors: tuple[int, ...]) -> Tensor:
-        """Buckets (H, N, R) of vectors (H, N, D), which are those of the next lsh layer."""
-        own = hash_vectors(vectors, rotations, factors)
-        buckets = self.buckets[self._passes % len(self.buckets)]  # B H R L
-        self._passes += 1
-        count = own.shape[1] // len(buckets)
-        buckets = buckets[..., self.position : self.position + count]
-        taken = buckets.permute(1, 0, 3, 2).flatten(1, 2).to(own.device)
-        hashed = taken < 8  # the others are padding's
-        self._other += int((own != taken)[hashed].sum())
-        self._all += int(hashed.sum())
-        return taken
-
-
-class Units:
-    """Which hidden units of each layer pass relu, as a model decides it in its forward pass.
-
-    Attributes:
-        passing: (B, L, F) of each layer, on the CPU.
-    """
-
-    def __init__(self, shape: torch.Size, count: int) -> None:
-        self.passing: list[Tensor] = []
-        self._shape, self._count = shape, count
-
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Within the block, what models decide is kept."""
-        with patch.object(layers, "relu_dropped_", self._watch):
-            yield
-
-    def _watch(self, values: Tensor, dropout: Dropout) -> Tensor:
-        result = relu_dropped_(values, dropout)
-        if len(self.passing) < self._count:  # a layer may be computed again for its gradients
-            self.passing.append((result.detach() > 0).view(*self._shape, -1).cpu())
-        return result
 
 
 def generated(sizes: Sizes, device: torch.device) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from benchmarks.gpu.contestants import PRECISIONS, products_in, synchronise
-from reformer_seqlen.memory.trace import tensors_in
+from reformer_seqlen.memory.tracker import tensors_in
 from reformer_seqlen.runtime.errors import one_line
 
 REPEATS = 20

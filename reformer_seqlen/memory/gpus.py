@@ -26,10 +26,10 @@ def gpus_of(study: MemoryStudy, name: str) -> dict[str, Any]:
     config, make = model_of(study, name)
     builder = partial(make, config)
     check_length(config, row.sequence_length)
-    by_length = lengths(config, lambda tokens: trace_inference(builder, row.batch_size, tokens))
-    by_batch = batches(lambda count: trace_inference(builder, count, row.sequence_length))
+    of_lengths = lengths(config, lambda tokens: trace_inference(builder, row.batch_size, tokens))
+    of_batches = batches(lambda count: trace_inference(builder, count, row.sequence_length))
     workspaces = {gpu.cublas_workspace for gpu in study.gpus.values()}
-    searches = {size: (by_length.on(size), by_batch.on(size)) for size in workspaces}
+    searches = {size: (of_lengths.on(size), of_batches.on(size)) for size in workspaces}
     gpus = {}
     for gpu_name, gpu in study.gpus.items():
         room = capacity(gpu.memory_mib, gpu.context_mib)

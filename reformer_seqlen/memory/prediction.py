@@ -1,6 +1,6 @@
 """The memory that a model takes, predicted from its configuration alone.
 
-A run on the meta device is recorded (trace.py) and sent through a simulated caching allocator
+A run on the meta device is recorded (tracker.py) and sent through a simulated caching allocator
 (allocator.py): what a GPU's process would hold, to the MiB, without a GPU.
 """
 
@@ -25,9 +25,8 @@ from reformer_seqlen.memory.trace import (
     POSITIONS,
     WEIGHTS,
     Trace,
-    Tracker,
-    on_meta,
 )
+from reformer_seqlen.memory.tracker import Tracker, on_meta
 from reformer_seqlen.models.configurations import Config, build, check_length
 from reformer_seqlen.models.muon import muon
 from reformer_seqlen.runtime.errors import StudyError

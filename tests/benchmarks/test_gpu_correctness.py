@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from transformers import GPT2Config
 
-from benchmarks.gpu import correctness
+from benchmarks.gpu import decisions
 from benchmarks.gpu.correctness import (
     CASES,
     DRAW,
@@ -40,7 +40,7 @@ def test_a_unit_that_falls_to_the_other_side_is_counted_and_not_judged(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert BENT in CASES
-    monkeypatch.setattr(correctness, "relu_dropped_", shifted)
+    monkeypatch.setattr(decisions, "relu_dropped_", shifted)
     found = errors(BENT, "float32", SIZE, torch.device("cpu"))
     assert 0 < found["other_units"] < 1e-5
     assert found["gradients_peak_error"] < 1e-5

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from reformer_seqlen.commands.memory import main
-from reformer_seqlen.memory import fit, trace
+from reformer_seqlen.memory import fit
 from reformer_seqlen.parameters.memory import GPUS
 from reformer_seqlen.runtime.errors import StudyError
 from tests.conftest import ROOT, environment
@@ -226,7 +226,7 @@ def test_what_cannot_be_searched_says_so_in_the_table(
 def test_a_loop_over_positions_is_stopped_instead_of_recorded_for_minutes(
     config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trace, "MOST_OPERATORS", 1500)
+    monkeypatch.setattr(tracker, "MOST_OPERATORS", 1500)
     write_config(config)
     with pytest.raises(StudyError, match=r"more than 1,500 operations .* loops over its pos"):
         main(["--config", ".", "--gpu", "T4", "--sequence-length", "1024"])

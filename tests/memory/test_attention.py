@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from reformer_seqlen.memory.attention import kernel_of
-from reformer_seqlen.memory.trace import on_meta
+from reformer_seqlen.memory.tracker import on_meta
 from tests.memory.test_prediction import bytes_counted_by_torch, bytes_in_use
 
 HALF, FLOAT = torch.float16, torch.float32

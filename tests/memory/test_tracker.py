@@ -14,9 +14,8 @@ from reformer_seqlen.memory.trace import (
     POSITIONS,
     WEIGHTS,
     Trace,
-    family_of,
-    on_meta,
 )
+from reformer_seqlen.memory.tracker import family_of, on_meta
 
 FLOAT = 4
 
