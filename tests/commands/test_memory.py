@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from reformer_seqlen.commands.memory import main
-from reformer_seqlen.memory import fit
+from reformer_seqlen.memory import fit, tracker
 from reformer_seqlen.parameters.memory import GPUS
 from reformer_seqlen.runtime.errors import StudyError
 from tests.conftest import ROOT, environment
