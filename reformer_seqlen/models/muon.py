@@ -1,10 +1,12 @@
 """Muon for matrices (Jordan et al. 2024, torch.optim.Muon), AdamW for everything else."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 BETAS = (0.9, 0.95)
 """Of AdamW beside Muon, as its author uses it."""
@@ -47,16 +49,37 @@ def muon(
         learning_rate: of AdamW.
         weight_decay: of both.
     """
-    tables = _tables(model)
-    matrices: list[nn.Parameter] = []
+    tables, turned = _tables(model), _turned(model)
+    matrices: dict[float, list[nn.Parameter]] = {}
     others: list[nn.Parameter] = []
     for parameter in model.parameters():
-        inside = parameter.ndim == 2 and id(parameter) not in tables
-        (matrices if inside else others).append(parameter)
+        if parameter.ndim == 2 and id(parameter) not in tables:
+            matrices.setdefault(turned.get(id(parameter), 1.0), []).append(parameter)
+        else:
+            others.append(parameter)
+    # A step of decay is the rate times the decay, and stays what was asked for.
+    groups = [
+        {"params": found, "lr": matrix_learning_rate * scale, "weight_decay": weight_decay / scale}
+        for scale, found in matrices.items()
+    ]
     return Both(
-        torch.optim.Muon(matrices, lr=matrix_learning_rate, weight_decay=weight_decay),
+        torch.optim.Muon(groups, lr=matrix_learning_rate, weight_decay=weight_decay),
         torch.optim.AdamW(others, lr=learning_rate, weight_decay=weight_decay, betas=BETAS),
     )
+
+
+def _turned(model: nn.Module) -> dict[int, float]:
+    """What the rate of a matrix that is stored as (inputs, outputs) must be multiplied by.
+
+    torch multiplies a rate by sqrt(max(1, rows / columns)), and takes rows for outputs. GPT-2's
+    matrices are the other way round. Turned, the factors' ratio is sqrt(outputs / inputs).
+    """
+    found: dict[int, float] = {}
+    for module in model.modules():
+        if isinstance(module, Conv1D):
+            inputs, outputs = module.weight.shape
+            found[id(module.weight)] = math.sqrt(outputs / inputs)
+    return found
 
 
 def _tables(model: nn.Module) -> set[int]:

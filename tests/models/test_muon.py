@@ -4,6 +4,7 @@ from copy import deepcopy
 
 import pytest
 import torch
+from transformers.pytorch_utils import Conv1D
 
 from reformer_seqlen.models.muon import Both, muon
 from tests.models_example import KINDS, made
@@ -46,18 +47,38 @@ def test_each_part_updates_as_it_does_alone() -> None:
         assert torch.equal(mine, theirs)
 
 
+def test_a_matrix_is_updated_alike_however_it_is_stored() -> None:
+    """GPT-2 stores (inputs, outputs) where a linear layer stores (outputs, inputs)."""
+    torch.manual_seed(0)
+    for inputs, outputs in ((8, 24), (24, 8), (8, 8)):
+        linear, conv = torch.nn.Linear(inputs, outputs), Conv1D(outputs, inputs)
+        with torch.no_grad():
+            conv.weight.copy_(linear.weight.T)
+            conv.bias.copy_(linear.bias)
+        rows = torch.randn(5, inputs)
+        optimizers = [muon(module, 0.02, 0.001, 0.5) for module in (linear, conv)]
+        for _ in range(3):
+            for module, optimizer in zip((linear, conv), optimizers, strict=True):
+                module(rows).square().sum().backward()
+                optimizer.step()
+                optimizer.zero_grad()
+        torch.testing.assert_close(conv.weight.T, linear.weight, rtol=0.02, atol=0.002)
+
+
 def test_a_schedule_sets_the_rates_of_both_and_a_state_goes_on() -> None:
     model = made("gpt2")
     both = muon(model, 0.02, 0.001, 0.01)
+    rates = [group["lr"] for part in both.parts for group in part.param_groups]
     schedule = torch.optim.lr_scheduler.LambdaLR(both, lambda done: 1 / (1 + done))
     step(model, both)
     schedule.step()
-    assert [group["lr"] for part in both.parts for group in part.param_groups] == [0.01, 0.0005]
+    halved = [rate / 2 for rate in rates]
+    assert [group["lr"] for part in both.parts for group in part.param_groups] == halved
     other = made("gpt2")
     other.load_state_dict(model.state_dict())
     again: Both = muon(other, 0.02, 0.001, 0.01)
     again.load_state_dict(deepcopy(both.state_dict()))
-    assert [group["lr"] for group in again.param_groups] == [0.01, 0.0005]
+    assert [group["lr"] for group in again.param_groups] == halved
     for each, optimizer in ((model, both), (other, again)):
         step(each, optimizer)
     for mine, theirs in zip(model.parameters(), other.parameters(), strict=True):
