@@ -8,21 +8,21 @@ data/timings/evaluate/RUN.json. Goes on from finished batches in work/evaluate/R
 interrupted.
 """
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel
 
-from reformer_seqlen.models.causal import draws_hashes, load
+from reformer_seqlen.models.causal import check_ids, draws_hashes, load
 from reformer_seqlen.parameters.common.reading import known, read_section
 from reformer_seqlen.parameters.evaluation import Evaluation
 from reformer_seqlen.parameters.model_options import options_of
 from reformer_seqlen.parameters.runs import Run, overridden
+from reformer_seqlen.reformer.configuration import wraps
 from reformer_seqlen.reformer.model import Reformer
 from reformer_seqlen.runtime import machine
-from reformer_seqlen.runtime.checkpoints import fingerprint, work_folder
+from reformer_seqlen.runtime.checkpoints import fingerprint, stopwatch, work_folder
 from reformer_seqlen.runtime.files import read_json, whole_folder, write_json
 from reformer_seqlen.runtime.messages import parameters as messages
 from reformer_seqlen.runtime.messages import text as text_messages
@@ -50,10 +50,22 @@ def load_scorer(
     model = loaded()
     if settings.hash_rounds and not draws_hashes(model):
         raise messages.nothing_hashes(name, run.model)
-    strict = isinstance(model, Reformer) and model.config.lsh_causality == "strict"
-    peeking = loaded(lsh_causality="published") if strict else None
+    peeking = None
+    if _may_peek(model, run.sequence_length):
+        buckets = model.config.lsh_num_buckets  # alike, so that both rules draw the same hashes
+        peeking = loaded(lsh_causality="published", num_buckets=buckets)
     with_rounds = (lambda rounds: loaded(num_hashes=rounds)) if settings.hash_rounds else None
     return Scorer(model, peeking, settings, with_rounds, work)
+
+
+def _may_peek(model: PreTrainedModel, sequence_length: int) -> bool:
+    """Whether the published lsh rule can read such texts, and is not the model's own."""
+    return (
+        isinstance(model, Reformer)
+        and draws_hashes(model)
+        and model.config.lsh_causality == "strict"
+        and not wraps(model.config, sequence_length)
+    )
 
 
 def check_unknown(name: str, record: Mapping[str, Any], limit: float) -> None:
@@ -84,13 +96,14 @@ def evaluate(name: str, run: Run, settings: Evaluation, options: Mapping[str, An
         whole_folder(EVALUATIONS / name) as folder,
     ):
         scorer = load_scorer(name, run, settings, options, work)
-        began = time.monotonic()
-        for part in ("validation", "test"):
-            split = load_split(tokens, WINDOWS / name, part)
-            words = record["splits"][part].get("words")
-            result[part] = scorer.score_split(split, part, folder, record["unknown_id"], words)
+        with stopwatch(work) as seconds:
+            for part in ("validation", "test"):
+                split = load_split(tokens, WINDOWS / name, part)
+                check_ids(scorer.model, [split.tokens.ids], run.model)
+                words = record["splits"][part].get("words")
+                result[part] = scorer.score_split(split, part, folder, record["unknown_id"], words)
+            spent = {"runtime_seconds": seconds()}
         write_json(folder / "scores.json", result)
-    spent = {"runtime_seconds": time.monotonic() - began}
     write_json(TIMINGS / "evaluate" / f"{name}.json", {**spent, **machine.describe()})
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from reformer_seqlen.models.causal import draws_hashes, load, parameter_counts
+from reformer_seqlen.models.causal import check_ids, draws_hashes, load, parameter_counts
 from reformer_seqlen.parameters.common.reading import known, read_section
 from reformer_seqlen.parameters.model_options import options_of
 from reformer_seqlen.parameters.runs import Run, overridden
@@ -56,6 +56,7 @@ def finetune(name: str, run: Run, settings: Training, options: dict[str, Any]) -
         key = f"runs.{name}"
         model = load(base, sequence_length=run.sequence_length, options=options, key=key)
         learnt, validation = (load_split(tokens, windows, part) for part in ("train", "validation"))
+        check_ids(model, (split.tokens.ids for split in (learnt, validation)), run.model)
         trained = train(model, learnt, validation, settings, work)
         processes.first_alone()
         _write(name, run, trained.model, trained.history, trained.timings)

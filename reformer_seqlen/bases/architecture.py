@@ -23,8 +23,9 @@ SPECIAL = ("bos_token_id", "eos_token_id", "pad_token_id")
 of them."""
 
 PADDING = {"sentencepiece": 2, "bytes": 0}
-"""Ids that no text has, by tokenizer: `</s>`, and the first of the special ones. As published, 0
-would be `<unk>`, and transformers takes a prompt's pieces of that id for padding."""
+"""Ids that a text has at most where it spells them, by tokenizer: `</s>`, and the first of the
+special ones. As published, 0 would be `<unk>`, and transformers takes a prompt's pieces of that id
+for padding."""
 
 
 def architecture(name: str, model: Model, recipe: Pretraining) -> Config:
@@ -49,7 +50,12 @@ def architecture(name: str, model: Model, recipe: Pretraining) -> Config:
 def _reformer(
     key: str, options: ReformerOptions, recipe: Pretraining, padding: int
 ) -> ReformerConfig:
-    """The published architecture, overridden by the recipe and the model's options."""
+    """The published architecture, overridden by the recipe and the model's options.
+
+    It reads texts of every phase: a learned table reaches the longest, and under the strict rule
+    each length hashes into as many buckets as it recommends.
+    """
+    lengths = [length for length, _ in recipe.trainings()]
     given = {name: value for name, value in recipe.architecture.items() if name != "model_type"}
     unknown = given.keys() - ReformerConfig().to_dict().keys()
     if unknown:
@@ -62,9 +68,11 @@ def _reformer(
                 axial_pos_embds=options.positions == "axial",
             ),
             key,
-            sequence_length=recipe.sequence_length,
+            sequence_length=max(lengths, default=recipe.sequence_length),
             **options.model_dump(),
         )
+        if options.num_buckets is None and options.lsh_causality == "strict":
+            config.lsh_num_buckets = None
         with torch.device("meta"):  # without memory: only whether it can be built
             create_reformer(config, options.implementation)
     except Exception as error:  # transformers' checks raise many kinds

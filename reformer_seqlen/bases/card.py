@@ -5,24 +5,26 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from reformer_seqlen.models.causal import parameter_counts
+from reformer_seqlen.models.configurations import language_part
 from reformer_seqlen.parameters.model_options import REFORMER
 
 
 def card(name: str, model: PreTrainedModel, origin: dict[str, Any]) -> dict[str, Any]:
     """A model's shape, its parameters as counted from the weights, and its origin.
 
-    Only a Reformer has `layers` of several kinds, and a state-space model has no heads.
+    Only a Reformer has `layers` of several kinds, and a state-space model has no heads. Of a model
+    that sees or hears as well, the shape is its language model's.
     """
-    config = model.config
-    reformer = config.model_type == REFORMER
+    whole, part = model.config, language_part(model.config)
+    reformer = whole.model_type == REFORMER
     return {
         "model": name,
-        "model_type": config.model_type,
+        "model_type": whole.model_type,
         "parameters": parameter_counts(model),
-        "layers": list(config.attn_layers) if reformer else int(config.num_hidden_layers),
-        "hidden_size": config.hidden_size,
-        "num_attention_heads": getattr(config, "num_attention_heads", None),
-        "vocabulary": config.vocab_size,
+        "layers": list(whole.attn_layers) if reformer else int(part.num_hidden_layers),
+        "hidden_size": part.hidden_size,
+        "num_attention_heads": getattr(part, "num_attention_heads", None),
+        "vocabulary": part.vocab_size,
         "pretraining": None,
         "checkpoint": None,
         **origin,

@@ -4,12 +4,14 @@ A Reformer is this project's; all others are transformers' own.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import lcm
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, ReformerConfig
@@ -92,6 +94,25 @@ def load(
     if drawn := loaded["missing_keys"] | others:
         raise messages.lacks_weights(folder, model_type, sorted(drawn))
     return model
+
+
+def check_ids(
+    model: PreTrainedModel, texts: Iterable[NDArray[np.unsignedinteger]], name: str
+) -> None:
+    """Refuse tokens that a model has no embedding of.
+
+    Args:
+        model: of a run.
+        texts: the ids, (tokens,), of each text that it is to read.
+        name: its name in params.yaml.
+
+    Raises:
+        StudyError: the tokenizer has more ids than the model, and the text uses them.
+    """
+    known = len(model.get_input_embeddings().weight)
+    largest = max((int(ids.max()) for ids in texts if len(ids)), default=0)
+    if largest >= known:
+        raise messages.no_embedding(name, largest, known)
 
 
 def checkpoint_config(folder: Path) -> Config:

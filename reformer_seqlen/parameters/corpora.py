@@ -61,6 +61,8 @@ class Corpus(Section):
             raise ValueError(messages.SPLIT_CUTS_ONE_FILE)
         if self.split is None and set(self.files) != set(SPLITS):
             raise ValueError(messages.FILES_WITHOUT_SPLIT)
+        if self.split is None and self.shuffle_lines_seed is not None:
+            raise ValueError(messages.SHUFFLE_WITHOUT_SPLIT)
         if self.split is not None and self.format == "bytes" and self.split.between != "lines":
             raise ValueError(messages.ONE_DOCUMENT)
         return self

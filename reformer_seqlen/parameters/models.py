@@ -21,6 +21,8 @@ from reformer_seqlen.parameters.tokens import TokenizerKind
 from reformer_seqlen.parameters.training import Training
 from reformer_seqlen.runtime.messages import parameters as messages
 
+KINDS = ("local", "lsh")
+"""Of a Reformer's layers; where `attn_layers` are left out, there are both."""
 BYTE_PIECES = 258
 """Of the tokenizer `bytes`: every byte, and two special ids."""
 
@@ -46,7 +48,8 @@ class Pretraining(Section):
             printable ASCII it knows anyway.
         sequence_length: of the texts that it is trained on first.
         train: how; the word `none` for a base that is not trained, whose runs begin from nothing.
-            Its text then makes the tokenizer alone.
+            Its text then makes the tokenizer alone, and all runs, of whatever seed, begin from the
+            same random weights.
         phases: more training, in this order, each with an optimizer of its own: a base for runs of
             several lengths should have seen them all, and short texts first train faster.
         architecture: values of the model's configuration. `model_type` is any causal language
@@ -98,8 +101,8 @@ class Pretraining(Section):
             return []
         own = [(self.sequence_length, {}), *((p.sequence_length, p.train) for p in self.phases)]
         return [
-            (length, overridden(self.train, values, f"pretraining.phases.{number}.train"))
-            for number, (length, values) in enumerate(own)
+            (length, overridden(self.train, values, f"pretraining.phases.{number - 1}.train"))
+            for number, (length, values) in enumerate(own)  # the first is no phase's own
         ]
 
 
@@ -159,6 +162,8 @@ class Model(Section):
         if self.pretraining is None or self.model_type != REFORMER:
             return 1
         architecture = self.pretraining.architecture
-        names = (f"{kind}_attn_chunk_length" for kind in ("local", "lsh"))
-        lengths = [architecture.get(name, CHUNK_LENGTH) for name in names]
-        return lcm(*(length for length in lengths if isinstance(length, int)))
+        layers = architecture.get("attn_layers")
+        kinds = [kind for kind in KINDS if not isinstance(layers, list) or kind in layers]
+        lengths = [architecture.get(f"{kind}_attn_chunk_length", CHUNK_LENGTH) for kind in kinds]
+        # What is no length is refused where the model is made.
+        return lcm(*(length for length in lengths if isinstance(length, int) and length > 0))

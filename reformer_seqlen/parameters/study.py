@@ -104,8 +104,9 @@ class Study(Section):
     def _check_pretraining(key: str, model: Model, recipe: Pretraining) -> None:
         for length, training in recipe.trainings():
             _check_chunks(key, length, model)
-            if recipe.train is not None and training.processes != recipe.train.processes:
-                raise messages.processes_of_a_phase(key)
+            for name in ("processes", "threads", "precision"):
+                if getattr(training, name) != getattr(recipe.train, name):
+                    raise messages.differs_in_a_phase(key, name)
             try:
                 training.sequences(length)
             except StudyError as error:
@@ -145,7 +146,7 @@ class Study(Section):
         stride = evaluation.stride
         if stride is not None and stride > run.sequence_length:
             raise messages.stride_skips(f"runs.{name}", stride, run.sequence_length)
-        if evaluation.hash_rounds and not _may_hash(self.models[run.model], options):
+        if evaluation.hash_rounds and not may_hash(self.models[run.model], options):
             raise messages.nothing_hashes(name, run.model)
 
     def chunking(self, run: str) -> Chunking:
@@ -208,7 +209,7 @@ def _check_chunks(key: str, length: int, model: Model) -> None:
         raise messages.no_whole_chunks(key, length, model.chunk_length)
 
 
-def _may_hash(model: Model, options: ModelOptions) -> bool:
+def may_hash(model: Model, options: ModelOptions) -> bool:
     """Whether a model may have layers that hash; what a checkpoint has only it knows."""
     if model.pretraining is None or not isinstance(options, ReformerOptions):
         return isinstance(options, ReformerOptions)

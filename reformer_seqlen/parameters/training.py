@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from reformer_seqlen.parameters.common.quantities import BatchSize, Precision, Rate, Seed, Threads
 from reformer_seqlen.parameters.common.section import Section
+from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.messages import parameters as messages
 
 Count = Annotated[int, Field(gt=0, le=10**12)]
@@ -91,6 +92,11 @@ class Training(Section):
         decays = self.decay_updates is not None or self.decay_share is not None
         if decays and self.schedule == "constant_with_warmup":
             raise ValueError(messages.DECAY_OF_A_CONSTANT)
+        if self.updates is not None:
+            try:
+                self.decay(self.updates)
+            except StudyError as error:
+                raise ValueError(str(error)) from error
         return self
 
     def sequences(self, sequence_length: int) -> int:
@@ -142,7 +148,13 @@ class Training(Section):
         return round(self.warmup_share * updates)
 
     def decay(self, updates: int) -> int | None:
-        """Updates in which the learning rate falls at the end; None for all after the warm-up."""
-        if self.decay_share is None:
-            return self.decay_updates
-        return round(self.decay_share * updates)
+        """Updates in which the learning rate falls at the end; None for all after the warm-up.
+
+        Raises:
+            StudyError: they begin before the warm-up ends.
+        """
+        share = self.decay_share
+        decay = self.decay_updates if share is None else round(share * updates)
+        if decay is not None and (warmup := self.warmup(updates)) + decay > updates:
+            raise messages.decay_in_the_warmup(warmup, decay, updates)
+        return decay

@@ -9,7 +9,8 @@ import numpy as np
 from reformer_seqlen.parameters.common.quantities import Policy
 from reformer_seqlen.parameters.evaluation import Evaluation
 from reformer_seqlen.parameters.model_options import ModelOptions, ReformerOptions
-from reformer_seqlen.parameters.study import Study, load_study
+from reformer_seqlen.parameters.models import Model
+from reformer_seqlen.parameters.study import Study, load_study, may_hash
 from reformer_seqlen.parameters.training import Training
 from reformer_seqlen.planning.amounts import Amount, amount_of, amount_of_pretraining
 from reformer_seqlen.planning.blocks import cut_windows, expected_blocks
@@ -179,14 +180,15 @@ def _final_passes(params: Study, run: str) -> int:
     scoring = params.evaluation(run)
     contexts = sum(length < params.runs[run].sequence_length for length in scoring.contexts)
     protocols = sum(policy != params.chunking(run).policy for policy in scoring.protocols)
-    own = 1 + _peeks(params.options(run))
+    own = 1 + _peeks(params.models[params.runs[run].model], params.options(run))
     return own + contexts + len(scoring.hash_rounds) + protocols
 
 
-def _peeks(options: ModelOptions) -> bool:
+def _peeks(model: Model, options: ModelOptions) -> bool:
     """Whether a run is scored under the published rule, too."""
     return (
-        isinstance(options, ReformerOptions)
+        may_hash(model, options)
+        and isinstance(options, ReformerOptions)
         and options.implementation == "reformer-seqlen"
         and options.lsh_causality == "strict"
     )

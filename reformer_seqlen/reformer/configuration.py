@@ -1,5 +1,6 @@
 """Which model configurations are refused, and why."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from transformers import ReformerConfig
@@ -68,8 +69,19 @@ def _check_dropout(config: ReformerConfig, name: str) -> None:
 
 def refuse_wrapping(config: ReformerConfig, length: int) -> None:
     """Refuse a text so short that windows, under stock's rule, hold a chunk twice."""
-    for kind in set(config.attn_layers):
+    for kind, chunks, before in _wrapping(config, length):
+        raise messages.wraps(kind, chunks, before)
+
+
+def wraps(config: ReformerConfig, length: int) -> bool:
+    """Whether windows of a text of that length, under stock's rule, hold a chunk twice."""
+    return any(_wrapping(config, length))
+
+
+def _wrapping(config: ReformerConfig, length: int) -> Iterator[tuple[str, int, int]]:
+    """The kinds of layers that wrap, with the chunks of the text and those before each chunk."""
+    for kind in sorted(set(config.attn_layers)):
         chunks = length // getattr(config, f"{kind}_attn_chunk_length")
         before = getattr(config, f"{kind}_num_chunks_before")
         if 1 < chunks <= before:
-            raise messages.wraps(kind, chunks, before)
+            yield kind, chunks, before

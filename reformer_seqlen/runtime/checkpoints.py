@@ -7,7 +7,8 @@ which git and DVC ignore.
 import json
 import shutil
 import sys
-from collections.abc import Collection, Iterable, Iterator
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +27,7 @@ COMPLETE = "complete.json"
 FORMAT = 2
 """Of work folders and checkpoints; those of another format are not gone on from."""
 FINGERPRINT = "fingerprint.json"
+ELAPSED = "elapsed.json"
 SET_ASIDE = "set-aside"
 SHARED = ("processes", "fsdp")
 """Keys of params.yaml that say how processes share a training; checkpoints are alike."""
@@ -54,6 +56,25 @@ def work_folder(stage: str, name: str, fingerprint: str) -> Iterator[Path]:
     shutil.rmtree(done, ignore_errors=True)
     folder.rename(done)
     shutil.rmtree(done)
+
+
+@contextmanager
+def stopwatch(work: Path) -> Iterator[Callable[[], float]]:
+    """Tell the seconds that the block took so far, with those of interrupted attempts.
+
+    An attempt that is killed leaves none.
+    """
+    path = work / ELAPSED
+    earlier = float(read_json(path)["seconds"]) if path.exists() else 0.0
+    began = time.monotonic()
+
+    def seconds() -> float:
+        return earlier + time.monotonic() - began
+
+    try:
+        yield seconds
+    finally:
+        write_json(path, {"seconds": seconds()})
 
 
 def _set_aside(folder: Path, what: str, why: str) -> None:

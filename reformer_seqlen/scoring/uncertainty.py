@@ -1,8 +1,8 @@
 """How sure a score is: the bootstrap over blocks of text (Efron 1979; blocks: Künsch 1989).
 
 Neighbouring tokens are not independent, so whole documents are drawn, or long blocks of a text that
-has too few documents. Blocks are cut by bytes of the text, and so are the same for every model and
-tokenizer: the difference of two runs on the same text is drawn in pairs, and is known far better
+has too few documents. Blocks are cut by bytes of the text, and so are the same for every model of a
+tokenizer: the difference of two runs on the same targets is drawn in pairs, and is known far better
 than either of them.
 """
 

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from reformer_seqlen.parameters.tokens import RowShape
 from reformer_seqlen.runtime import progress
+from reformer_seqlen.runtime.cores import cores
 from reformer_seqlen.runtime.shards import Part, going_on
 from reformer_seqlen.text.blocks import Block, nowhere, read_blocks
 from reformer_seqlen.text.token_files import BlockPieces, FileCounts, token_files
 from reformer_seqlen.text.tokenizers import Tokenizer
-from reformer_seqlen.text.workers import cores, in_order
+from reformer_seqlen.text.workers import in_order
 
 BYTES_A_WORKER = 4 << 20
 """Of text, at least: a worker takes time to start."""

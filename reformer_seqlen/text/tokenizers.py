@@ -19,6 +19,8 @@ NO_CONTROLS = bytes([0, ord("\n"), *range(ord(" "), 0x7F), *range(0x80, 0x100)])
 """Bytes that are no ASCII controls; NUL, which no text has; newline, which is always a piece."""
 LONGEST_SENTENCE = 1 << 16
 """Characters; SentencePiece takes 200 times the memory of a sentence."""
+MOST_BYTES_OF_A_SENTENCE = 1 << 30
+"""That SentencePiece can be told."""
 KIND = "kind.json"
 """Says which kind of tokenizer a folder holds; a byte tokenizer has no other file."""
 MODEL = "spiece.model"
@@ -210,7 +212,7 @@ def train_tokenizer(text: Path, pieces: int, target: Path, coverage: float = 1.0
                 normalization_rule_name="identity",
                 remove_extra_whitespaces=False,
                 add_dummy_prefix=False,
-                max_sentence_length=text.stat().st_size,
+                max_sentence_length=min(text.stat().st_size, MOST_BYTES_OF_A_SENTENCE),
                 num_threads=1,
                 minloglevel=2,
             )

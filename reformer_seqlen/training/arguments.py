@@ -29,7 +29,8 @@ def arguments(
         work: the folder of checkpoints.
 
     Raises:
-        StudyError: there are several GPUs, which the Trainer would use in its own way.
+        StudyError: there are several GPUs, which the Trainer would use in its own way, or the decay
+            begins before the warm-up ends.
     """
     decay = settings.decay(updates)
     schedule: str = settings.schedule

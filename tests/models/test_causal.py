@@ -4,13 +4,24 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from reformer_seqlen.models.causal import draws_hashes, load, parameter_counts, set_draw
-from reformer_seqlen.models.configurations import position_limit
+from reformer_seqlen.bases.card import card
+from reformer_seqlen.models.causal import (
+    check_ids,
+    create,
+    draws_hashes,
+    load,
+    parameter_counts,
+    set_draw,
+)
+from reformer_seqlen.models.configurations import configuration, position_limit
+from reformer_seqlen.parameters.model_options import AttentionOptions
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.scoring.loss import autocast, nats
+from tests.memory_example import TINY_SEEING
 from tests.models_example import ALL, KINDS, VOCABULARY, configured, made
 
 
@@ -175,3 +186,27 @@ def test_what_cannot_be_loaded_is_one_clear_message(tmp_path: Path) -> None:
     assert f"{tmp_path} holds no gpt2 that loads: " in said()
     made("reformer").save_pretrained(tmp_path)
     assert "runs.a.sequence_length: 100 is no multiple of 64" in said(100)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_piece_that_a_model_has_no_embedding_of_is_named(kind: str) -> None:
+    model = made(kind)
+    known, unknown = (np.array([0, 3, VOCABULARY - 1 + more], np.uint16) for more in (0, 1))
+    check_ids(model, [known, np.array([], np.uint16)], "mine")
+    said = r"models\.mine: the text has a piece of id 40, and the model knows 40 \(0 to 39\)"
+    with pytest.raises(StudyError, match=said):
+        check_ids(model, [known, unknown], "mine")
+
+
+def test_the_card_of_a_model_that_sees_is_of_its_language_model() -> None:
+    config = configuration(TINY_SEEING, "here")
+    with torch.device("meta"):
+        model = create(config, AttentionOptions())
+    told = card("mine", model, {"checkpoint": {"what": "a/b"}})
+    assert (told["model_type"], told["layers"], told["checkpoint"]) == (
+        "gemma3",
+        4,
+        {"what": "a/b"},
+    )
+    text = config.text_config
+    assert (told["hidden_size"], told["vocabulary"]) == (text.hidden_size, text.vocab_size)

@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 
 from reformer_seqlen.parameters.common.reading import known
 from reformer_seqlen.parameters.model_options import ReformerOptions
+from reformer_seqlen.parameters.models import Model
 from reformer_seqlen.parameters.profiles import compose
 from reformer_seqlen.parameters.study import load_study, parse_study
 from reformer_seqlen.runtime.errors import StudyError
@@ -201,6 +202,21 @@ def _set(path: str, value: Any) -> Any:
             r"models\.tiny\.pretraining: all phases have the `processes` of `train`",
         ),
         (
+            _set(
+                "models/tiny/pretraining/phases",
+                [{"sequence_length": 64, "train": {"precision": "bfloat16"}}],
+            ),
+            r"models\.tiny\.pretraining: all phases have the `precision` of `train`",
+        ),
+        (
+            _set("models/tiny/pretraining/phases", [{"sequence_length": 64, "train": {"up": 1}}]),
+            r"pretraining\.phases\.0\.train: unknown key `up`",
+        ),
+        (
+            _set("runs/news-64/train", {"updates": 30, "warmup_updates": 5, "decay_updates": 40}),
+            r"runs\.news-64\.train: .*warm-up of 5 and the decay of 40 updates are more than",
+        ),
+        (
             _set("models/tiny/options/num_buckets", 3),
             r"tiny\.options\.num_buckets.*multiple of 2",
         ),
@@ -254,6 +270,34 @@ def test_a_checkpoints_own_text_is_not_counted(values: Any) -> None:
         parse_study(values, "params.yaml")
     del values["counts"]["news-3gram-all"]
     assert list(parse_study(values, "params.yaml").counts) == ["news-3gram"]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "chunk_length"),
+    [
+        ({}, 64),
+        ({"local_attn_chunk_length": 96}, 192),
+        ({"attn_layers": ["local"], "local_attn_chunk_length": 32}, 32),
+        ({"attn_layers": ["lsh"], "local_attn_chunk_length": 96}, 64),
+        ({"local_attn_chunk_length": 0}, 64),  # refused where the model is made
+    ],
+)
+def test_lengths_are_multiples_of_the_chunks_of_the_layers_that_there_are(
+    architecture: dict[str, Any], chunk_length: int, values: Any
+) -> None:
+    given = values["models"]["tiny"]["pretraining"]
+    given["architecture"] = architecture
+    assert Model.model_validate(values["models"]["tiny"]).chunk_length == chunk_length
+
+
+def test_lines_of_files_that_are_splits_are_not_shuffled(values: Any) -> None:
+    corpus = values["corpora"]["news"]
+    [source] = corpus["files"].values()
+    corpus |= {"files": dict.fromkeys(("train", "validation", "test"), source), "split": None}
+    assert parse_study(values, "params.yaml").corpora["news"].split is None
+    corpus["shuffle_lines_seed"] = 42
+    with pytest.raises(StudyError, match=r"corpora\.news: .*leave `shuffle_lines_seed` out"):
+        parse_study(values, "params.yaml")
 
 
 def test_a_base_may_stay_untrained(values: Any) -> None:

@@ -49,6 +49,15 @@ def test_warmup_and_decay_are_updates_or_shares() -> None:
     assert Training().decay(200) is None
     assert Training(decay_share=0.25).decay(200) == 50
     assert Training(decay_updates=9).decay(200) == 9
+    assert Training(warmup_updates=20, decay_updates=180).decay(200) == 180
+
+
+def test_a_decay_begins_after_the_warmup() -> None:
+    said = "the warm-up of 20 and the decay of 181 updates are more than the 200 of the training"
+    with pytest.raises(StudyError, match=said):
+        Training(warmup_updates=20, decay_updates=181).decay(200)
+    with pytest.raises(ValidationError, match=said):
+        Training(warmup_updates=20, decay_updates=181, updates=200)
 
 
 def test_a_runs_own_way_takes_the_place_of_what_holds_for_all() -> None:

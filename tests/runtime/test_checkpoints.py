@@ -10,6 +10,7 @@ from reformer_seqlen.runtime.checkpoints import (
     fingerprint,
     last_complete,
     mark_complete,
+    stopwatch,
     work_folder,
 )
 from tests.conftest import ROOT
@@ -36,6 +37,21 @@ def test_the_newest_whole_checkpoint_is_taken(tmp_path: Path) -> None:
 def test_without_a_whole_checkpoint_training_begins_anew(tmp_path: Path) -> None:
     checkpoint(tmp_path, 5, whole=False)
     assert last_complete(tmp_path) == (None, 0.0)
+
+
+def test_seconds_go_on_after_an_interruption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    with contextlib.suppress(KeyboardInterrupt), stopwatch(tmp_path) as seconds:
+        now[0] += 50
+        assert seconds() == 50
+        raise KeyboardInterrupt
+    now[0] = 7.0  # of another process
+    with stopwatch(tmp_path) as seconds:
+        now[0] += 3
+        assert seconds() == 53
 
 
 def test_an_interrupted_attempt_is_kept_for_the_same_inputs_alone(

@@ -4,13 +4,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from sentencepiece import SentencePieceProcessor
 
 from reformer_seqlen.bases.architecture import architecture
 from reformer_seqlen.bases.text import prepare_text
 from reformer_seqlen.parameters.models import Model, Pretraining
 from reformer_seqlen.parameters.sources import PathSource
-from reformer_seqlen.reformer.model import StockReformer, create_reformer, parameter_counts
+from reformer_seqlen.reformer.hash_rules import hash_rules
+from reformer_seqlen.reformer.inputs import Texts
+from reformer_seqlen.reformer.model import (
+    StockReformer,
+    create_reformer,
+    hash_buckets,
+    parameter_counts,
+)
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.text.pieces.single_bytes import ByteTokenizer
 from reformer_seqlen.text.tokenizers import train_tokenizer
@@ -79,6 +87,28 @@ def test_the_models_options_are_those_of_its_base() -> None:
     model = create_reformer(config, "transformers")
     assert isinstance(model, StockReformer)
     assert parameter_counts(model)["position_table"] == 64 * 256
+
+
+def test_a_base_reads_the_texts_of_all_its_phases() -> None:
+    """Each length hashes into as many buckets as it recommends, as the runs of that length do."""
+    recipe = _recipe(attn_layers=["local", "lsh"], axial_pos_shape=[16, 32])
+    phases = {"phases": [{"sequence_length": 512}, {"sequence_length": 256}]}
+    recipe = Pretraining.model_validate({**recipe.model_dump(mode="json"), **phases})
+    config = architecture("tiny", model_of(recipe), recipe)
+    assert hash_buckets(create_reformer(config)) is None
+    factors = {length: _factors(config, length) for length in (64, 256, 512)}
+    assert factors == {64: (2,), 256: (8,), 512: (16,)}
+    chosen = architecture("tiny", model_of(recipe, num_buckets=4), recipe)
+    assert hash_buckets(create_reformer(chosen)) == 4
+    learned = architecture("tiny", model_of(recipe, positions="learned"), recipe)
+    assert learned.max_position_embeddings == 512
+
+
+def _factors(config: Any, length: int) -> tuple[int, ...]:
+    """Into how many buckets the second layer hashes a text."""
+    texts = Texts(torch.zeros(1, length, 256), None, None, None)
+    draw = torch.zeros(2, dtype=torch.long)
+    return hash_rules(config, "strict", draw, texts, None, torch.zeros(()))[1].factors
 
 
 def test_options_that_contradict_each_other_are_refused() -> None:

@@ -112,6 +112,14 @@ def quantized_weights(folder: Path) -> StudyError:
     )
 
 
+def no_embedding(name: str, largest: int, known: int) -> StudyError:
+    """A tokenizer that is not the model's."""
+    return StudyError(
+        f"models.{name}: the text has a piece of id {largest}, and the model knows {known} (0 to "
+        f"{known - 1}): its `tokenizer` is another model's; choose the one that it was trained with"
+    )
+
+
 def lacks_weights(folder: Path, model_type: str, missing: Sequence[str]) -> StudyError:
     """A checkpoint without weights that its configuration has: transformers would draw them."""
     more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reformer_seqlen.runtime.errors import StudyError, one_line
+from reformer_seqlen.runtime.paths import CONF
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -37,6 +38,10 @@ NEITHER_VALUES_NOR_NONE = (
 )
 TRUE_FALSE_OR_AUTO = "give true, false or auto"
 DECAY_OF_A_CONSTANT = "`schedule: constant_with_warmup` has no decay"
+SHUFFLE_WITHOUT_SPLIT = (
+    "lines are shuffled before a text is split, and this one has a file for every split: leave "
+    "`shuffle_lines_seed` out"
+)
 FILES_WITHOUT_SPLIT = "give `files: {all: ...}` with a `split`, or a file for every split"
 
 
@@ -66,9 +71,17 @@ def fewer_sequences(sequences: int, processes: int) -> StudyError:
     )
 
 
-def processes_of_a_phase(key: str) -> StudyError:
-    """A phase would begin with processes that are not there."""
-    return StudyError(f"{key}: all phases have the `processes` of `train`; leave a phase's own out")
+def differs_in_a_phase(key: str, name: str) -> StudyError:
+    """A phase goes on in the process that the first one began."""
+    return StudyError(f"{key}: all phases have the `{name}` of `train`; leave a phase's own out")
+
+
+def decay_in_the_warmup(warmup: int, decay: int, updates: int) -> StudyError:
+    """The rate would begin to fall while it rises."""
+    return StudyError(
+        f"the warm-up of {warmup} and the decay of {decay} updates are more than the {updates} of "
+        "the training: make one of them shorter, or say it as a share"
+    )
 
 
 def of_a_training(key: str, error: Exception) -> StudyError:
@@ -238,7 +251,10 @@ def two_dialects(path: Path, line: int, scalar: str, advice: str) -> StudyError:
 
 def unknown_profile(profile: str, known: Iterable[str]) -> StudyError:
     """A profile without a file in conf/profile."""
-    return StudyError(f"there is no profile `{profile}`: choose one of {', '.join(known)}")
+    begin = f"there is no profile `{profile}`"
+    if names := ", ".join(known):
+        return StudyError(f"{begin}: choose one of {names}")
+    return StudyError(f"{begin}, and no other in {CONF}/profile: run this in the repository's root")
 
 
 def complaints(error: "ValidationError", prefix: str = "") -> Iterator[str]:
