@@ -11,8 +11,6 @@ export PYTHONUNBUFFERED := 1
 # Stages and benchmarks are modules of this folder, where it would keep Python from looking.
 unexport PYTHONSAFEPATH
 
-PROFILE ?= quick
-
 .PHONY: help install repro plan show sample check keep test test-fast test-faults test-distribute lint bench bench-text bench-gpu
 
 help:  ## list the commands
@@ -38,8 +36,8 @@ $(INSTALLED): requirements.lock requirements-cuda.lock pyproject.toml
 repro: $(INSTALLED)  ## run the study of params.yaml: make repro, make repro JOBS=4
 	@python -m reformer_seqlen repro $(if $(JOBS),--jobs $(JOBS))
 
-plan: $(INSTALLED)  ## say what a profile would take, start nothing: make plan PROFILE=paper
-	@python -m reformer_seqlen plan "$(PROFILE)"
+plan: $(INSTALLED)  ## say what a study would take, start nothing: make plan, make plan PROFILE=paper
+	@python -m reformer_seqlen plan $(if $(PROFILE),"$(PROFILE)")
 
 show: $(INSTALLED)  ## print the results that are here
 	@python -m reformer_seqlen show
@@ -47,6 +45,8 @@ show: $(INSTALLED)  ## print the results that are here
 # The prompt as it was typed: make would expand its $.
 sample: override export PROMPT := $(value PROMPT)
 sample: $(INSTALLED)  ## continue a text: make sample RUN=news-512 PROMPT="The "
+	@test -n "$$RUN" || test -z "$$PROMPT" || \
+		{ echo 'error: which run? make sample RUN=news-512 PROMPT="The "'; exit 1; }
 	@python -m reformer_seqlen sample -- $${RUN:+"$$RUN"} $${PROMPT:+"$$PROMPT"}
 
 check: $(INSTALLED)  ## compare what was computed with what is committed

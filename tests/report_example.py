@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reformer_seqlen.parameters.evaluation import Evaluation
+from reformer_seqlen.parameters.model_options import ReformerOptions
 from reformer_seqlen.parameters.report import Reporting
 from reformer_seqlen.parameters.runs import Run
 from reformer_seqlen.parameters.study import Study
@@ -69,6 +70,7 @@ def study_of(made: dict[str, Run], **notes: str) -> Study:
         },
         training=lambda name: Training(seed=42) if made[name].is_trained else None,
         evaluation=lambda _: Evaluation(seed=42),
+        options=lambda _: ReformerOptions(),
     )
     return cast("Study", values)
 

@@ -52,12 +52,21 @@ def test_what_is_not_given_is_left_to_the_command_to_ask_for(folder: Path) -> No
     assert _made(folder) == SAMPLE
 
 
+def test_a_prompt_without_a_run_is_not_taken_for_one(folder: Path) -> None:
+    done = subprocess.run(
+        ["make", "sample", "PROMPT=The "],
+        cwd=folder, env=environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert 'error: which run? make sample RUN=news-512 PROMPT="The "' in done.stdout
+
+
 @pytest.mark.parametrize(
     ("words", "arguments"),
     [
         (["repro"], ["repro"]),
         (["repro", "JOBS=3"], ["repro", "--jobs", "3"]),
-        (["plan"], ["plan", "quick"]),
+        (["plan"], ["plan"]),
         (["plan", "PROFILE=paper"], ["plan", "paper"]),
         (["show"], ["show"]),
         (["check"], ["check"]),

@@ -33,7 +33,8 @@ def keep() -> Path:
     """Copy what the report wrote, and say where it comes from.
 
     Raises:
-        StudyError: a stage is stale, the code is not committed, or params.yaml is not its profile.
+        StudyError: a stage is stale, the code is not committed, params.yaml is not its profile, or
+            the folder holds something else.
     """
     commit = head.commit()
     if commit is None:
@@ -47,7 +48,13 @@ def keep() -> Path:
     if stale := dag.stale_stages():
         raise StudyError(f"stale: {', '.join(sorted(stale))}; run `make repro` first")
     study, values = load_study(), read_metrics()
-    with whole_folder(RESULTS / study.profile) as folder:
+    target = RESULTS / study.profile
+    if target.exists() and not (target / PROVENANCE).exists():
+        raise StudyError(
+            f"{target} holds something else than a kept study: give the profile another name than "
+            f"`{study.profile}`"
+        )
+    with whole_folder(target) as folder:
         for source, name in CONTENTS.items():
             if source.is_dir():
                 shutil.copytree(source, folder / name)
@@ -56,7 +63,7 @@ def keep() -> Path:
         made = Provenance.model_validate(_provenance(study.profile, commit, values))
         write_json(folder / PROVENANCE, made.model_dump())
         (folder / REPORT.name).write_text(read_kept(folder).page(), encoding="utf-8")
-    return RESULTS / study.profile
+    return target
 
 
 def _provenance(profile: str, commit: str, values: Metrics) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from reformer_seqlen.runtime import console, process
 from reformer_seqlen.runtime.errors import StudyError
 
 COMMANDS = {
-    "plan": "say what a profile would take, in updates, memory, disk and time; start nothing",
+    "plan": "say what a study would take, in updates, memory, disk and time; start nothing",
     "repro": "run what is stale of the study, and print its results",
     "distribute": "run what is stale of the study on many machines, with Ray or Slurm",
     "show": "print the results that are here",

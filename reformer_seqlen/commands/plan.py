@@ -1,4 +1,4 @@
-"""Say what a profile would take before it is started.
+"""Say what the study of params.yaml, or a profile, would take before it is started.
 
 Prints runs, updates, tokens, memory, disk and an estimate of the time on this machine, from a few
 updates on random tokens. Nothing is downloaded or written.
@@ -14,7 +14,7 @@ from tabulate import tabulate
 
 from reformer_seqlen.parameters.profiles import compose
 from reformer_seqlen.parameters.sources import HubCheckpoint
-from reformer_seqlen.parameters.study import Study, parse_study
+from reformer_seqlen.parameters.study import Study, load_study, parse_study
 from reformer_seqlen.planning.disk import disk_bytes, download_bytes
 from reformer_seqlen.planning.estimates import GIB, Estimate, estimates, expected_seconds
 from reformer_seqlen.planning.jobs import Job, jobs, present_study
@@ -22,7 +22,7 @@ from reformer_seqlen.planning.trial import Pace
 from reformer_seqlen.reformer import activations
 from reformer_seqlen.reporting.published import load_published, published_updates
 from reformer_seqlen.runtime import machine
-from reformer_seqlen.runtime.paths import CONF
+from reformer_seqlen.runtime.paths import CONF, PARAMS
 from reformer_seqlen.runtime.progress import duration
 from reformer_seqlen.training import determinism
 
@@ -160,9 +160,9 @@ def _totals(todo: list[Job], found: Mapping[str, Estimate], params: Study) -> li
     return lines
 
 
-def plan(profile: str) -> str:
-    """The plan of a profile, as text."""
-    params = load_profile(profile)
+def plan(profile: str | None = None) -> str:
+    """The plan of a profile, or of params.yaml as it stands, as text."""
+    params = load_profile(profile) if profile else load_study()
     todo = jobs(params, present_study())
     found = estimates(todo, params)
     published = load_published()
@@ -172,7 +172,8 @@ def plan(profile: str) -> str:
     problems = [f"CANNOT RUN HERE: {name}: {item.problem}" for name, item in found.items()
                 if item.problem]  # fmt: skip
     sections = [
-        f"profile {profile}: {len(params.corpora)} corpora, {len(params.models)} models, "
+        f"{'' if profile else f'{PARAMS}, '}profile {params.profile}: "
+        f"{len(params.corpora)} corpora, {len(params.models)} models, "
         f"{len(params.runs)} runs, {len(params.memory.rows)} memory rows",
         f"here: {here['processor']}, {memory / GIB:.1f} GiB of memory",
         "",
@@ -197,12 +198,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "profile",
         nargs="?",
-        default="quick",
         metavar="PROFILE",
-        help="a file of conf/profile, without its ending (default: %(default)s)",
+        help="a file of conf/profile, without its ending (default: params.yaml as it stands)",
     )
 
 
 def run(given: Namespace) -> None:
-    """Print the plan of the profile named on the command line."""
+    """Print the plan of the profile named on the command line, or of params.yaml."""
     print(plan(given.profile))

@@ -34,7 +34,7 @@ def _sentence(values: Metrics, found: Sequence[Point], several: bool) -> str:
 
     def named(point: Point) -> str:
         length = f"{number(point.sequence_length, 0)} tokens"
-        return f"{length} of `{point.label}`" if several else length
+        return f"`{point.label}` at {length}" if several else length
 
     def worse(point: Point, than: Point) -> str:
         return signed(difference_on_test(values, point, than))

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+from reformer_seqlen.reporting.against_counting import against_counting
 from reformer_seqlen.reporting.differences import difference_on_test, is_sure
 from reformer_seqlen.reporting.doublings import Pair, alike, cost, in_short, pairs, quality
 from reformer_seqlen.reporting.gap_tables import published_gap
 from reformer_seqlen.reporting.metrics import Metrics
-from reformer_seqlen.reporting.points import UNTRAINED, Runs, points, shown_with_more_training
+from reformer_seqlen.reporting.points import UNTRAINED, Runs
 from reformer_seqlen.reporting.rivals import rivals, standing
-from reformer_seqlen.reporting.seeds import scored
 from reformer_seqlen.reporting.table import joined
 
 NOTHING_TO_COMPARE = (
@@ -54,21 +54,31 @@ def _tally(found: Sequence[Mapping[str, float]]) -> str:
 def answer(values: Metrics, runs: Runs) -> list[str]:
     """What a longer context changes, what it costs, and where other models and counting stand."""
     found = pairs(values, runs)
-    trained = [pair for pair in found if pair.shortest.variant != UNTRAINED]
-    untrained = [pair for pair in found if pair.shortest.variant == UNTRAINED]
     if not found:
         return [NOTHING_TO_COMPARE]
-    first = [pair for pair in trained if pair.shortest.label == trained[0].shortest.label]
-    others = [pair for pair in trained if pair not in first]
+    first, _ = _trained(found)
+    untrained = [pair for pair in found if pair.shortest.variant == UNTRAINED]
     sentences = [
         *(_of_training(values, first) if first else []),
         standing(values, rivals(values, runs)),
-        _other_lines(values, others, "A doubling"),
-        _other_lines(values, untrained, "Without training here, a doubling"),
-        _counting(values, runs),
+        _in_short(values, untrained, "Without training here, a doubling"),
+        against_counting(values, runs),
         published_gap(values),
     ]
     return [sentence for sentence in sentences if sentence]
+
+
+def other_lines(values: Metrics, runs: Runs) -> list[str]:
+    """What a longer context changes for models other than the first, or trained otherwise."""
+    _, others = _trained(pairs(values, runs))
+    return [_in_short(values, others, "A doubling")] if others else []
+
+
+def _trained(found: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
+    """The lines that were trained: those like the first of them, and the others."""
+    trained = [pair for pair in found if pair.shortest.variant != UNTRAINED]
+    first = [pair for pair in trained if pair.shortest.label == trained[0].shortest.label]
+    return first, [pair for pair in trained if pair not in first]
 
 
 def _of_training(values: Metrics, compared: Sequence[Pair]) -> list[str]:
@@ -83,47 +93,10 @@ def _of_training(values: Metrics, compared: Sequence[Pair]) -> list[str]:
     return [f"{first}{ended}.", warning, cost(values, compared)]
 
 
-def _other_lines(values: Metrics, found: Sequence[Pair], begin: str) -> str:
-    """What each doubling changes for other models, or for what is trained otherwise or not."""
+def _in_short(values: Metrics, found: Sequence[Pair], begin: str) -> str:
+    """What each doubling changes, a phrase for each line; nothing without any."""
     lines: dict[str, list[Pair]] = {}
     for pair in found:
         lines.setdefault(pair.shortest.label, []).append(pair)
     parts = [in_short(values, own) for own in lines.values()]
     return f"{begin} changes the bits per byte of {'; of '.join(parts)}." if parts else ""
-
-
-def _counting(values: Metrics, runs: Runs) -> str:
-    """How many runs score better than n-grams of their own training text, on both splits."""
-    orders = {item["order"] for item in values["details"]["counts"].values()}
-    trained = {
-        name
-        for point in points(shown_with_more_training(runs), scored(values))
-        if point.variant != UNTRAINED
-        for name in point.names
-    }
-    parts: list[str] = []
-    for order in sorted(orders - {1}):
-        found = [
-            all(values[split][name]["bits_per_byte"] < bits for split, bits in level.items())
-            for name, run in runs.items()
-            if name in trained and (level := _level(values, run.corpus, run.model, order))
-        ]
-        if found:
-            beat = "the" if parts else "runs beat the"
-            parts.append(f"{sum(found)} of {len(found)} {beat} {order}-gram")
-    text = "of their own training text, on validation and test"
-    return f"{joined(parts)} {text}." if parts else ""
-
-
-def _level(values: Metrics, corpus: str, model: str, order: int) -> dict[str, float]:
-    """What a corpus's own n-grams score, by split; nothing where they were not counted.
-
-    They are of the model's own pieces where those were counted: bits per byte may be compared
-    across tokenizers.
-    """
-    counts = values["details"]["counts"]
-    wanted = {"corpus": corpus, "order": order, "text": "own"}
-    found = [name for name, item in counts.items() if wanted.items() <= item.items()]
-    for name in sorted(found, key=lambda each: counts[each]["model"] != model)[:1]:
-        return {split: values[split][name]["bits_per_byte"] for split in ("validation", "test")}
-    return {}

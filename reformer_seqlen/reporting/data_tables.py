@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from reformer_seqlen.reporting.grid import NOT_YET
+from reformer_seqlen.reporting.grid import NOT_YET, models_of
 from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.points import Runs
-from reformer_seqlen.reporting.table import NOTHING, Table, number
+from reformer_seqlen.reporting.table import NOTHING, Table, joined, number
 
 SPLITS = ("train", "validation", "test")
+MILLION = 1_000_000
 
 
 def _corpora_table(corpora: Mapping[str, Any]) -> Table:
@@ -86,7 +87,7 @@ def _origin(card: Mapping[str, Any]) -> str:
     if card["pretraining"]:
         seen, loss = (card["pretraining"].get(k) for k in ("tokens_seen", "validation_loss"))
         if not seen:
-            return "made here: untrained"
+            return "made here: random weights"
         return f"made here: {number(seen, 0)} tokens, validation loss {number(loss, 2)} nats"
     if card["checkpoint"]:
         what, revision = (card["checkpoint"].get(key) for key in ("what", "revision"))
@@ -111,6 +112,22 @@ def _models_table(models: Mapping[str, Any]) -> Table:
         rows.append([*words, *(number(n, 0) for n in (*shape, *sizes))])
     intro = "Those that the runs start from."
     return Table("models", "Base models", headers, rows, labels=4, intro=intro)
+
+
+def models_in_words(values: Metrics, runs: Runs) -> str:
+    """How large the runs' models are and where they come from, in a sentence; nothing for none."""
+    cards = values["details"]["models"]
+    of_origin: dict[str, list[str]] = {}
+    for name in models_of(runs):
+        if name in cards:
+            of_origin.setdefault(_origin(cards[name]), []).append(name)
+    parts = []
+    for origin, names in of_origin.items():
+        millions = [number(cards[name]["parameters"]["total"] / MILLION, 1) for name in names]
+        named = joined([f"`{name}`" for name in names])
+        parts.append(f"{named} ({joined(millions)} million parameters; {origin})")
+    several = sum(map(len, of_origin.values())) > 1
+    return f"The model{'s are' if several else ' is'} {joined(parts)}." if parts else ""
 
 
 def data_tables(values: Metrics, runs: Runs) -> list[Table]:

@@ -165,7 +165,8 @@ def _training_memory(found: Iterable[Mapping[str, Any]], model: str) -> str:
     for point in sorted(found, key=lambda it: it["curve"] != model):
         curves.setdefault((point["curve"], point["layers"]), []).append(point)
     for (curve, layers), of_curve in curves.items():
-        what = f"`{curve}`, {layers} layers, batch {of_curve[0]['batch_size']}"
+        batch_size = of_curve[0]["batch_size"]
+        what = f"`{curve}`, {layers} layers, batch {batch_size}, so twice the tokens each time"
         if grown := _grown(of_curve, "predicted_allocated_mib", what):
             return f"the predicted memory of an update by {grown}"
     return ""

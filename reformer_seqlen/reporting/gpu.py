@@ -21,6 +21,8 @@ NOT_MEASURED = (
     "**Not measured on a GPU.** The same code runs there, and nothing of it was measured; "
     "`python -m benchmarks.gpu` does that on a machine that has one."
 )
+BESIDE = {"stock": "transformers' Reformer", "gpt2": "GPT-2", "llama": "Llama"}
+"""The models that ours is held against, and what they are called."""
 SHOWN = ((16, 2048), (4, 16384))
 """Batch size and length of the training speeds that the summary gives, in bfloat16."""
 
@@ -117,7 +119,7 @@ def place_of(row: Mapping[str, Any]) -> str:
     if "check" in row:
         return str(row["check"])
     parts = [
-        f"{row['layers']}, {row['lsh_causality']}, {row['rounds']} rounds",
+        f"layers {row['layers']}, {row['lsh_causality']}, hash rounds {row['rounds']}",
         *(["padded"] if row["padding"] else []),
         f"{row['positions']} positions",
         *(["recomputing"] if row["reversible"] == "on" else []),
@@ -137,7 +139,7 @@ def _trained(rows: list[dict[str, Any]], batch_size: int, length: int) -> str:
         return ""
     beside = [
         f"{speeds['ours'] / speeds[name]:.2f} times {words}"
-        for name, words in (("stock", "stock's Reformer"), ("gpt2", "GPT-2"), ("llama", "Llama"))
+        for name, words in BESIDE.items()
         if name in speeds
     ]
     begin = f"Training at {batch_size} x {length:,} tokens in bfloat16: "
@@ -147,14 +149,15 @@ def _trained(rows: list[dict[str, Any]], batch_size: int, length: int) -> str:
 def _predicted(rows: list[dict[str, Any]]) -> str:
     apart = any(WITHOUT_WORKSPACE in row for row in rows)
     name = WITHOUT_WORKSPACE if apart else "reserved_error_percent"
-    errors = {row["row"]: row[name] for row in rows if name in row}
-    if not errors:
+    measured = [row for row in rows if name in row]
+    if not measured:
         return ""
-    worst = max(errors, key=lambda row: abs(errors[row]))
+    worst = max(measured, key=lambda row: abs(row[name]))
     besides = ", cuBLAS's workspace apart," if apart else ""
     return (
-        f"Predicted memory differs from what the allocator reserved{besides} by "
-        f"{percent(errors[worst])} at most ({worst}; {len(errors)} measured)."
+        f"Memory as predicted then differs from what the allocator reserved{besides} by "
+        f"{percent(worst[name])} at most ({worst['row']}, {worst['kind']}; {len(measured)} "
+        "measured)."
     )
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from reformer_seqlen.parameters.study import Study, load_study
-from reformer_seqlen.reporting.advice import advice
 from reformer_seqlen.reporting.metrics import Metrics, read_metrics
 from reformer_seqlen.reporting.page import answer_list, headline_paragraphs, page
 from reformer_seqlen.reporting.records import Record
+from reformer_seqlen.reporting.scores import bound_note
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import sha256_of
 from reformer_seqlen.runtime.paths import FIGURES, METRICS, PARAMS, PLOTS, RESULTS
@@ -75,7 +75,8 @@ class Kept:
         """What README.md shows of it, under PROFILE-answer and PROFILE-headline."""
         name, runs = self.study.profile, self.study.runs
         figure = f"![answer]({(RESULTS / name / FIGURES.name / 'answer.svg').as_posix()})"
-        parts = [answer_list(self.values, runs, advice(self.values, runs)), self.origin()]
+        listed = answer_list(self.values, runs)
+        parts = [listed, *bound_note([[listed]]), self.origin()]
         return {
             f"{name}-answer": "\n\n".join(
                 [*parts, *([figure] if "answer" in self.figures else [])]

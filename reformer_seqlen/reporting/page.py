@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from reformer_seqlen.reporting.advice import advice
-from reformer_seqlen.reporting.answer import answer, verdict
-from reformer_seqlen.reporting.data_tables import data_tables
+from reformer_seqlen.reporting.answer import answer, other_lines, verdict
+from reformer_seqlen.reporting.data_tables import data_tables, models_in_words
 from reformer_seqlen.reporting.gap_tables import gap_table
 from reformer_seqlen.reporting.gpu import Card, summary
 from reformer_seqlen.reporting.gpu_tables import card_tables
@@ -84,7 +84,7 @@ def page(
         "from `metrics/`; a change by hand is lost.",
         _section(
             "Answer",
-            [answer_list(values, runs, advice(values, runs))],
+            [answer_list(values, runs, [*other_lines(values, runs), *advice(values, runs)])],
             [headline(values, runs), rivals_table(rivals(values, runs)), gap_table(values)],
             figures,
         ),
@@ -113,10 +113,11 @@ def page(
     return "\n\n".join(filter(None, sections)) + "\n"
 
 
-def answer_list(values: Metrics, runs: Runs, advised: Iterable[str] = ()) -> str:
-    """The verdict, the sentences of the answer and advice, an item each."""
+def answer_list(values: Metrics, runs: Runs, more: Iterable[str] = ()) -> str:
+    """The verdict, the sentences of the answer, more of them and the models, an item each."""
     found = verdict(values, runs)
-    sentences = [*([f"**{found}**"] if found else []), *answer(values, runs), *advised]
+    begin, end = f"**{found}**" if found else "", models_in_words(values, runs)
+    sentences = filter(None, [begin, *answer(values, runs), *more, end])
     return "\n".join(f"- {sentence}" for sentence in sentences)
 
 

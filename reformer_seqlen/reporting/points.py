@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
 Runs = Mapping[str, "Run"]
 """The runs of params.yaml, by name."""
-UNTRAINED = "untrained"
+UNTRAINED = "not trained here"
 SETS_NOTHING_APART = {
     "seed", "threads", "processes", "fsdp", "evaluations", "checkpoint_every_updates",
 }  # fmt: skip
 """Of a training; the seed sets the runs of one point apart."""
-AMOUNTS = {"updates", "tokens", "epochs", "tokens_per_update"}
-"""Of a training: how much of it there is, and in how large steps."""
+AMOUNTS = {"updates", "tokens", "epochs", "tokens_per_update", "weight_decay"}
+"""Of a training: how much of it there is, in how large steps, and how much it forgets, which the
+same text needs more of the longer it is trained on."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,10 @@ def first_shown(runs: Runs) -> Runs:
 
 
 def shown_with_more_training(runs: Runs) -> Runs:
-    """What is shown first, and what differs from plain runs in the amount of training alone."""
+    """What is shown first, and what differs from plain runs in the amount of training alone.
+
+    See AMOUNTS.
+    """
     shown = {*first_shown(runs), *trained_more_or_less(runs)}
     return {name: run for name, run in runs.items() if name in shown}
 

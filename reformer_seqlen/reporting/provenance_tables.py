@@ -28,7 +28,7 @@ def provenance_table(values: Metrics, runs: Runs) -> Table:
     shown = differ or range(len(headers))
     rows = [[", ".join(names), *(cells[i] for i in shown)] for cells, names in groups.items()]
     alike = [
-        f"{headers[i]} {cell}" for i, found in enumerate(said) if i not in shown for cell in found
+        f"{headers[i]}: {cell}" for i, found in enumerate(said) if i not in shown for cell in found
     ]
     notes = [f"The same for all: {'; '.join(alike)}."] if alike else []
     if any("changed" in cells[0] for cells in groups):

@@ -35,6 +35,7 @@ from reformer_seqlen.runtime import paths
 from reformer_seqlen.runtime.errors import StudyError
 
 if TYPE_CHECKING:
+    from reformer_seqlen.parameters.model_options import ModelOptions
     from reformer_seqlen.parameters.study import Study
     from reformer_seqlen.parameters.training import Training
 
@@ -154,17 +155,18 @@ def read_results(params: "Study", root: Path) -> Results:
         memory_training=read_record(memory / "training.json", TrainingStudy).root,
         seeds=_seeds(params),
         settings={
-            name: _settings(training, run.sequence_length)
+            name: _settings(training, run.sequence_length, params.options(name))
             for name, run in runs.items()
             if (training := params.training(name)) is not None
         },
     )
 
 
-def _settings(training: "Training", length: int) -> dict[str, Any]:
-    """What the published study said of its own."""
+def _settings(training: "Training", length: int, options: "ModelOptions") -> dict[str, Any]:
+    """What the published study said of its own training, and the rule of its lsh layers."""
     said = training.model_dump(include={"optimizer", "learning_rate", "weight_decay"})
-    return {**said, "batch_size": training.sequences(length)}
+    rule = options.model_dump(include={"lsh_causality"})
+    return {**said, "batch_size": training.sequences(length), **rule}
 
 
 def _seeds(params: "Study") -> dict[str, dict[str, int]]:

@@ -160,35 +160,49 @@ def _perplexity_table(values: Metrics, runs: Runs) -> Table:
         found = (score_of(values, names, split).get("perplexity") for split in SPLITS)
         return " / ".join(number(value) or INFINITE for value in found) + _mark(marks, names)
 
-    def unigram(corpus: str) -> str:
-        names = [name for name, run in runs.items() if run.corpus == corpus and name in scores]
-        spans = (
-            span((scores[name][split]["unigram_perplexity"] for name in names), 2)
-            for split in SPLITS
-        )
-        return " / ".join(spans) if names else NOT_YET
-
     headers, rows, labels = grid(runs, marks, cell)
-    baseline = ["unigram", *[NOTHING] * (labels - 1), *map(unigram, corpora_of(runs))]
     intro = (
         "Validation / test, per piece of the tokenizer: lower is better, and not to be compared "
         "across tokenizers (bits per byte may be). `unigram` is the exact entropy of the split's "
         "own pieces: no model without context scores better, so a run above that line has learned "
         "nothing of use."
     )
-    counted = count_rows(values, runs, labels, lambda name: cell([name]))
-    notes = _marked(marks, [])
-    return Table(
-        "perplexity", "Perplexity", headers, [*rows, *counted, baseline], notes, labels, intro
-    )
+    rows += count_rows(values, runs, labels, lambda name: cell([name]))
+    rows += _unigram_rows(scores, runs, labels)
+    return Table("perplexity", "Perplexity", headers, rows, _marked(marks, []), labels, intro)
+
+
+def _unigram_rows(scores: Mapping[str, Any], runs: Runs, labels: int) -> list[list[str]]:
+    """The entropy of the splits' pieces: a row for each way that tokenizers cut the texts."""
+
+    def cell(corpus: str, model: str) -> str:
+        names = [n for n, run in runs.items() if (run.corpus, run.model) == (corpus, model)]
+        found = [scores[name] for name in names if name in scores]
+        if not found:
+            return NOT_YET if names else NOTHING
+        return " / ".join(
+            span((score[split]["unigram_perplexity"] for score in found), 2) for split in SPLITS
+        )
+
+    rows: dict[tuple[str, ...], list[str]] = {}
+    for model in models_of(runs):
+        cells = tuple(cell(corpus, model) for corpus in corpora_of(runs))
+        rows.setdefault(cells, []).append(model)
+    return [
+        [
+            "unigram" if len(rows) == 1 else f"unigram ({', '.join(models)})",
+            *[NOTHING] * (labels - 1),
+            *cells,
+        ]
+        for cells, models in rows.items()
+    ]
 
 
 def _peeking_table(values: Metrics, runs: Runs) -> Table:
-    scores = values["details"]["scores"]
+    scores, keys = values["details"]["scores"], ("perplexity", "perplexity_published_lsh")
 
     def cell(names: list[str]) -> str:
         found = [scores[name]["test"] for name in names]
-        keys = ("perplexity", "perplexity_published_lsh")
         if any(score[key] is None for score in found for key in keys):
             return NOTHING
         strict, published = (fmean(score[key] for score in found) for key in keys)
@@ -198,8 +212,9 @@ def _peeking_table(values: Metrics, runs: Runs) -> Table:
             change += f" ± {number(100 * fmean(spreads) / 2 / strict, 1)}"
         return f"{number(strict)} → {number(published)} ({change} %)"
 
-    headers, rows, labels = grid(runs, scores, cell)
-    some = any(score["test"]["perplexity_published_lsh"] is not None for score in scores.values())
+    there = {n for n in runs if n in scores and scores[n]["test"][keys[1]] is not None}
+    shown = {n: run for n, run in runs.items() if n in there or n not in scores}
+    headers, rows, labels = grid(shown, scores, cell)
     intro = (
         "The published model's lsh layers are not strictly causal: which earlier tokens a position "
         "sees depends on how later tokens hash. Here they are. The same weights, scored under both "
@@ -210,7 +225,7 @@ def _peeking_table(values: Metrics, runs: Runs) -> Table:
     if any(score["test"].get("hash_draws") == 1 for score in scores.values()):
         note += " Where there is none, there was one draw, whose uncertainty is not known."
     title = "What peeking is worth"
-    return Table("peeking", title, headers, rows if some else [], [note], labels, intro)
+    return Table("peeking", title, headers, rows if there else [], [note], labels, intro)
 
 
 def _training_table(values: Metrics, runs: Runs) -> Table:

@@ -16,6 +16,18 @@ from reformer_seqlen.reporting.table import NOTHING, Table, number, span
 
 SPLIT = "test"
 OWN = "as trained"
+MEASURES = {
+    "accuracy": "Accuracy is the share of pieces that the model finds likeliest.",
+    "word perplexity": (
+        "Perplexity per word is that of a text of words, and like bits per byte it may be compared "
+        "across tokenizers."
+    ),
+    "seeds": (
+        "`seeds`: of how many trainings from the same base a score is the mean, and from the "
+        "lowest to the highest of their test scores in bits per byte."
+    ),
+}
+"""Columns that are shown where something is known of them, and what each is."""
 
 
 def score_tables(values: Metrics, runs: Runs) -> list[Table]:
@@ -31,16 +43,11 @@ def _measures(values: Metrics, runs: Runs) -> Table:
     """A row for each point and n-gram; columns of which nothing is known are left out."""
     rows = [_of_point(values, point) for point in points(runs, scored(values))]
     rows += [_of_count(values, name) for name in values["details"]["counts"]]
-    names = ["run", "bits per byte", "accuracy", "word perplexity", "seeds"]
-    known = [i for i in range(len(names)) if i < 2 or any(row[i] for row in rows)]
-    intro = (
-        "Validation / test. Accuracy is the share of pieces that the model finds likeliest. "
-        "Perplexity per word is that of a text of words, and like bits per byte it may be compared "
-        "across tokenizers. `seeds`: of how many trainings a score is the mean, and from the "
-        "lowest to the highest of their test scores in bits per byte."
-    )
+    headers = ["run", "bits per byte", *MEASURES]
+    known = [i for i in range(len(headers)) if i < 2 or any(row[i] for row in rows)]
     shown = [[row[i] for i in known] for row in rows] if len(known) > 2 else []
-    headers = [names[i] for i in known]
+    headers = [headers[i] for i in known]
+    intro = " ".join(["Validation / test.", *(MEASURES[name] for name in headers[2:])])
     return Table("measures", "Other measures", headers, shown, bound_note(shown), intro=intro)
 
 

@@ -2,9 +2,11 @@
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+from ruamel.yaml import YAML
 
 from reformer_seqlen.commands import plan
 from reformer_seqlen.parameters.profiles import compose
@@ -129,6 +131,28 @@ def test_it_prints_for_every_profile_and_leaves_nothing_behind(
         or activations.memory_bytes(determinism.device()) < 16 << 30
     )
     assert sorted(path.name for path in ROOT.iterdir()) == before
+
+
+def test_without_a_profile_it_is_of_params_yaml(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person's own lines stand in it."""
+    values = compose("smoke", CONF)
+    values["runs"]["mine"] = values["runs"]["news-64"]
+    YAML().dump(values, tmp_path / "params.yaml")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Trial, "pace", lambda self, config, job: Pace(0.5, 2))
+    printed = plan.plan()
+    assert printed.startswith("params.yaml, profile smoke: ")
+    assert any(line.startswith("mine ") for line in printed.splitlines())
+
+
+def test_outside_of_the_repository_it_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StudyError, match=r"and no other in conf/profile: run this in the repo"):
+        plan.load_profile("quick")
 
 
 def test_an_unknown_profile_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

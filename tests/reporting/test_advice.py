@@ -51,8 +51,8 @@ def test_the_fastest_model_is_taken_of_those_that_are_as_good() -> None:
     for name in ("slow-256", "fast-256"):
         _known(values, "slow-1024", name, -0.03, 0.01)
     (sentence,) = advice(values, study)
-    assert "take 256 tokens of `fast`: 2.020 ± 0.100" in sentence
-    assert "the best (1,024 tokens of `slow`: -0.010 ± 0.020)" in sentence
+    assert "take `fast` at 256 tokens: 2.020 ± 0.100" in sentence
+    assert "the best (`slow` at 1,024 tokens: -0.010 ± 0.020)" in sentence
 
 
 def test_what_is_not_trained_or_has_one_length_needs_no_advice() -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from reformer_seqlen.parameters.runs import Run
-from reformer_seqlen.reporting.answer import answer, verdict
+from reformer_seqlen.reporting.answer import answer, other_lines, verdict
 from tests.metrics_example import metrics_of
 from tests.report_example import one_run, runs
 
@@ -156,7 +156,7 @@ def test_the_cost_is_speed_and_memory() -> None:
     }  # fmt: skip
     assert answer(values, STUDY)[1] == (
         f"{speed}, and multiplies the predicted memory of an update by 2.00 (`tiny`, 6 layers, "
-        "batch 1: 25 MiB at 256 tokens, 100 MiB at 1,024)."
+        "batch 1, so twice the tokens each time: 25 MiB at 256 tokens, 100 MiB at 1,024)."
     )
 
 
@@ -200,7 +200,10 @@ def test_other_lines_are_told_in_short() -> None:
     values = _values({"wide-256": 2.0, "wide-4096": 2.4, "gpt2-256": 2.0}, study)
     values["test"]["gpt2-1024"]["bits_per_byte"] = 1.9
     _known(values, "gpt2-1024", "gpt2-256", -0.12, -0.08)
-    assert answer(values, study)[3] == (
+    assert not any("A doubling" in sentence for sentence in answer(values, study))
+    assert other_lines(values, runs(("news",), (256, 1024))) == []
+    [sentence] = other_lines(values, study)
+    assert sentence == (
         "A doubling changes the bits per byte of `tiny`, updates 300, by +0.100 in news "
         "(256 → 4,096 tokens); of `gpt2` by -0.050 ± 0.010 in news (256 → 1,024 tokens)."
     )

@@ -48,6 +48,16 @@ def test_the_answer_says_how_many_runs_beat_counting_on_both_splits() -> None:
         values["validation"][name] = {"bits_per_byte": validation}
         values["test"][name] = {"bits_per_byte": test}
     assert answer(values, study)[-1] == (
-        "2 of 4 runs beat the 3-gram and 0 of 2 the 5-gram of their own training text, on "
+        "2 of 4 runs beat the 3-gram and 0 of 2 the 5-gram of their corpus's training text, on "
         "validation and test."
+    )
+    values["test"]["news-1024"]["bits_per_byte"] = 1.8
+    assert answer(values, study)[-1].startswith("1 of 4 runs beat the 3-gram (`news-256`) and 0 of")
+    item = {"corpus": "news", "model": "tiny", "order": 5, "text": "all", "tokens_counted": 9000}
+    values["details"]["counts"]["news-5gram-all"] = item
+    for split in ("validation", "test"):
+        values[split]["news-5gram-all"] = {"bits_per_byte": 1.2}
+    assert answer(values, study)[-1].endswith(
+        "0 of 2 the 5-gram of their corpus's training text, 0 of 2 the 5-gram of that and the "
+        "base's text, on validation and test."
     )

@@ -1,10 +1,12 @@
 """The tables of what went into the study."""
 
-from reformer_seqlen.reporting.data_tables import data_tables
+from typing import Any
+
+from reformer_seqlen.reporting.data_tables import data_tables, models_in_words
 from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.table import Table
 from tests.metrics_example import metrics_of
-from tests.report_example import runs
+from tests.report_example import one_run, runs
 
 
 def _table(name: str, values: Metrics, corpora: tuple[str, ...] = ("news",)) -> Table:
@@ -64,3 +66,23 @@ def test_base_models_say_where_their_weights_are_from() -> None:
     assert made[4:] == ["256", "2", "320", "2,600,000", "100,000", "2,500,000", "80,000"]
     assert another[1:3] == ["mamba", "12"]
     assert another[5] == ""
+
+
+def test_the_models_of_the_runs_are_told_in_a_sentence() -> None:
+    study = {name: one_run(model=name) for name in ("small", "large", "fetched")}
+    values = metrics_of(study)
+    assert models_in_words(values, study) == ""
+    made: dict[str, Any] = {"pretraining": {"tokens_seen": 0}, "checkpoint": None}
+    fetched = {"pretraining": None, "checkpoint": {"what": "a/b on the hub", "revision": None}}
+    values["details"]["models"] = {
+        "small": {**made, "parameters": {"total": 2_551_616}},
+        "large": {**made, "parameters": {"total": 134_515_008}},
+        "fetched": {**fetched, "parameters": {"total": 3_000_000}},
+        "of-no-run": {},
+    }
+    assert models_in_words(values, study) == (
+        "The models are `small` and `large` (2.6 and 134.5 million parameters; made here: random "
+        "weights) and `fetched` (3.0 million parameters; a/b on the hub)."
+    )
+    alone = {"small": study["small"]}
+    assert models_in_words(values, alone).startswith("The model is `small` (2.6 million parameters")

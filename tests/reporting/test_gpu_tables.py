@@ -30,10 +30,12 @@ def test_parts_say_how_they_ended_and_what_is_missing(tables: dict[str, Table]) 
 def test_errors_are_judged_in_float32_alone(tables: dict[str, Table]) -> None:
     one, recomputing, distant = tables["errors"].rows
     assert one == [
-        "local lsh, strict, 4 rounds, learned positions",
+        "layers local lsh, strict, hash rounds 4, learned positions",
         *("float32", "right", "3.0e-06", "2.0e-07", "5.0e-06", "4.0e-07", "0", "1.0e-06"),
     ]
-    assert recomputing[0] == "local lsh, strict, 1 rounds, learned positions, recomputing"
+    assert (
+        recomputing[0] == "layers local lsh, strict, hash rounds 1, learned positions, recomputing"
+    )
     assert distant[1:3] == ["bfloat16", ""]
 
 

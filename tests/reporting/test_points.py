@@ -20,7 +20,7 @@ def test_what_a_run_does_otherwise_is_said_in_words() -> None:
     assert variant(one_run(train={"epochs": 3, "batch_size": 4})) == "epochs 3, batch size 4"
     published = one_run(chunk={"policy": "published"}, options={"num_hashes": 2})
     assert variant(published) == "policy published, num hashes 2"
-    assert variant(one_run(train="none")) == "untrained"
+    assert variant(one_run(train="none")) == "not trained here"
 
 
 def test_where_no_run_is_plain_those_that_most_are_like_are_the_plain_ones() -> None:
@@ -37,7 +37,7 @@ def test_where_no_run_is_plain_those_that_most_are_like_are_the_plain_ones() -> 
         "a": "",
         "b": "",
         "wide": "updates 25",
-        "base": "untrained",
+        "base": "not trained here",
         "wiki": "",
         "wiki-short": "updates 100",
     }
@@ -84,11 +84,11 @@ def test_more_of_the_same_training_is_shown_beside_the_plain_run() -> None:
     plain = runs(("news",), (256, 1024))
     more = {
         "news-256-long": one_run(train={"updates": 1200}),
-        "news-256-slow": one_run(train={"updates": 1200, "learning_rate": 1e-5}),
+        "news-256-longest": one_run(train={"updates": 3000, "weight_decay": 0.3}),
         "news-256-base": one_run(train="none"),
     }
-    study = {**plain, **more}
-    assert list(shown_with_more_training(study)) == [*plain, "news-256-long", "news-256-base"]
+    otherwise = {"news-256-slow": one_run(train={"updates": 1200, "learning_rate": 1e-5})}
+    assert list(shown_with_more_training({**plain, **otherwise, **more})) == [*plain, *more]
 
 
 def test_more_training_is_more_than_that_of_the_plain_runs_of_its_corpus() -> None:

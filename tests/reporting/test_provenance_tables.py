@@ -41,10 +41,10 @@ def test_runs_that_agree_share_a_row_and_all_is_said_once(finished: Path) -> Non
         ["memory", ""],
     ]
     assert table.notes == [
-        "The same for all: commit 0123456789; versions python 3.11.7, torch 2.13.0, transformers "
-        "5.23.0, numpy 2.4.6; processor Imaginary CPU; instructions AVX512, avx512_bf16; threads "
-        "2; cores 4; C library glibc 2.36; seeds base 7, training 42, scoring 42; sha256 of the "
-        "base made here."
+        "The same for all: commit: 0123456789; versions: python 3.11.7, torch 2.13.0, transformers "
+        "5.23.0, numpy 2.4.6; processor: Imaginary CPU; instructions: AVX512, avx512_bf16; "
+        "threads: 2; cores: 4; C library: glibc 2.36; seeds: base 7, training 42, scoring 42; "
+        "sha256 of the base: made here."
     ]
 
 

@@ -130,16 +130,18 @@ def test_a_run_that_is_not_trained_stands_in_every_table(tmp_path: Path) -> None
     write_report(study, tmp_path)
     text = (tmp_path / "results/README.md").read_text()
     rows = [
-        re.sub(" +", " ", line) for line in text.splitlines() if "untrained" in line and "|" in line
+        re.sub(" +", " ", line)
+        for line in text.splitlines()
+        if "not trained here" in line and "|" in line
     ]
     bits, perplexities = "≥ 1.696 ± 0.050 / ≥ 1.762 ± 0.050", "10.50 / 11.50"
     peeking = "11.50 → 11.27 (-2.0 ± 1.7 %)"
     assert rows == [
-        f"| tiny, untrained | 256 | {bits} | | untrained | |",
-        f"| tiny, untrained | 256 | {perplexities} | |",
-        f"| tiny, untrained | 256 | {peeking} | |",
-        "| news-256-base | untrained | | | | | | | 2,600,000 | 100,000 |",
-        "| tiny, untrained | 256 | | |",
+        f"| tiny, not trained here | 256 | {bits} | | not trained here | |",
+        f"| tiny, not trained here | 256 | {perplexities} | |",
+        f"| tiny, not trained here | 256 | {peeking} | |",
+        "| news-256-base | not trained here | | | | | | | 2,600,000 | 100,000 |",
+        "| tiny, not trained here | 256 | | |",
     ]
     assert "diverged" not in text
     assert "news-256-base" not in (tmp_path / "plots/training_loss.csv").read_text()

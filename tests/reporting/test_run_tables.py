@@ -55,6 +55,20 @@ def test_unigram_leaves_the_column_of_models_free() -> None:
     assert last == ["unigram", "", "90.00 / 90.00"]
 
 
+def test_each_way_of_cutting_a_text_has_its_own_unigram() -> None:
+    study = {
+        name: Run(corpus="news", model=name, sequence_length=256)
+        for name in ("small", "large", "other")
+    }
+    values = metrics_of(study)
+    for score in values["details"]["scores"]["other"].values():
+        score["unigram_perplexity"] = 600.0
+    assert _tables(values, study)["perplexity"].rows[-2:] == [
+        ["unigram (small, large)", "", "90.00 / 90.00"],
+        ["unigram (other)", "", "600.00 / 600.00"],
+    ]
+
+
 def test_a_diverged_run_is_marked_and_the_mark_explained() -> None:
     values = metrics_of(NEWS)
     assert _tables(values, NEWS)["perplexity"].notes == []
@@ -95,6 +109,12 @@ def test_what_peeking_is_worth() -> None:
     assert table.notes[0].endswith("there was one draw, whose uncertainty is not known.")
     score["perplexity_published_lsh"] = None
     assert _tables(values, study)["peeking"].rows == []
+
+
+def test_a_model_that_is_not_scored_under_the_published_rule_has_no_row_of_it() -> None:
+    values = metrics_of(NEWS)
+    values["details"]["scores"]["news-1024"]["test"]["perplexity_published_lsh"] = None
+    assert [row[0] for row in _tables(values, NEWS)["peeking"].rows] == ["256"]
 
 
 def test_training_counts_updates_and_tokens() -> None:

@@ -28,6 +28,9 @@ def test_accuracy_and_word_perplexity_stand_where_they_are_known() -> None:
     table = _tables(values)["measures"]
     assert table.headers == ["run", "bits per byte", "accuracy"]
     assert table.rows[0] == ["news-256", "1.500 / 1.625", "25.0 % / 50.0 %"]
+    assert table.intro == (
+        "Validation / test. Accuracy is the share of pieces that the model finds likeliest."
+    )
     scores["news-256"]["validation"]["word_perplexity"] = 200.0
     scores["news-256"]["test"]["word_perplexity"] = 250.0
     item = {"corpus": "news", "model": "tiny", "order": 3, "text": "own", "tokens_counted": 5}
