@@ -55,10 +55,10 @@ check: $(INSTALLED)  ## compare what was computed with what is committed
 keep: $(INSTALLED)  ## keep the study that is here whole, in results/PROFILE/
 	@python -m reformer_seqlen keep
 
-test: $(INSTALLED)  ## run every test, 7 to 15 minutes on two cores
+test: $(INSTALLED)  ## run every test, 5 to 15 minutes on two cores
 	@python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-test-faults: $(INSTALLED)  ## kill the study 50 times and damage its files, 10 minutes
+test-faults: $(INSTALLED)  ## kill the study 50 times and damage its files, 10 to 15 minutes
 	@python -m tests.faults
 
 test-fast: $(INSTALLED)  ## run the tests that are not slow, 1 to 3 minutes

@@ -8,7 +8,6 @@ import json
 import re
 import secrets
 import shutil
-import subprocess
 import sys
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -20,10 +19,12 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from reformer_seqlen.checking import head
 from reformer_seqlen.distribution import worker
 from reformer_seqlen.pipeline.dag import ask
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import whole_file
+from reformer_seqlen.runtime.git import git
 from reformer_seqlen.runtime.paths import METRICS, PLOTS, README, RESULTS, WORK
 
 LOCK = Path("dvc.lock")
@@ -70,8 +71,8 @@ def default_remote() -> Remote | None:
 
 def uncommitted() -> tuple[list[str], list[str]]:
     """The files that differ from the last commit: those that workers need, and others."""
-    command = ["git", "status", "--porcelain", "-z", "--untracked-files=all", "--no-renames"]
-    listed = subprocess.check_output(command, text=True).split("\0")
+    command = ["status", "--porcelain", "-z", "--untracked-files=all", "--no-renames"]
+    listed = _said_by_git(*command).split("\0")
     files = [line[3:] for line in listed if line]
     written = [name for name in files if name.split("/")[0] in WRITTEN]
     return sorted(set(files) - set(written)), written
@@ -81,16 +82,22 @@ def commit() -> str:
     """The last commit.
 
     Raises:
-        StudyError: there is none.
+        StudyError: there is none, or git refuses to say.
     """
-    command = ["git", "rev-parse", "--verify", "--quiet", "HEAD"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-    if not found:
+    found = head.commit()
+    if found is None:
         raise StudyError(
             "nothing is committed here, and workers compute a commit: "
             "`git add --all && git commit --message study`"
         )
     return found
+
+
+def _said_by_git(*arguments: str) -> str:
+    done = git(*arguments)
+    if done.returncode:
+        raise StudyError(f"`git {' '.join(arguments)}` failed:\n{done.stderr.strip()}")
+    return done.stdout
 
 
 def versions(remote: Remote | None) -> dict[str, str]:
@@ -117,9 +124,8 @@ def pack(folder: Path, remote: Remote | None) -> None:
     """Make a parcel; what workers have added to the folder stays."""
     (folder / worker.LOCKS).mkdir(parents=True, exist_ok=True)
     shutil.copyfile(worker.__file__, folder / "worker.py")
-    bundle = ["git", "bundle", "create", "--quiet", str(folder / worker.CODE), "HEAD"]
-    subprocess.run(bundle, check=True)
-    where = subprocess.check_output(["git", "rev-parse", "--git-path", "shallow"], text=True)  # noqa: S607
+    _said_by_git("bundle", "create", "--quiet", str(folder / worker.CODE), "HEAD")
+    where = _said_by_git("rev-parse", "--git-path", "shallow")
     shallow = Path(where.strip())  # a clone without all of its history has this file
     mark = {"name": f"{MARK}-{secrets.token_hex(4)}", "text": secrets.token_hex(16)}
     order = {

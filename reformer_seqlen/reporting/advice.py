@@ -19,7 +19,7 @@ def advice(values: Metrics, runs: Runs) -> list[str]:
     and of its models the fastest in training.
     """
     shown = first_shown(runs)
-    found = [it for it in points(shown, scored(values)) if it.variant != UNTRAINED]
+    found = [it for it in points(shown, scored(values, runs)) if it.variant != UNTRAINED]
     several = len({point.label for point in found}) > 1
     sentences = []
     for corpus in corpora_of(shown):

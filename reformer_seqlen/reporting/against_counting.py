@@ -28,7 +28,7 @@ def against_counting(values: Metrics, runs: Runs) -> str:
     """
     trained = {
         name
-        for point in points(shown_with_more_training(runs), scored(values))
+        for point in points(shown_with_more_training(runs), scored(values, runs))
         if point.variant != UNTRAINED
         for name in point.names
     }

@@ -39,7 +39,7 @@ class Pair:
 def pairs(values: Metrics, runs: Runs) -> list[Pair]:
     """One for every line that has scores at two lengths, in the order of the runs."""
     lines: dict[tuple[str, str], list[Point]] = {}
-    for point in points(first_shown(runs), scored(values)):
+    for point in points(first_shown(runs), scored(values, runs)):
         lines.setdefault((point.corpus, point.label), []).append(point)
     found = [Pair(min(line, key=_length), max(line, key=_length)) for line in lines.values()]
     return [pair for pair in found if pair.doublings]

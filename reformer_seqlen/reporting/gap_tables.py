@@ -1,5 +1,6 @@
 """How much of the published gap is what: a table, and a sentence of the answer."""
 
+from reformer_seqlen.reporting.gap import FAIR, SCORING
 from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.scores import bound_note, shown_score, signed
 from reformer_seqlen.reporting.table import NOTHING, Table, joined, number
@@ -29,8 +30,10 @@ def gap_table(values: Metrics) -> Table:
 
 
 def published_gap(values: Metrics) -> str:
-    """The same in a sentence, of the first corpus that has it."""
+    """The same in a sentence, of the first corpus that has both the fair way and the published."""
     for what, ways in values["details"].get("gap", {}).items():
+        if not {FAIR, SCORING} <= ways.keys():
+            continue
         fair, *others = ways.items()
         lengths = [number(fair[1][end]["sequence_length"], 0) for end in ("shortest", "longest")]
         parts = [f"{signed(way['added'])} by {name.removeprefix('+ ')}" for name, way in others]

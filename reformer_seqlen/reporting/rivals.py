@@ -46,7 +46,7 @@ class Rival:
 
 def rivals(values: Metrics, runs: Runs) -> list[Rival]:
     """Every trained point of another model that stands beside one of the first model."""
-    found = [point for point in points(runs, scored(values)) if point.variant != UNTRAINED]
+    found = [point for point in points(runs, scored(values, runs)) if point.variant != UNTRAINED]
     first = next((point.model for point in found), None)
     beside = {
         (point.corpus, point.sequence_length): point

@@ -41,7 +41,7 @@ def score_tables(values: Metrics, runs: Runs) -> list[Table]:
 
 def _measures(values: Metrics, runs: Runs) -> Table:
     """A row for each point and n-gram; columns of which nothing is known are left out."""
-    rows = [_of_point(values, point) for point in points(runs, scored(values))]
+    rows = [_of_point(values, point) for point in points(runs, scored(values, runs))]
     rows += [_of_count(values, name) for name in values["details"]["counts"]]
     headers = ["run", "bits per byte", *MEASURES]
     known = [i for i in range(len(headers)) if i < 2 or any(row[i] for row in rows)]

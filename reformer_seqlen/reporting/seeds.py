@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from reformer_seqlen.reporting.points import Point
+from reformer_seqlen.reporting.points import Point, Runs
 from reformer_seqlen.reporting.records import Blocks, Score, Scores
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.scoring.uncertainty import Sums, bits_per_byte_of, interval
@@ -98,6 +98,15 @@ def _bound(details: Mapping[str, Any], name: str, split: str) -> str | None:
     return bound or count.get(split)
 
 
-def scored(values: Mapping[str, Any]) -> set[str]:
-    """The runs whose score on the test text is a number."""
-    return {name for name, score in values["test"].items() if "bits_per_byte" in score}
+def scored(values: Mapping[str, Any], runs: Runs) -> set[str]:
+    """The runs whose score on the test text is a number.
+
+    One that params.yaml trains, and that was scored while it did not, is not computed yet.
+    """
+    tests, training = values["test"], values["details"]["training"]
+    return {
+        name
+        for name, run in runs.items()
+        if "bits_per_byte" in tests.get(name, {})
+        and (training[name]["updates"] or not run.is_trained)
+    }

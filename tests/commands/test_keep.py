@@ -94,6 +94,9 @@ def test_only_a_finished_study_of_committed_code_is_kept(own_smoke: Project) -> 
     params.write_text(values.replace("seed: 42", "seed: 43"))
     assert "params.yaml is not what its profile gives" in refused()
     params.write_text(values)
+    (own_smoke.root / FOLDER).mkdir()
+    assert f"{FOLDER} holds something else than a kept study: give the profile" in refused()
+    (own_smoke.root / FOLDER).rmdir()
     model = next((own_smoke.root / "data/evaluations").iterdir()) / "scores.json"
     model.unlink()
     assert "stale: evaluate@" in refused()

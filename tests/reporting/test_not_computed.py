@@ -63,6 +63,17 @@ def test_nor_does_one_beside_the_results_of_a_whole_study(own: dict[str, Any]) -
     _write_pages(values, {f"{name}-renamed": run for name, run in study.items()})
 
 
+def test_a_run_that_is_trained_from_now_on_stands_in_no_ones_way() -> None:
+    """What is here of it was scored without training, and has no speed."""
+    values = metrics_of(runs())
+    values["details"]["training"]["news-256"]["updates"] = 0
+    for key in ("steps_per_second", "samples_per_second", "tokens_per_second"):
+        values["measured"]["timings"]["finetune"]["news-256"][key] = None
+    assert "news" not in "".join(answer(values, runs()))
+    assert not any(sentence.startswith("For news") for sentence in advice(values, runs()))
+    _write_pages(values, runs())
+
+
 def test_they_are_counted_and_named() -> None:
     computed = metrics_of(runs())["validation"]
     assert not_computed(runs(), computed) == ""

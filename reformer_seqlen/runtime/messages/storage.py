@@ -9,13 +9,14 @@ from reformer_seqlen.runtime.errors import StudyError
 GO_ON = "then run the same command again: what is finished is kept"
 FREE_SPACE = f"free some space on its disk, {GO_ON}"
 WRITABLE = f"make its folder writable for this user, {GO_ON}"
+ALLOWED = f"let this user read it and write into its folder, {GO_ON}"
 MEND = {
     errno.ENOSPC: FREE_SPACE,
     errno.EDQUOT: FREE_SPACE,
     errno.EFBIG: f"raise the limit on the size of files (`ulimit -f`), {GO_ON}",
     errno.EROFS: WRITABLE,
-    errno.EACCES: WRITABLE,
-    errno.EPERM: WRITABLE,
+    errno.EACCES: ALLOWED,
+    errno.EPERM: ALLOWED,
     errno.EIO: f"look after its disk, {GO_ON}",
     errno.ENOMEM: f"give it more memory, {GO_ON}",
 }
