@@ -1,11 +1,11 @@
 """What a changed line of code or of params.yaml makes stale, by DVC's own word."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dvc.repo import Repo
 
 from tests.conftest import Project
 
@@ -29,7 +29,8 @@ def finished(smoke: Project) -> Project:
 
 def stale(project: Project) -> set[str]:
     """The stages that `dvc status` lists because of a changed dependency or output."""
-    return set(re.findall(r"^([\w@-]+):$", project.dvc("status"), re.MULTILINE))
+    with Repo(str(project.root)) as repo:
+        return set(repo.status())
 
 
 def after(project: Project, file: str, change: Callable[[str], str]) -> set[str]:

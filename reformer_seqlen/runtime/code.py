@@ -7,7 +7,9 @@ module as a command (`if __name__ == "__main__":`).
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
 """The folder that holds the packages."""
@@ -38,11 +40,29 @@ def deciding_modules(module: Path, root: Path = ROOT) -> set[Path]:
 
 def imported(module: Path, root: Path = ROOT) -> Iterator[Path]:
     """The files of the project that a module imports, and the `__init__` files on the way."""
+    for name in _read(module, module.stat().st_mtime_ns).imports:
+        yield from _files(name, root)
+
+
+class _Read(NamedTuple):
+    """What is known of a module's text."""
+
+    imports: list[str]
+    is_only_a_docstring: bool
+
+
+@cache
+def _read(module: Path, _changed_ns: int) -> _Read:
+    """Parse a module; a process that asks for many stages does it once."""
     tree = ast.parse(module.read_text(encoding="utf-8"))
-    for statement in tree.body:
-        if not _runs_as_a_command(statement):
-            for node in ast.walk(statement):
-                yield from (path for name in _names(node) for path in _files(name, root))
+    nodes = (
+        node
+        for statement in tree.body
+        if not _runs_as_a_command(statement)
+        for node in ast.walk(statement)
+    )
+    names = dict.fromkeys(name for node in nodes for name in _names(node))
+    return _Read([*names], len(tree.body) == 1 and ast.get_docstring(tree) is not None)
 
 
 def _runs_as_a_command(statement: ast.stmt) -> bool:
@@ -68,7 +88,4 @@ def _files(name: str, root: Path) -> Iterator[Path]:
 
 
 def _is_only_a_docstring(path: Path) -> bool:
-    if path.name != "__init__.py":
-        return False
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    return len(tree.body) == 1 and ast.get_docstring(tree) is not None
+    return path.name == "__init__.py" and _read(path, path.stat().st_mtime_ns).is_only_a_docstring

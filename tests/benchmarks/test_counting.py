@@ -8,7 +8,10 @@ from benchmarks.counting import main
 
 
 @pytest.mark.slow
-def test_prints_what_was_counted_and_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_prints_what_was_counted_and_json(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.counting.TOKENIZER_LINES", 400)
     main(["--pieces", "40000", "--scored", "5000", "--order", "3"])
     sentence, last = capsys.readouterr().out.splitlines()
     result = json.loads(last)

@@ -1,4 +1,4 @@
-"""Trainings are those of transformers' Trainer."""
+"""Blocks are those of datasets, and trainings those of transformers' Trainer."""
 
 import math
 from dataclasses import dataclass
@@ -74,6 +74,16 @@ def train_by_transformers(both: Both, work: Path) -> list[dict[str, Any]]:
     trainer.train()
     history: list[dict[str, Any]] = trainer.state.log_history
     return history
+
+
+def test_blocks_are_those_of_datasets(both: Both) -> None:
+    for name, split in both.splits.items():
+        inputs, targets = split.batch(slice(None))
+        expected = [block["input_ids"] for block in both.blocks[name]]
+        assert len(expected) > 16
+        assert len(split.tokens) > inputs.numel()  # something was dropped
+        assert inputs.tolist() == expected
+        assert targets[:, :-1].tolist() == [block[1:] for block in expected]
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,8 @@ def test_stages_train_and_score_the_chosen_implementation(
     (WINDOWS / RUN).mkdir(parents=True)
     training = study.training(RUN)
     assert training is not None
-    finetune.finetune(RUN, run, training, chosen)
+    few = training.model_copy(update={"updates": 4, "warmup_updates": 1})
+    finetune.finetune(RUN, run, few, chosen)
     evaluate.evaluate(RUN, run, study.evaluation(RUN), chosen)
     assert seen
     assert set(seen) == {kind}

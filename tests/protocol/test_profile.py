@@ -1,4 +1,4 @@
-"""Blocks are those of datasets, and the profile says what the study did."""
+"""The profile says what the study did."""
 
 import pytest
 
@@ -6,19 +6,8 @@ from reformer_seqlen.parameters.model_options import ReformerOptions
 from reformer_seqlen.parameters.profiles import compose
 from reformer_seqlen.parameters.study import parse_study
 from tests.conftest import CONF
-from tests.protocol.rows_example import Both
 
 pytestmark = pytest.mark.slow
-
-
-def test_blocks_are_those_of_datasets(both: Both) -> None:
-    for name, split in both.splits.items():
-        inputs, targets = split.batch(slice(None))
-        expected = [block["input_ids"] for block in both.blocks[name]]
-        assert len(expected) > 16
-        assert len(split.tokens) > inputs.numel()  # something was dropped
-        assert inputs.tolist() == expected
-        assert targets[:, :-1].tolist() == [block[1:] for block in expected]
 
 
 def test_the_profile_says_what_the_study_did() -> None:
