@@ -1,6 +1,7 @@
 """What a changed line of code or of params.yaml makes stale, by DVC's own word."""
 
 from collections.abc import Callable
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def finished(smoke: Project) -> Project:
 
 def stale(project: Project) -> set[str]:
     """The stages that `dvc status` lists because of a changed dependency or output."""
-    with Repo(str(project.root)) as repo:
+    with chdir(project.root), Repo() as repo:
         return set(repo.status())
 
 
