@@ -14,6 +14,8 @@ from reformer_seqlen.reporting.table import NOTHING, Table, joined, span
 
 ATTEND_TO_ALL = {"bloom", "falcon", "gpt2", "gpt_neox", "gptj", "llama", "opt", "qwen2", "qwen3"}
 """Kinds whose every position sees all of its past, as transformers calls them."""
+LINE = "\n  - "
+"""Of a list within a list, in Markdown."""
 EQUAL_SECONDS = 0.1
 """Relative: trainings that differ by less took the same time."""
 
@@ -72,7 +74,7 @@ def _rival(values: Metrics, point: Point, other: Point) -> Rival:
 
 
 def standing(values: Metrics, found: Sequence[Rival]) -> str:
-    """Where other models stand, in a sentence; nothing without any."""
+    """Where other models stand, in a sentence, several on a line each; nothing without any."""
     plain: dict[str, list[Rival]] = {}
     for rival in found:
         if not rival.point.variant:
@@ -86,7 +88,10 @@ def standing(values: Metrics, found: Sequence[Rival]) -> str:
         names = joined([f"`{name}`" for name in dict.fromkeys(it.point.model for it in timed)])
         parts.append(f"trained for equal seconds, {names} {_scores(timed)}")
     place = f"`{found[0].other.model}` at the same length{' and updates' if alike else ''}"
-    return f"Beside {place}, {'; '.join(parts)}."
+    begin = f"Beside {place}"
+    return (
+        f"{begin}, {parts[0]}." if len(parts) == 1 else f"{begin}:{LINE}{f';{LINE}'.join(parts)}."
+    )
 
 
 def _named(values: Metrics, model: str) -> str:

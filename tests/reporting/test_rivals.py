@@ -60,9 +60,11 @@ def test_equal_seconds_are_said() -> None:
     assert table.rows[-1] == [
         "gpt2, updates 120", "1024", "+0.300", "", "1.00", "1.00", "seconds",
     ]  # fmt: skip
-    assert answer(values, study)[2].endswith(
-        "times its speed (equal seconds, too, with 256); trained for equal seconds, `gpt2` is "
-        "0.300 bits per byte worse (told apart in 0 of 1)."
+    begin, plain, timed = answer(values, study)[2].split("\n  - ")
+    assert begin == "Beside `reformer` at the same length and updates:"
+    assert plain.endswith("times its speed (equal seconds, too, with 256);")
+    assert timed == (
+        "trained for equal seconds, `gpt2` is 0.300 bits per byte worse (told apart in 0 of 1)."
     )
 
 
