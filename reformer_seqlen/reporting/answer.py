@@ -56,10 +56,11 @@ def answer(values: Metrics, runs: Runs) -> list[str]:
     found = pairs(values, runs)
     if not found:
         return [NOTHING_TO_COMPARE]
-    first, _ = _trained(found)
+    first, otherwise, _ = _trained(found)
     untrained = [pair for pair in found if pair.shortest.variant == UNTRAINED]
     sentences = [
         *(_of_training(values, first) if first else []),
+        _in_short(values, otherwise, "Trained otherwise, a doubling"),
         standing(values, rivals(values, runs)),
         _in_short(values, untrained, "Without training here, a doubling"),
         against_counting(values, runs),
@@ -69,16 +70,18 @@ def answer(values: Metrics, runs: Runs) -> list[str]:
 
 
 def other_lines(values: Metrics, runs: Runs) -> list[str]:
-    """What a longer context changes for models other than the first, or trained otherwise."""
-    _, others = _trained(pairs(values, runs))
+    """What a longer context changes for models other than the first."""
+    *_, others = _trained(pairs(values, runs))
     return [_in_short(values, others, "A doubling")] if others else []
 
 
-def _trained(found: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
-    """The lines that were trained: those like the first of them, and the others."""
+def _trained(found: Sequence[Pair]) -> tuple[list[Pair], list[Pair], list[Pair]]:
+    """The lines that were trained: like the first, of its model otherwise, and of other models."""
     trained = [pair for pair in found if pair.shortest.variant != UNTRAINED]
-    first = [pair for pair in trained if pair.shortest.label == trained[0].shortest.label]
-    return first, [pair for pair in trained if pair not in first]
+    of_model = [pair for pair in trained if pair.shortest.model == trained[0].shortest.model]
+    first = [pair for pair in of_model if pair.shortest.variant == trained[0].shortest.variant]
+    otherwise = [pair for pair in of_model if pair not in first]
+    return first, otherwise, [pair for pair in trained if pair not in of_model]
 
 
 def _of_training(values: Metrics, compared: Sequence[Pair]) -> list[str]:

@@ -124,7 +124,8 @@ def first_shown(runs: Runs) -> Runs:
     """Without the lines that hold nothing but what is trained otherwise than a plain run.
 
     A line is kept as a whole where one of its points has no plain one of the same corpus, model and
-    length beside it; and so are those that are not trained.
+    length beside it, or where it has several lengths and differs in AMOUNTS alone; and so are those
+    that are not trained.
     """
     said = variants(runs)
     places = {name: (run.corpus, run.model, run.sequence_length) for name, run in runs.items()}
@@ -134,6 +135,11 @@ def first_shown(runs: Runs) -> Runs:
         for name, run in runs.items()
         if said[name] in ("", UNTRAINED) or places[name] not in plain
     }
+    lengths: dict[tuple[str, str, str], set[int]] = {}
+    for name in trained_more_or_less(runs):
+        corpus, model, length = places[name]
+        lengths.setdefault((corpus, model, said[name]), set()).add(length)
+    kept |= {line for line, found in lengths.items() if len(found) > 1}
     return {n: run for n, run in runs.items() if (run.corpus, run.model, said[n]) in kept}
 
 

@@ -80,6 +80,14 @@ def test_a_line_that_goes_further_than_the_plain_one_is_shown_as_a_whole() -> No
     assert list(first_shown(study)) == list(study)
 
 
+def test_a_line_of_more_training_is_shown_as_well() -> None:
+    plain = runs(("news",), (256, 1024))
+    long = {"updates": 3000, "weight_decay": 0.3}
+    line = {f"long-{n}": one_run(n, train=long) for n in (256, 1024)}
+    assert list(first_shown({**plain, **line})) == [*plain, *line]
+    assert list(first_shown({**plain, "long-256": line["long-256"]})) == [*plain]
+
+
 def test_more_of_the_same_training_is_shown_beside_the_plain_run() -> None:
     plain = runs(("news",), (256, 1024))
     more = {
