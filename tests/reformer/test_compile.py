@@ -108,12 +108,12 @@ def test_reversible_layers_are_left_to_run_as_they_are() -> None:
 )
 def test_generated_code_computes_the_same(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr("torch._inductor.config.compile_threads", 1)  # no processes of its own
-    monkeypatch.setattr("torch._inductor.config.cpp.vec_isa_ok", True)  # tried with g++ otherwise
     model = small_reformer(attn_layers=["lsh"], **ONE_HEAD, **DROPOUT).train()
     counter = CompileCounterWithBackend("inductor")
     compiled = torch.compile(model, backend=counter, fullgraph=True)
-    assert_equal_for_all_draws(model, compiled, None, tolerance=1e-5)
+    # Without processes of its own, and without trying with g++ what the processor can do.
+    with torch._inductor.config.patch({"compile_threads": 1, "cpp.vec_isa_ok": True}):
+        assert_equal_for_all_draws(model, compiled, None, tolerance=1e-5)
     assert counter.frame_count == 1
 
 
