@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.points import UNTRAINED, Runs, points, shown_with_more_training
-from reformer_seqlen.reporting.seeds import scored
+from reformer_seqlen.reporting.seeds import SPLITS, scored
 from reformer_seqlen.reporting.table import joined
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ COUNTED = {
     "all": "of that and the base's text",
 }
 """What n-grams were counted on, and how that is said."""
-SPLITS = ("validation", "test")
 FEW = 4
 """Runs are named where they are at most one in so many."""
 
@@ -64,7 +63,7 @@ def _is_better(values: Metrics, name: str, run: "Run", order: int, text: str) ->
     """
     counts = values["details"]["counts"]
     wanted = {"corpus": run.corpus, "order": order, "text": text}
-    found = [name for name, item in counts.items() if wanted.items() <= item.items()]
+    found = [count for count, item in counts.items() if wanted.items() <= item.items()]
     if not found:
         return None
     level = min(found, key=lambda each: counts[each]["model"] != run.model)
