@@ -15,15 +15,13 @@ Card = Mapping[str, Mapping[str, Any]]
 """The content of each part's file, by the part's name."""
 PARTS = ("correctness", "speed", "profile", "memory", "training")
 MEND = "delete it, or run `python -m benchmarks.gpu` again"
-WITHOUT_WORKSPACE = "reserved_error_percent_without_workspace"
-"""In results of predictions that did not hold cuBLAS's workspace."""
 NOT_MEASURED = (
     "**Not measured on a GPU.** The same code runs there, and nothing of it was measured; "
     "`python -m benchmarks.gpu` does that on a machine that has one."
 )
 BESIDE = {"stock": "transformers' Reformer", "gpt2": "GPT-2", "llama": "Llama"}
 """The models that ours is held against, and what they are called."""
-SHOWN = ((16, 2048), (4, 16384))
+SHOWN = ((16, 2048), (4, 16384), (1, 65536))
 """Batch size and length of the training speeds that the summary gives, in bfloat16."""
 
 
@@ -147,17 +145,20 @@ def _trained(rows: list[dict[str, Any]], batch_size: int, length: int) -> str:
 
 
 def _predicted(rows: list[dict[str, Any]]) -> str:
-    apart = any(WITHOUT_WORKSPACE in row for row in rows)
-    name = WITHOUT_WORKSPACE if apart else "reserved_error_percent"
-    measured = [row for row in rows if name in row]
+    measured = [row for row in rows if "reserved_error_percent" in row]
     if not measured:
         return ""
-    worst = max(measured, key=lambda row: abs(row[name]))
-    besides = ", cuBLAS's workspace apart," if apart else ""
+    wrong = [row for row in measured if row["reserved_error_percent"]]
+    text = (
+        "Reserved memory is predicted to the MiB in "
+        f"{len(measured) - len(wrong)} of {len(measured)} runs"
+    )
+    if not wrong:
+        return f"{text}."
+    worst = max(wrong, key=lambda row: abs(row["reserved_error_percent"]))
     return (
-        f"Memory as predicted then differs from what the allocator reserved{besides} by "
-        f"{percent(worst[name])} at most ({worst['row']}, {worst['kind']}; {len(measured)} "
-        "measured)."
+        f"{text}, and {percent(worst['reserved_error_percent'])} off at most ({worst['row']}, "
+        f"{worst['batch_size']} x {worst['sequence_length']:,}, {worst['kind']})."
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from reformer_seqlen.reporting.gpu import WITHOUT_WORKSPACE, Card, name_of, place_of, rows_of
+from reformer_seqlen.reporting.gpu import Card, name_of, place_of, rows_of
 from reformer_seqlen.reporting.table import NOTHING, Table, number, percent
 
 Row = dict[str, Any]
@@ -244,8 +244,7 @@ def _memory(card: Card) -> Table:
     columns = ("predicted_allocated_mib", "allocated_mib", "predicted_reserved_mib",
                "reserved_mib", "workspace_mib", "driver_mib", "context_mib")  # fmt: skip
     found = rows_of(card, "memory", "rows")
-    apart = [WITHOUT_WORKSPACE] if any(WITHOUT_WORKSPACE in row for row in found) else []
-    errors = ("allocated_error_percent", "reserved_error_percent", *apart)
+    errors = ("allocated_error_percent", "reserved_error_percent")
     rows = [
         [
             f"{row['row']}, {row['batch_size']} x {row['sequence_length']:,}",
@@ -258,8 +257,7 @@ def _memory(card: Card) -> Table:
     ]
     headers = ["row", "kind", "allocated, predicted", "allocated", "reserved, predicted",
                "reserved", "of it cuBLAS's workspace", "driver", "context", "error of allocated",
-               "error of reserved", *(["without the workspace"] if apart else []),
-               "why not"]  # fmt: skip
+               "error of reserved", "why not"]  # fmt: skip
     intro = "MiB. An error is by how much the prediction is above what was measured."
     context = card.get("memory", {}).get("results", {}).get("context")
     if context:

@@ -96,15 +96,6 @@ def test_memory_shows_the_errors_of_predictions(tables: dict[str, Table]) -> Non
     assert refused[-1] == "gpt2 has 1024 positions, 2048 tokens are too many"
 
 
-def test_results_without_the_workspace_in_them_show_the_error_without(tmp_path: Path) -> None:
-    row = {"row": "a", "kind": "inference", "batch_size": 1, "sequence_length": 64}
-    errors = {"reserved_error_percent": -25.0, "reserved_error_percent_without_workspace": 0.5}
-    write_card(tmp_path, "memory", results={"rows": [row | errors]})
-    [table] = [each for each in card_tables(read_card(tmp_path)) if each.name == "gpu-memory"]
-    assert table.headers[-3:] == ["error of reserved", "without the workspace", "why not"]
-    assert table.rows[0][-3:] == ["-25.00 %", "+0.50 %", ""]
-
-
 def test_curves_are_thinned_to_their_end(tables: dict[str, Table]) -> None:
     rows = tables["curves"].rows
     assert len(rows) == 10
