@@ -23,7 +23,7 @@ def differences(blocks: Mapping[str, Blocks], found: Sequence[Point]) -> dict[st
     """By how much a point is above another one of its corpus, in bits per byte: by both names.
 
     The first name is the longer one's. Points that were not scored on the same bytes, as under the
-    published policy, are left out.
+    published policy, are left out, and so are scores that are no number.
 
     Args:
         blocks: of each point, by its name.
@@ -34,7 +34,7 @@ def differences(blocks: Mapping[str, Blocks], found: Sequence[Point]) -> dict[st
         splits = {}
         for split, sums in blocks[longer.name].items():
             other = blocks[shorter.name][split]
-            if np.array_equal(sums[:, 1], other[:, 1]):
+            if np.array_equal(sums[:, 1], other[:, 1]) and np.isfinite(sums + other).all():
                 value, low, high = difference(sums, other)
                 splits[split] = {"bits_per_byte": value, "low": low, "high": high}
         if splits:

@@ -56,6 +56,18 @@ def test_texts_that_are_not_the_same_are_not_compared() -> None:
     assert differences(others, two) == {}
 
 
+@pytest.mark.parametrize("loss", [np.inf, np.nan])
+def test_a_score_that_is_no_number_has_no_difference(loss: float) -> None:
+    two = points(runs(("news",)))
+    bad = np.array([[loss, 9.0], [1.0, 9.0]])
+    good = np.array([[2.0, 9.0], [1.0, 9.0]])
+    found = {
+        "news-256": dict.fromkeys(SPLITS, good),
+        "news-1024": {"validation": good, "test": bad},
+    }
+    assert list(differences(found, two)["news-1024"]["news-256"]) == ["validation"]
+
+
 @pytest.mark.parametrize(("low", "marked"), [(-0.01, True), (0.01, False)])
 def test_what_cannot_be_told_from_its_neighbour_is_marked(low: float, marked: bool) -> None:
     values = metrics_of(runs(("news",)))
