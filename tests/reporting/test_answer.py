@@ -83,10 +83,15 @@ def test_the_verdict_counts_where_the_longest_context_is_better_and_worse() -> N
     )
 
 
-def test_a_diverged_run_is_named() -> None:
+def test_a_diverged_run_is_named_and_decides_nothing() -> None:
     values = _values({})
     values["details"]["training"]["wiki-1024"]["diverged"] = True
     assert answer(values, STUDY)[0].endswith("in wiki (1.625 → 1.625); wiki-1024 diverged.")
+    _known(values, "news-1024", "news-256", 0.08, 0.12)
+    _known(values, "wiki-1024", "wiki-256", 0.35, 0.65)
+    assert verdict(values, STUDY) == "Trained here, the longest context is worse than the shortest."
+    values["details"]["training"]["news-256"]["diverged"] = True
+    assert verdict(values, STUDY) == ""
 
 
 def test_lengths_are_named_where_corpora_differ_in_them() -> None:
