@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from reformer_seqlen.reporting.differences import above, differences, neighbour, pairs, told_apart
+from reformer_seqlen.reporting.differences import (
+    above,
+    differences,
+    from_counts,
+    neighbour,
+    pairs,
+    told_apart,
+)
 from reformer_seqlen.reporting.points import points
 from reformer_seqlen.reporting.run_tables import headline
 from tests.metrics_example import metrics_of
@@ -33,6 +40,20 @@ def test_a_difference_on_the_same_text_has_an_interval() -> None:
     assert told_apart(found, "news-1024", "news-256", "test")
     assert told_apart(found, "news-256", "news-1024", "test")
     assert told_apart(found, "news-256", "news-8192", "test") is None
+
+
+def test_a_run_is_held_against_the_counts_of_its_corpus() -> None:
+    study = runs(("news", "wiki"), (256,))
+    of_runs = {name: dict.fromkeys(SPLITS, blocks(256)) for name in study}
+    of_counts = {
+        "news-3gram": dict.fromkeys(SPLITS, blocks(1024)),
+        "news-5gram": dict.fromkeys(SPLITS, np.ones((3, 2))),  # of another tokenizer's pieces
+    }
+    found = from_counts(of_runs, study, of_counts, dict.fromkeys(of_counts, "news"))
+    assert list(found) == ["news-256"]
+    assert list(found["news-256"]) == ["news-3gram"]
+    assert told_apart(found, "news-256", "news-3gram", "test")
+    assert found["news-256"]["news-3gram"]["test"]["bits_per_byte"] < 0
 
 
 def test_a_difference_may_be_turned_round() -> None:
