@@ -187,6 +187,25 @@ def test_several_models_have_colours_and_panels_of_their_own(tmp_path: Path) -> 
     )
 
 
+@pytest.mark.parametrize("name", ["training_loss", "validation_loss", "positions"])
+def test_a_long_name_of_a_panel_has_two_lines(
+    name: str, figures: dict[str, str], plots: Path
+) -> None:
+    assert not any("…" in text for text in texts(figures[name]))
+    otherwise = "tokens per update 16384, updates 100"
+    rows = rows_of(plots, name)
+    rows += [row | {"model": f"reformer, {otherwise}", "run": "other"} for row in rows]
+    svg = drawn(name, rows)
+    assert ">news, reformer,<" in svg
+    assert f">{otherwise}<" in svg
+
+
+def test_a_short_training_has_an_axis_of_its_own(plots: Path) -> None:
+    rows = rows_of(plots, "training_loss")
+    others = [row | {"corpus": "short", "epoch": str(float(row["epoch"]) / 10)} for row in rows]
+    assert {"3.0", "0.30"} <= set(texts(drawn("training_loss", rows + others)))
+
+
 def rows_at(places: Sequence[tuple[float, float]], folder: Path) -> list[dict[str, str]]:
     """Rows of quality against cost: points of so many seconds and bits per byte."""
     study = runs("tiny", corpora=("news",)) | {"more": one_run(256, train={"updates": 9})}
