@@ -161,8 +161,11 @@ def test_the_cost_is_speed_and_memory() -> None:
     }  # fmt: skip
     assert answer(values, STUDY)[1] == (
         f"{speed}, and multiplies the predicted memory of an update by 2.00 (`tiny`, 6 layers, "
-        "batch 1, so twice the tokens each time: 25 MiB at 256 tokens, 100 MiB at 1,024)."
+        "batch 1, so twice the tokens each time, unlike in these runs: 25 MiB at 256 tokens, 100 "
+        "MiB at 1,024)."
     )
+    values["details"]["training"]["news-1024"]["updates"] = 300
+    assert "so twice the tokens each time: 25 MiB" in answer(values, STUDY)[2]
 
 
 def test_the_change_of_speed_is_told_by_corpus_where_corpora_differ() -> None:

@@ -206,6 +206,12 @@ def test_a_short_training_has_an_axis_of_its_own(plots: Path) -> None:
     assert {"3.0", "0.30"} <= set(texts(drawn("training_loss", rows + others)))
 
 
+def test_memory_of_updates_says_of_how_many_sequences(plots: Path) -> None:
+    assert "batch 1 at every length" in texts(
+        drawn("update_memory", rows_of(plots, "update_memory"))
+    )
+
+
 def rows_at(places: Sequence[tuple[float, float]], folder: Path) -> list[dict[str, str]]:
     """Rows of quality against cost: points of so many seconds and bits per byte."""
     study = runs("tiny", corpora=("news",)) | {"more": one_run(256, train={"updates": 9})}
