@@ -235,6 +235,13 @@ def test_the_front_is_filled_and_joined(tmp_path: Path) -> None:
     assert filled(svg) == "1001"
 
 
+def test_the_names_of_two_points_side_by_side_do_not_overlap(tmp_path: Path) -> None:
+    rows = rows_at(((2, 2.0), (3, 3.0), (4, 3.0), (1.96, 2.02)), tmp_path)
+    svg = drawn("pareto", rows)
+    heights = re.findall(r"name: 256[ *]*;[^>]*text mark[^>]*translate\([\d.]+,([\d.]+)\)", svg)
+    assert abs(float(heights[0]) - float(heights[1])) > 9  # pixels, the height of a name
+
+
 def test_what_costs_a_few_percent_less_costs_as_little(tmp_path: Path) -> None:
     """Seconds are those of one training, and another would take a few percent more or less."""
     rows = rows_at(((2.0, 2.0), (1.95, 2.5), (2.04, 1.9), (3.0, 1.8)), tmp_path)
