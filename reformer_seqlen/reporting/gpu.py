@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from reformer_seqlen.reporting.table import number, percent
+from reformer_seqlen.reporting.table import number
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import read_json
 
@@ -153,11 +153,11 @@ def _predicted(rows: list[dict[str, Any]]) -> str:
     if not measured:
         return ""
     worst = max(measured, key=lambda row: abs(row[name]))
-    besides = ", cuBLAS's workspace apart," if apart else ""
+    besides = ", cuBLAS's workspace apart" if apart else ""
     return (
-        f"Memory as predicted then differs from what the allocator reserved{besides} by "
-        f"{percent(worst[name])} at most ({worst['row']}, {worst['kind']}; {len(measured)} "
-        "measured)."
+        f"The memory predicted then was at most {number(abs(worst[name]))} % "
+        f"too {'low' if worst[name] < 0 else 'high'} for what the allocator reserved{besides} "
+        f"({worst['row']}, {worst['kind']}; {len(measured)} measured)."
     )
 
 

@@ -24,8 +24,8 @@ def test_the_summary_says_what_each_part_found(tmp_path: Path) -> None:
         "commit 0123456). Right: 3 of 4 checks, most of them against float64; not: cached "
         "generation. Training at 16 x 2,048 tokens in bfloat16: 1,200,000 tokens a second, 5.00 "
         "times transformers' Reformer, 1.20 times GPT-2. Training at 4 x 16,384 tokens in "
-        "bfloat16: 1,100,000 tokens a second. Memory as predicted then differs from what the "
-        "allocator reserved by +0.50 % at most (cp-axial-256, inference; 1 measured). Validation "
+        "bfloat16: 1,100,000 tokens a second. The memory predicted then was at most 0.50 % too "
+        "high for what the allocator reserved (cp-axial-256, inference; 1 measured). Validation "
         "loss of a short training, nats a piece: ours 3.100 after 20 s."
     )
 
@@ -33,7 +33,7 @@ def test_the_summary_says_what_each_part_found(tmp_path: Path) -> None:
 def test_parts_that_did_not_run_are_left_out(tmp_path: Path) -> None:
     write_card(tmp_path, "memory")
     _, found = summary([read_card(tmp_path)]).split("). ")
-    assert found.startswith("Memory as predicted")
+    assert found.startswith("The memory predicted")
 
 
 def test_a_part_that_ended_badly_is_named(tmp_path: Path) -> None:
