@@ -45,7 +45,7 @@ def _sentence(values: Metrics, found: Sequence[Point], several: bool) -> str:
     score = shown_score(score_of(values, taken.names, "test"))
     if taken is best:
         next_best = min((it for it in found if it is not best), key=partial(bits_on_test, values))
-        reason = f"scores best ({named(next_best)}: {worse(next_best, best)})"
+        reason = f"scores best (next: {named(next_best)}, {worse(next_best, best)})"
     else:
         reason = f"can't be told from the best ({named(best)}: {worse(best, taken)})"
     training = values["details"]["training"][taken.name]
@@ -54,7 +54,7 @@ def _sentence(values: Metrics, found: Sequence[Point], several: bool) -> str:
     fastest = max(found, key=lambda it: _speed(values, it))
     pace = f"{significant(_speed(values, taken))} tokens a second"
     if _speed(values, fastest) > _speed(values, taken):
-        pace += f" ({named(fastest)}: {significant(_speed(values, fastest))})"
+        pace += f" (fastest: {named(fastest)}, {significant(_speed(values, fastest))})"
     return (
         f"For {taken.corpus}, on this machine and with {number(training['updates'], 0)} updates "
         f"({whole}), take {named(taken)}: {score} bits per byte {reason}, at {pace}."

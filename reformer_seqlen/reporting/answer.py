@@ -20,14 +20,15 @@ NOTHING_TO_COMPARE = (
 def verdict(values: Metrics, runs: Runs) -> str:
     """Whether the longest context scores better than the shortest, in one sentence.
 
-    Of lines that were trained alike, and of untrained ones. Nothing where the uncertainty of no
-    comparison is known.
+    Of lines that were trained alike and did not diverge, and of untrained ones. Nothing where the
+    uncertainty of no comparison is known.
     """
     tried: dict[str, list[Mapping[str, float]]] = {"trained here": [], "without training here": []}
     for pair in pairs(values, runs):
         change = difference_on_test(values, pair.longest, pair.shortest)
         untrained = pair.shortest.variant == UNTRAINED
-        if "low" in change and (untrained or not alike(values, [pair])[1]):
+        fair = not alike(values, [pair])[1] and not _diverged(values, [pair])
+        if "low" in change and (untrained or fair):
             tried["without training here" if untrained else "trained here"].append(change)
     parts = [f"{how}, {_tally(found)}" for how, found in tried.items() if found]
     if not parts:
@@ -88,12 +89,17 @@ def _of_training(values: Metrics, compared: Sequence[Pair]) -> list[str]:
     """What each doubling changes for the first model, how comparable that is, what it costs."""
     common, warning = alike(values, compared)
     sentence = f"{f'{common}, ' if common else ''}{quality(values, compared)}"
-    training = values["details"]["training"]
-    ends = [name for pair in compared for it in (pair.shortest, pair.longest) for name in it.names]
-    diverged = [name for name in ends if training[name]["diverged"]]
+    diverged = _diverged(values, compared)
     ended = f"; {joined(diverged)} diverged" if diverged else ""
     first = sentence[0].upper() + sentence[1:]
     return [f"{first}{ended}.", warning, cost(values, compared)]
+
+
+def _diverged(values: Metrics, compared: Sequence[Pair]) -> list[str]:
+    """The runs that diverged at either end of some lines."""
+    training = values["details"]["training"]
+    ends = [name for pair in compared for it in (pair.shortest, pair.longest) for name in it.names]
+    return [name for name in ends if training[name]["diverged"]]
 
 
 def _in_short(values: Metrics, found: Sequence[Pair], begin: str) -> str:

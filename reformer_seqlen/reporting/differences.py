@@ -23,7 +23,7 @@ def differences(blocks: Mapping[str, Blocks], found: Sequence[Point]) -> dict[st
     """By how much a point is above another one of its corpus, in bits per byte: by both names.
 
     The first name is the longer one's. Points that were not scored on the same bytes, as under the
-    published policy, are left out.
+    published policy, are left out, and so are scores that are no number.
 
     Args:
         blocks: of each point, by its name.
@@ -31,15 +31,42 @@ def differences(blocks: Mapping[str, Blocks], found: Sequence[Point]) -> dict[st
     """
     known: dict[str, Any] = {}
     for shorter, longer in pairs(found):
-        splits = {}
-        for split, sums in blocks[longer.name].items():
-            other = blocks[shorter.name][split]
-            if np.array_equal(sums[:, 1], other[:, 1]):
-                value, low, high = difference(sums, other)
-                splits[split] = {"bits_per_byte": value, "low": low, "high": high}
-        if splits:
+        if splits := _of_splits(blocks[longer.name], blocks[shorter.name]):
             known.setdefault(longer.name, {})[shorter.name] = splits
     return known
+
+
+def from_counts(
+    blocks: Mapping[str, Blocks],
+    runs: Runs,
+    counted: Mapping[str, Blocks],
+    corpora: Mapping[str, str],
+) -> dict[str, Any]:
+    """By how much each run is above the n-grams of its corpus, as `differences`.
+
+    Args:
+        blocks: of each run.
+        runs: the runs of params.yaml.
+        counted: blocks of each count.
+        corpora: of each count.
+    """
+    known: dict[str, Any] = {}
+    for name, run in runs.items():
+        for count, sums in counted.items():
+            if corpora[count] == run.corpus and (splits := _of_splits(blocks[name], sums)):
+                known.setdefault(name, {})[count] = splits
+    return known
+
+
+def _of_splits(one: Blocks, other: Blocks) -> dict[str, dict[str, float]]:
+    """By how much `one` is above `other`, of the splits where that is known."""
+    splits = {}
+    for split, sums in one.items():
+        beside = other[split]
+        if np.array_equal(sums[:, 1], beside[:, 1]) and np.isfinite(sums + beside).all():
+            value, low, high = difference(sums, beside)
+            splits[split] = {"bits_per_byte": value, "low": low, "high": high}
+    return splits
 
 
 def above(known: Mapping[str, Any], one: str, other: str, split: str) -> dict[str, float] | None:

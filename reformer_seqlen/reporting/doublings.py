@@ -155,18 +155,27 @@ def cost(values: Metrics, compared: Sequence[Pair]) -> str:
         f"{processor}, {threads(values)},"
     )
     curves = values["details"]["memory"]["training"].values()
-    memory = _training_memory(curves, compared[0].shortest.model) or _inference_memory(values)
+    unlike = ", unlike in these runs" if alike(values, compared)[0] else ""
+    model = compared[0].shortest.model
+    memory = _training_memory(curves, model, unlike) or _inference_memory(values)
     return f"{speed} and multiplies {memory}." if memory else f"{speed.rstrip(',')}."
 
 
-def _training_memory(found: Iterable[Mapping[str, Any]], model: str) -> str:
-    """What training takes by one curve at its smallest depth: the model's own, or the first."""
+def _training_memory(found: Iterable[Mapping[str, Any]], model: str, unlike: str) -> str:
+    """What training takes by one curve at its smallest depth: the model's own, or the first.
+
+    Args:
+        found: the points of all curves.
+        model: whose curve is wanted.
+        unlike: said of the tokens of an update, where the runs have as many at each length.
+    """
     curves: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
     for point in sorted(found, key=lambda it: it["curve"] != model):
         curves.setdefault((point["curve"], point["layers"]), []).append(point)
     for (curve, layers), of_curve in curves.items():
         batch_size = of_curve[0]["batch_size"]
-        what = f"`{curve}`, {layers} layers, batch {batch_size}, so twice the tokens each time"
+        batch = f"batch {batch_size}, so twice the tokens each time{unlike}"
+        what = f"`{curve}`, {layers} layers, {batch}"
         if grown := _grown(of_curve, "predicted_allocated_mib", what):
             return f"the predicted memory of an update by {grown}"
     return ""

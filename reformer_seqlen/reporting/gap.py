@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,9 +20,13 @@ from reformer_seqlen.reporting.records import Interval
 from reformer_seqlen.reporting.results import Results
 from reformer_seqlen.scoring.uncertainty import Sums, bits_per_byte_of, interval
 
+if TYPE_CHECKING:
+    from reformer_seqlen.parameters.runs import Run
+
 FAIR = "equal updates, equal text"
 EPOCHS = "+ equal epochs and batch size"
 DROPPED = "+ dropped training text"
+EPOCHS_AND_DROPPED = "+ equal epochs, batch size and dropped training text"
 SCORING = "+ published scoring"
 SPLIT = "test"
 BITS = "bits_per_byte"
@@ -67,13 +71,15 @@ def _ways(
     """The shortest and the longest of each way that both have scores of."""
     dropped = _dropped(variants, runs)
     epochs = _epochs(variants, dropped, runs)
+    plain = [point for point in variants.get("", []) if _is_fair(runs[point.name])]
+    both = dropped and not epochs and _of_equal_epochs(runs[dropped[0].name])
     ways = (
-        (FAIR, variants.get("", []), "contiguous"),
+        (FAIR, plain, "contiguous"),
         (EPOCHS, epochs, "contiguous"),
-        (DROPPED, dropped, "contiguous"),
+        (EPOCHS_AND_DROPPED if both else DROPPED, dropped, "contiguous"),
         (SCORING, dropped or epochs, "published"),
     )
-    if not variants.get("") or not (epochs or dropped):
+    if not plain or not (epochs or dropped):
         return
     lengths = [{point.sequence_length for point in line} for _, line, _ in ways if line]
     shared = sorted(set.intersection(*lengths))
@@ -101,9 +107,19 @@ def _epochs(variants: Variants, dropped: list[Point], runs: Runs) -> list[Point]
         return variants.get(name, []) if name else []
     for line in variants.values():
         run = runs[line[0].name]
-        if not run.chunk and not run.options and {"epochs", "batch_size"} & set(run.train):
+        if not run.chunk and not run.options and _of_equal_epochs(run):
             return line
     return []
+
+
+def _is_fair(run: "Run") -> bool:
+    """Whether a plain run is of the fair way: a corpus may have none but those of the others."""
+    return run.chunk.get("policy") != "published" and not _of_equal_epochs(run)
+
+
+def _of_equal_epochs(run: "Run") -> bool:
+    """Whether a run says for how many epochs, or with how many sequences an update, it trains."""
+    return bool({"epochs", "batch_size"} & set(run.train))
 
 
 def _end(point: Point, policy: str, results: Results) -> End | None:

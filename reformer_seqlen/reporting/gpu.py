@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from reformer_seqlen.reporting.table import number, percent
+from reformer_seqlen.reporting.table import number
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import read_json
 
@@ -156,9 +156,10 @@ def _predicted(rows: list[dict[str, Any]]) -> str:
     if not wrong:
         return f"{text}."
     worst = max(wrong, key=lambda row: abs(row["reserved_error_percent"]))
+    error = worst["reserved_error_percent"]
     return (
-        f"{text}, and {percent(worst['reserved_error_percent'])} off at most ({worst['row']}, "
-        f"{worst['batch_size']} x {worst['sequence_length']:,}, {worst['kind']})."
+        f"{text}, and at most {number(abs(error), 1)} % too {'low' if error < 0 else 'high'} "
+        f"({worst['row']}, {worst['batch_size']} x {worst['sequence_length']:,}, {worst['kind']})."
     )
 
 

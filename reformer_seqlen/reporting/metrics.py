@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from reformer_seqlen.parameters.report import Reporting
-from reformer_seqlen.reporting.differences import differences
+from reformer_seqlen.reporting.differences import differences, from_counts
 from reformer_seqlen.reporting.gap import gaps
 from reformer_seqlen.reporting.points import Runs, points
 from reformer_seqlen.reporting.records import (
@@ -241,8 +241,14 @@ def _compared(results: Results, runs: Runs) -> dict[str, Any]:
     several = of_several(found, results.scores, results.blocks)
     gap = gaps(found, runs, results)
     blocks = {point.name: mean_blocks(point, results.blocks) for point in found}
+    corpora = {name: count.corpus for name, count in results.counts.items()}
+    counts = from_counts(results.blocks, runs, results.count_blocks, corpora)
+    between = differences(blocks, found)
     return {
-        "differences": differences(blocks, found),
+        "differences": {
+            name: {**between.get(name, {}), **counts.get(name, {})}
+            for name in dict.fromkeys([*between, *counts])
+        },
         **({"seeds": several} if several else {}),
         **({"gap": gap} if gap else {}),
     }

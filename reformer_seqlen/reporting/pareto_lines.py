@@ -9,9 +9,10 @@ from reformer_seqlen.reporting.records import Card
 from reformer_seqlen.reporting.results import Results
 from reformer_seqlen.reporting.run_lines import PLACE, Line
 from reformer_seqlen.reporting.score_lines import INTERVAL, levels, scored_points
+from reformer_seqlen.reporting.table import span
 
-SECONDS, MEMORY = "seconds of training", "MiB of an update (predicted)"
-"""The costs, as the panels are headed."""
+SECONDS, MEMORY = "seconds of training", "MiB of an update, batch {} (predicted)"
+"""The costs, as the panels are headed: memory with the sequences of an update."""
 COLUMNS = (*PLACE, *INTERVAL, "bound", "variant", "cost", "amount", "kind", "label_at")
 
 
@@ -39,13 +40,14 @@ def _panel(results: Results, corpus: str, found: Sequence[Point], cost: str) -> 
         if score[0] is not None and (amount := of_cost(results, point)) is not None
     ]
     kind = "measured" if cost == SECONDS else "predicted"
+    heading = cost.format(span({each.batch_size for each in results.memory_training}))
     for point, score, amount in known:
         place = (point.name, corpus, point.model, point.sequence_length)
-        yield *place, *score, point.variant, cost, amount, kind, None
+        yield *place, *score, point.variant, heading, amount, kind, None
     if known:
         bits = [each for _, score, *_ in known for each in score if isinstance(each, float)]
         for name, label, score, label_at in levels(results, corpus, bits):
-            yield name, corpus, label, None, *score, "", cost, None, "counted", label_at
+            yield name, corpus, label, None, *score, "", heading, None, "counted", label_at
 
 
 def _seconds(results: Results, point: Point) -> float | None:

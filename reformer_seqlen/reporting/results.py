@@ -62,6 +62,7 @@ class Results:
     blocks: dict[str, Blocks]
     protocol_blocks: dict[str, dict[str, Blocks]]
     counts: dict[str, Counted]
+    count_blocks: dict[str, Blocks]
     tokens: dict[str, TokenSet]
     windows: dict[str, Windows]
     cards: dict[str, Card]
@@ -101,7 +102,7 @@ def _read_blocks(folder: Path) -> Blocks:
             for split in ("validation", "test")
         }
     except (OSError, ValueError) as error:
-        raise StudyError(f"{folder} is not what a run's scoring leaves: {error}") from error
+        raise StudyError(f"{folder} is not what scoring leaves: {error}") from error
 
 
 def _read_protocol_blocks(folder: Path) -> dict[str, Blocks]:
@@ -146,6 +147,7 @@ def read_results(params: "Study", root: Path) -> Results:
             name: _read_protocol_blocks(root / paths.EVALUATIONS / name) for name in runs
         },
         counts=each(params.counts, paths.COUNTS, Counted, "{}/scores.json"),
+        count_blocks={name: _read_blocks(root / paths.COUNTS / name) for name in params.counts},
         tokens=each(params.tokens, paths.TOKENS, TokenSet, "{}/tokens.json"),
         windows=each(runs, paths.WINDOWS, Windows, "{}/report.json"),
         cards=each(models, paths.BASES, Card, "{}/card.json"),

@@ -206,10 +206,10 @@ def _peeking_table(values: Metrics, runs: Runs) -> Table:
         if any(score[key] is None for score in found for key in keys):
             return NOTHING
         strict, published = (fmean(score[key] for score in found) for key in keys)
-        change = f"{100 * (published - strict) / strict:+z.1f}"
+        change = f"{100 * (published - strict) / strict:+z.2f}"
         spreads = [score["perplexity_published_lsh_spread"] for score in found]
         if None not in spreads and all(score.get("hash_draws") != 1 for score in found):
-            change += f" ± {number(100 * fmean(spreads) / 2 / strict, 1)}"
+            change += f" ± {100 * fmean(spreads) / 2 / strict:.2f}"
         return f"{number(strict)} → {number(published)} ({change} %)"
 
     there = {n for n in runs if n in scores and scores[n]["test"][keys[1]] is not None}
@@ -221,8 +221,12 @@ def _peeking_table(values: Metrics, runs: Runs) -> Table:
         "rules: test perplexity, strict → published. With two chunks the published rule sees all "
         "of the past and cannot peek; such a row shows what tokens of other buckets are worth."
     )
-    note = "± is half of the range over the hash draws; in each draw, both rules hash alike."
-    if any(score["test"].get("hash_draws") == 1 for score in scores.values()):
+    draws = {scores[name]["test"].get("hash_draws", 1) for name in there}
+    note = (
+        f"± is half of the range over the hash draws ({span(draws)} of each run); in each draw, "
+        "both rules hash alike."
+    )
+    if 1 in draws:
         note += " Where there is none, there was one draw, whose uncertainty is not known."
     title = "What peeking is worth"
     return Table("peeking", title, headers, rows if there else [], [note], labels, intro)

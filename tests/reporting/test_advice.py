@@ -24,7 +24,8 @@ def _known(values: dict[str, Any], one: str, other: str, low: float, high: float
 def test_the_best_is_taken_where_it_is_the_shortest() -> None:
     assert advice(_values(STUDY, 2.0, 2.1, 2.2), STUDY) == [
         "For news, on this machine and with 1,200 updates (1:11:32), take 256 tokens: "
-        "2.000 ± 0.100 bits per byte scores best (1,024 tokens: +0.100), at 41,234 tokens a second."
+        "2.000 ± 0.100 bits per byte scores best (next: 1,024 tokens, +0.100), at 41,234 tokens a "
+        "second."
     ]
 
 
@@ -36,7 +37,7 @@ def test_the_shortest_is_taken_that_cannot_be_told_from_the_best() -> None:
     assert advice(values, STUDY) == [
         "For news, on this machine and with 1,200 updates (1:11:32), take 1,024 tokens: "
         "2.020 ± 0.100 bits per byte can't be told from the best (4,096 tokens: -0.020 ± 0.030), "
-        "at 41,234 tokens a second (256 tokens: 50,000)."
+        "at 41,234 tokens a second (fastest: 256 tokens, 50,000)."
     ]
 
 

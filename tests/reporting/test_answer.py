@@ -83,10 +83,15 @@ def test_the_verdict_counts_where_the_longest_context_is_better_and_worse() -> N
     )
 
 
-def test_a_diverged_run_is_named() -> None:
+def test_a_diverged_run_is_named_and_decides_nothing() -> None:
     values = _values({})
     values["details"]["training"]["wiki-1024"]["diverged"] = True
     assert answer(values, STUDY)[0].endswith("in wiki (1.625 → 1.625); wiki-1024 diverged.")
+    _known(values, "news-1024", "news-256", 0.08, 0.12)
+    _known(values, "wiki-1024", "wiki-256", 0.35, 0.65)
+    assert verdict(values, STUDY) == "Trained here, the longest context is worse than the shortest."
+    values["details"]["training"]["news-256"]["diverged"] = True
+    assert verdict(values, STUDY) == ""
 
 
 def test_lengths_are_named_where_corpora_differ_in_them() -> None:
@@ -156,8 +161,11 @@ def test_the_cost_is_speed_and_memory() -> None:
     }  # fmt: skip
     assert answer(values, STUDY)[1] == (
         f"{speed}, and multiplies the predicted memory of an update by 2.00 (`tiny`, 6 layers, "
-        "batch 1, so twice the tokens each time: 25 MiB at 256 tokens, 100 MiB at 1,024)."
+        "batch 1, so twice the tokens each time, unlike in these runs: 25 MiB at 256 tokens, 100 "
+        "MiB at 1,024)."
     )
+    values["details"]["training"]["news-1024"]["updates"] = 300
+    assert "so twice the tokens each time: 25 MiB" in answer(values, STUDY)[2]
 
 
 def test_the_change_of_speed_is_told_by_corpus_where_corpora_differ() -> None:

@@ -1,9 +1,25 @@
 """What counting scored stands in the tables of the runs."""
 
+from typing import Any
+
 from reformer_seqlen.reporting.answer import answer
 from reformer_seqlen.reporting.run_tables import headline, quality_tables
 from tests.metrics_example import metrics_of
-from tests.report_example import runs
+from tests.report_example import one_run, runs
+
+
+def _known(
+    values: dict[str, Any],
+    run: str,
+    count: str,
+    validation: tuple[float, float],
+    test: tuple[float, float],
+) -> None:
+    """The intervals by how much a run is above an n-gram."""
+    values["details"]["differences"].setdefault(run, {})[count] = {
+        split: {"bits_per_byte": low, "low": low, "high": high}
+        for split, (low, high) in (("validation", validation), ("test", test))
+    }
 
 
 def test_a_count_is_a_row_of_the_tables_of_quality() -> None:
@@ -33,6 +49,19 @@ def test_a_count_is_a_row_of_the_tables_of_quality() -> None:
     ]
 
 
+def test_runs_that_are_trained_otherwise_are_said_not_to_be_counted() -> None:
+    study = {**runs(("news",)), "epochs": one_run(train={"epochs": 3, "batch_size": 4})}
+    values = metrics_of(study)
+    item = {"corpus": "news", "model": "tiny", "order": 3, "text": "own", "tokens_counted": 1000}
+    values["details"]["counts"]["news-3gram"] = item
+    for split in ("validation", "test"):
+        values[split]["news-3gram"] = {"bits_per_byte": 1.6}
+    assert answer(values, study)[-1].endswith(
+        "of their corpus's training text, on validation and test; 1 that is trained otherwise is "
+        "not counted."
+    )
+
+
 def test_the_answer_says_how_many_runs_beat_counting_on_both_splits() -> None:
     study = runs()
     values = metrics_of(study)
@@ -51,7 +80,20 @@ def test_the_answer_says_how_many_runs_beat_counting_on_both_splits() -> None:
         "2 of 4 runs beat the 3-gram and 0 of 2 the 5-gram of their corpus's training text, on "
         "validation and test."
     )
+    _known(values, "news-256", "news-3gram", (-0.2, -0.02), (-0.2, 0.01))
+    assert answer(values, study)[-1].startswith("2 of 4 runs beat the 3-gram and")  # one unknown
+    _known(values, "news-1024", "news-3gram", (-0.2, -0.02), (-0.1, -0.01))
+    assert answer(values, study)[-1].startswith(
+        "2 of 4 runs beat the 3-gram (1 by more than its uncertainty) and 0 of 2 the 5-gram of"
+    )
+    _known(values, "news-256", "news-3gram", (-0.2, -0.02), (-0.2, -0.01))
+    assert answer(values, study)[-1].startswith("2 of 4 runs beat the 3-gram and 0 of 2")
+    _known(values, "news-256", "news-3gram", (-0.2, 0.02), (-0.2, -0.01))
     values["test"]["news-1024"]["bits_per_byte"] = 1.8
+    assert answer(values, study)[-1].startswith(
+        "1 of 4 runs beat the 3-gram (`news-256`; 0 by more than their uncertainty) and 0 of"
+    )
+    values["details"]["differences"] = {}
     assert answer(values, study)[-1].startswith("1 of 4 runs beat the 3-gram (`news-256`) and 0 of")
     item = {"corpus": "news", "model": "tiny", "order": 5, "text": "all", "tokens_counted": 9000}
     values["details"]["counts"]["news-5gram-all"] = item

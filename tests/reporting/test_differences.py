@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from reformer_seqlen.reporting.differences import above, differences, neighbour, pairs, told_apart
+from reformer_seqlen.reporting.differences import (
+    above,
+    differences,
+    from_counts,
+    neighbour,
+    pairs,
+    told_apart,
+)
 from reformer_seqlen.reporting.points import points
 from reformer_seqlen.reporting.run_tables import headline
 from tests.metrics_example import metrics_of
@@ -35,6 +42,20 @@ def test_a_difference_on_the_same_text_has_an_interval() -> None:
     assert told_apart(found, "news-256", "news-8192", "test") is None
 
 
+def test_a_run_is_held_against_the_counts_of_its_corpus() -> None:
+    study = runs(("news", "wiki"), (256,))
+    of_runs = {name: dict.fromkeys(SPLITS, blocks(256)) for name in study}
+    of_counts = {
+        "news-3gram": dict.fromkeys(SPLITS, blocks(1024)),
+        "news-5gram": dict.fromkeys(SPLITS, np.ones((3, 2))),  # of another tokenizer's pieces
+    }
+    found = from_counts(of_runs, study, of_counts, dict.fromkeys(of_counts, "news"))
+    assert list(found) == ["news-256"]
+    assert list(found["news-256"]) == ["news-3gram"]
+    assert told_apart(found, "news-256", "news-3gram", "test")
+    assert found["news-256"]["news-3gram"]["test"]["bits_per_byte"] < 0
+
+
 def test_a_difference_may_be_turned_round() -> None:
     interval = {"bits_per_byte": 0.02, "low": -0.01, "high": 0.05}
     known = {"long": {"short": {"test": interval}}}
@@ -54,6 +75,18 @@ def test_texts_that_are_not_the_same_are_not_compared() -> None:
         SPLITS, np.full((3, 2), 2.0)
     )  # as many blocks of more bytes
     assert differences(others, two) == {}
+
+
+@pytest.mark.parametrize("loss", [np.inf, np.nan])
+def test_a_score_that_is_no_number_has_no_difference(loss: float) -> None:
+    two = points(runs(("news",)))
+    bad = np.array([[loss, 9.0], [1.0, 9.0]])
+    good = np.array([[2.0, 9.0], [1.0, 9.0]])
+    found = {
+        "news-256": dict.fromkeys(SPLITS, good),
+        "news-1024": {"validation": good, "test": bad},
+    }
+    assert list(differences(found, two)["news-1024"]["news-256"]) == ["validation"]
 
 
 @pytest.mark.parametrize(("low", "marked"), [(-0.01, True), (0.01, False)])

@@ -187,6 +187,31 @@ def test_several_models_have_colours_and_panels_of_their_own(tmp_path: Path) -> 
     )
 
 
+@pytest.mark.parametrize("name", ["training_loss", "validation_loss", "positions"])
+def test_a_long_name_of_a_panel_has_two_lines(
+    name: str, figures: dict[str, str], plots: Path
+) -> None:
+    assert not any("…" in text for text in texts(figures[name]))
+    otherwise = "tokens per update 16384, updates 100"
+    rows = rows_of(plots, name)
+    rows += [row | {"model": f"reformer, {otherwise}", "run": "other"} for row in rows]
+    svg = drawn(name, rows)
+    assert ">news, reformer,<" in svg
+    assert f">{otherwise}<" in svg
+
+
+def test_a_short_training_has_an_axis_of_its_own(plots: Path) -> None:
+    rows = rows_of(plots, "training_loss")
+    others = [row | {"corpus": "short", "epoch": str(float(row["epoch"]) / 10)} for row in rows]
+    assert {"3.0", "0.30"} <= set(texts(drawn("training_loss", rows + others)))
+
+
+def test_memory_of_updates_says_of_how_many_sequences(plots: Path) -> None:
+    assert "batch 1 at every length" in texts(
+        drawn("update_memory", rows_of(plots, "update_memory"))
+    )
+
+
 def rows_at(places: Sequence[tuple[float, float]], folder: Path) -> list[dict[str, str]]:
     """Rows of quality against cost: points of so many seconds and bits per byte."""
     study = runs("tiny", corpora=("news",)) | {"more": one_run(256, train={"updates": 9})}
@@ -208,6 +233,13 @@ def test_the_front_is_filled_and_joined(tmp_path: Path) -> None:
     assert {"news: seconds of training", "tiny", "256 *"} <= set(texts(svg))
     assert len(marks(svg, "line mark")) == 1
     assert filled(svg) == "1001"
+
+
+def test_the_names_of_two_points_side_by_side_do_not_overlap(tmp_path: Path) -> None:
+    rows = rows_at(((2, 2.0), (3, 3.0), (4, 3.0), (1.96, 2.02)), tmp_path)
+    svg = drawn("pareto", rows)
+    heights = re.findall(r"name: 256[ *]*;[^>]*text mark[^>]*translate\([\d.]+,([\d.]+)\)", svg)
+    assert abs(float(heights[0]) - float(heights[1])) > 9  # pixels, the height of a name
 
 
 def test_what_costs_a_few_percent_less_costs_as_little(tmp_path: Path) -> None:

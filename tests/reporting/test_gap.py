@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from reformer_seqlen.reporting.answer import answer
-from reformer_seqlen.reporting.gap import DROPPED, EPOCHS, FAIR, SCORING, gaps
+from reformer_seqlen.reporting.gap import DROPPED, EPOCHS, EPOCHS_AND_DROPPED, FAIR, SCORING, gaps
 from reformer_seqlen.reporting.gap_tables import gap_table
 from reformer_seqlen.reporting.points import points
 from reformer_seqlen.reporting.records import Scores, Windows
-from tests.gap_example import EQUAL_EPOCHS, GAP_STUDY, gap_results, sums
+from tests.gap_example import EQUAL_EPOCHS, GAP_STUDY, PUBLISHED, gap_results, sums
 from tests.metrics_example import metrics_of, windows
 from tests.plots_example import results, score
 from tests.report_example import one_run, runs
@@ -69,11 +69,14 @@ def test_seeds_are_averaged() -> None:
 @pytest.mark.parametrize(
     ("without", "ways"),
     [
-        (("e-128", "e-2048"), [FAIR, DROPPED, SCORING]),
+        (("e-128", "e-2048"), [FAIR, EPOCHS_AND_DROPPED, SCORING]),
         (("p-128", "p-2048"), [FAIR, EPOCHS]),
         (("e-128", "e-2048", "p-2048"), []),
         (("news-128", "news-512"), []),
         (("e-128", "e-2048", "p-128", "p-2048"), []),
+        (("news-128", "news-512", "news-2048"), []),
+        (("news-128", "news-512", "news-2048", "p-128", "p-2048"), []),
+        (("news-128", "news-512", "news-2048", "e-128", "e-2048"), []),
     ],
 )
 def test_a_study_has_the_ways_that_it_has_runs_for(
@@ -81,6 +84,15 @@ def test_a_study_has_the_ways_that_it_has_runs_for(
 ) -> None:
     study = {name: run for name, run in GAP_STUDY.items() if name not in without}
     assert list(gaps(points(study), study, gap_results(study)).get("news", {})) == ways
+
+
+def test_dropped_text_alone_is_named_alone() -> None:
+    study = {
+        **runs(("news",), (128, 2048)),
+        **{f"p-{n}": one_run(n, chunk=PUBLISHED) for n in (128, 2048)},
+    }
+    found = gap_results(GAP_STUDY)
+    assert list(gaps(points(study), study, found)["news"]) == [FAIR, DROPPED, SCORING]
 
 
 def test_what_is_trained_otherwise_in_another_way_is_none_of_them() -> None:

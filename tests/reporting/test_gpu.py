@@ -25,8 +25,8 @@ def test_the_summary_says_what_each_part_found(tmp_path: Path) -> None:
         "generation. Training at 16 x 2,048 tokens in bfloat16: 1,200,000 tokens a second, 5.00 "
         "times transformers' Reformer, 1.20 times GPT-2. Training at 4 x 16,384 tokens in "
         "bfloat16: 1,100,000 tokens a second. Reserved memory is predicted to the MiB in 0 of 1 "
-        "runs, and +0.50 % off at most (cp-axial-256, 16 x 256, inference). Validation loss of a "
-        "short training, nats a piece: ours 3.100 after 20 s."
+        "runs, and at most 0.5 % too high (cp-axial-256, 16 x 256, inference). Validation loss "
+        "of a short training, nats a piece: ours 3.100 after 20 s."
     )
 
 
@@ -43,7 +43,7 @@ def test_runs_predicted_to_the_mib_are_counted(tmp_path: Path) -> None:
     write_card(tmp_path / "mixed", "memory", results={"rows": [exact, off, exact]})
     texts = [summary([card]) for card in read_cards(tmp_path)]
     assert texts[0].endswith("to the MiB in 2 of 2 runs.")
-    assert texts[1].endswith("in 2 of 3 runs, and -2.50 % off at most (a, 1 x 64, inference).")
+    assert texts[1].endswith("in 2 of 3 runs, and at most 2.5 % too low (a, 1 x 64, inference).")
 
 
 def test_a_part_that_ended_badly_is_named(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_seconds_are_measured_and_memory_is_the_models_own() -> None:
     assert [tuple(line[key] for key in shown) for line in lines] == [
         ("news-256", 3.0625, "seconds of training", 20.0, "measured"),
         ("news-1024", 3.25, "seconds of training", 10.0, "measured"),
-        ("news-256", 3.0625, "MiB of an update (predicted)", 6 * 256, "predicted"),
+        ("news-256", 3.0625, "MiB of an update, batch 1 (predicted)", 6 * 256, "predicted"),
     ]
 
 

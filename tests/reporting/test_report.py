@@ -135,7 +135,7 @@ def test_a_run_that_is_not_trained_stands_in_every_table(tmp_path: Path) -> None
         if "not trained here" in line and "|" in line
     ]
     bits, perplexities = "≥ 1.696 ± 0.050 / ≥ 1.762 ± 0.050", "10.50 / 11.50"
-    peeking = "11.50 → 11.27 (-2.0 ± 1.7 %)"
+    peeking = "11.50 → 11.27 (-2.00 ± 1.74 %)"
     assert rows == [
         f"| tiny, not trained here | 256 | {bits} | | not trained here | |",
         f"| tiny, not trained here | 256 | {perplexities} | |",

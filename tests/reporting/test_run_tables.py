@@ -6,7 +6,7 @@ from reformer_seqlen.parameters.runs import Run
 from reformer_seqlen.reporting.run_tables import headline, quality_tables, training_tables
 from reformer_seqlen.reporting.table import Table
 from tests.metrics_example import metrics_of
-from tests.report_example import runs
+from tests.report_example import one_run, runs
 
 NEWS = runs(("news",), (256, 1024))
 
@@ -100,15 +100,29 @@ def test_what_peeking_is_worth() -> None:
     study = runs(("news",), (256,))
     values = metrics_of(study)
     score = values["details"]["scores"]["news-256"]["test"]
-    assert _tables(values, study)["peeking"].rows == [["256", "11.00 → 10.00 (-9.1 ± 0.2 %)"]]
+    assert _tables(values, study)["peeking"].rows == [["256", "11.00 → 10.00 (-9.09 ± 0.20 %)"]]
     score["perplexity_published_lsh"] = 10.9999
-    assert _tables(values, study)["peeking"].rows == [["256", "11.00 → 11.00 (+0.0 ± 0.2 %)"]]
+    assert _tables(values, study)["peeking"].rows == [["256", "11.00 → 11.00 (+0.00 ± 0.20 %)"]]
+    score |= {"perplexity_published_lsh": 10.995, "perplexity_published_lsh_spread": 0.0002}
+    assert _tables(values, study)["peeking"].rows == [["256", "11.00 → 10.99 (-0.05 ± 0.00 %)"]]
     score |= {"hash_draws": 1, "perplexity_published_lsh_spread": None}
     table = _tables(values, study)["peeking"]
-    assert table.rows == [["256", "11.00 → 11.00 (+0.0 %)"]]
+    assert table.rows == [["256", "11.00 → 10.99 (-0.05 %)"]]
     assert table.notes[0].endswith("there was one draw, whose uncertainty is not known.")
     score["perplexity_published_lsh"] = None
     assert _tables(values, study)["peeking"].rows == []
+
+
+def test_draws_are_those_of_the_runs_that_can_peek() -> None:
+    study = {**runs(("news",), (256,)), "gpt2-256": one_run(model="gpt2")}
+    values = metrics_of(study)
+    scores = values["details"]["scores"]
+    scores["news-256"]["test"]["hash_draws"] = 2
+    scores["gpt2-256"]["test"] |= {"hash_draws": 1, "perplexity_published_lsh": None}
+    assert _tables(values, study)["peeking"].notes == [
+        "± is half of the range over the hash draws (2 of each run); in each draw, both rules hash "
+        "alike."
+    ]
 
 
 def test_a_model_that_is_not_scored_under_the_published_rule_has_no_row_of_it() -> None:
