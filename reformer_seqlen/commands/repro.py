@@ -232,12 +232,15 @@ def alone_in_folder(params: Study) -> Iterator[None]:
 
 def _run_stale(params: Study, targets: Sequence[str], jobs: int | None) -> str:
     stale = stale_stages()
-    if not stale:
-        return "nothing to do: all stages are up to date"
-    with _warm(stale) as variables:
-        check_models(params, stale)
-        needs = all_needs()
-        names = with_dependents(stale, needs) & selected(targets or needs, needs)
+    if not stale and not targets:
+        return nothing_to_do(stale)
+    needs = all_needs()
+    stale = with_dependents(stale, needs)
+    names = stale & selected(targets or needs, needs)
+    if not names:
+        return nothing_to_do(stale)
+    with _warm(names) as variables:
+        check_models(params, names)
         needs = among(needs, names)
         jobs = jobs or default_jobs(params.cores())
         progress = study_progress(params, names, last_runtimes(), jobs)
@@ -247,7 +250,21 @@ def _run_stale(params: Study, targets: Sequence[str], jobs: int | None) -> str:
         remember({name: took for name, took in progress.took.items() if name not in failed})
     if failed:
         raise StudyError(failure(failed, needs))
-    return f"{len(progress.ran)} stages ran, the others are up to date"
+    return f"{len(progress.ran)} stages ran, {others(stale - names)}"
+
+
+def nothing_to_do(stale: Collection[str]) -> str:
+    """What to say where nothing that was asked for is stale."""
+    if not stale:
+        return "nothing to do: all stages are up to date"
+    return f"nothing to do: what was asked for is up to date, {others(stale)}"
+
+
+def others(stale: Collection[str]) -> str:
+    """What to say of the stages that were not asked for, some of which may be stale."""
+    if not stale:
+        return "the others are up to date"
+    return f"{len(stale)} that were not asked for are stale: `make repro` runs them, too"
 
 
 def study_progress(
