@@ -111,7 +111,7 @@ def _of_the_hub(name: str) -> Config:
     try:
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
         check_values(config)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # every value has its own
         raise StudyError(f"--model {name}: {' '.join(str(error).split())}") from error
     check_causal(config.model_type, f"--model {name}")
     return config
@@ -127,7 +127,7 @@ def _read(path: Path) -> dict[str, Any]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise StudyError(f"--config {path}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StudyError(f"--config {path} is not JSON: {error}") from None
     if not isinstance(values, dict):
         raise StudyError(f"--config {path}: expected a JSON object")
