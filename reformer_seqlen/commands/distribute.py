@@ -202,6 +202,8 @@ def run(given: Namespace) -> None:
     if given.engine != "slurm" and (given.gres or given.sbatch):
         raise StudyError("--gres and --sbatch are Slurm's: add --engine slurm")
     if given.engine == "local":
+        if given.clones:
+            raise StudyError("--clones has no effect on --engine local, which runs in this folder")
         repro.run(Namespace(stages=given.stages, jobs=given.workers))
         return
     began, params = time.monotonic(), load_study()
