@@ -59,6 +59,8 @@ def print_tables(given: Namespace, gpus: dict[str, Gpu]) -> None:
     """
     transformers.logging.set_verbosity_error()
     config = _configuration(given)
+    with torch.device("meta"):  # without memory: only whether it can be built
+        build(config)
     check_length(config, given.sequence_length)
     records = _records(given, config, gpus)
     traces = {

@@ -136,6 +136,7 @@ def test_a_model_that_mixes_dtypes_says_so() -> None:
         (TINY_GPT2, ["--not-reversible"], "--not-reversible is for Reformers, not for gpt2"),
         (TINY_GPT2, ["--positions", "axial"], "--positions: axial positions are for Reformers"),
         ({"model_type": "t5"}, [], "config.json: model_type must be"),
+        ({**TINY_REFORMER, "attn_layers": ["far"]}, [], "reformer does not build: .*far"),
         ([1], [], "expected a JSON object"),
         (
             {**TINY_GPT2, "n_layer": "two"},
