@@ -25,6 +25,7 @@ from reformer_seqlen.commands.repro import (
     alone_in_folder,
     check_models,
     failure,
+    nothing_to_do,
     one_after_another,
     study_progress,
 )
@@ -78,7 +79,7 @@ def distribute(given: Namespace, params: Study, again: str) -> str:
     folder = parcels.parcel_folder(remote)
     division = divide(given.stages, params, parcels.finished(folder))
     if not division.wanted:
-        return "nothing to do: all stages are up to date"
+        return nothing_to_do(division.unasked)
     ran = on_workers(given, params, division, folder, remote, again) if division.there else []
     parcels.take_in(folder, parcels.finished(folder) & division.wanted)
     options = ["--pull"] if remote else []
@@ -201,6 +202,8 @@ def run(given: Namespace) -> None:
     if given.engine != "slurm" and (given.gres or given.sbatch):
         raise StudyError("--gres and --sbatch are Slurm's: add --engine slurm")
     if given.engine == "local":
+        if given.clones:
+            raise StudyError("--clones has no effect on --engine local, which runs in this folder")
         repro.run(Namespace(stages=given.stages, jobs=given.workers))
         return
     began, params = time.monotonic(), load_study()

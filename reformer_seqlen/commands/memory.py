@@ -144,8 +144,12 @@ def _known_gpus() -> dict[str, Gpu]:
     if not PARAMS.exists():
         return GPUS
     from reformer_seqlen.parameters.common.reading import read_section, read_values
+    from reformer_seqlen.runtime.messages.parameters import not_yaml
 
-    values = read_values()
+    try:
+        values = read_values()
+    except (ValueError, RecursionError) as error:  # not UTF-8, or a tag that does not fit
+        raise not_yaml(PARAMS, error) from error
     is_a_study = isinstance(values, dict) and "memory" in values
     return read_section("memory", MemoryStudy).gpus if is_a_study else GPUS
 

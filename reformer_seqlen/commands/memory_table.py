@@ -59,6 +59,8 @@ def print_tables(given: Namespace, gpus: dict[str, Gpu]) -> None:
     """
     transformers.logging.set_verbosity_error()
     config = _configuration(given)
+    with torch.device("meta"):  # without memory: only whether it can be built
+        build(config)
     check_length(config, given.sequence_length)
     records = _records(given, config, gpus)
     traces = {
@@ -111,7 +113,7 @@ def _of_the_hub(name: str) -> Config:
     try:
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
         check_values(config)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # every value has its own
         raise StudyError(f"--model {name}: {' '.join(str(error).split())}") from error
     check_causal(config.model_type, f"--model {name}")
     return config
@@ -127,7 +129,7 @@ def _read(path: Path) -> dict[str, Any]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise StudyError(f"--config {path}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StudyError(f"--config {path} is not JSON: {error}") from None
     if not isinstance(values, dict):
         raise StudyError(f"--config {path}: expected a JSON object")

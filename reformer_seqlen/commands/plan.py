@@ -58,17 +58,25 @@ def _row(job: Job, found: Estimate, published: Mapping[str, Any]) -> list[str]:
     time = None if found.pace is None else expected_seconds(job, found.pace)
     about = "" if job.amount.counted else "~ "
     exactly = "" if job.training is None else about
+    of_updates = "" if _updates_are_known(job) else "~ "
     return [
         job.name,
         UNKNOWN if tokens is None else f"{about}{tokens:,}",
         UNKNOWN if tokens is None else f"{about}{job.windows('train'):,}",
-        UNKNOWN if updates is None else f"{exactly}{updates:,}",
+        UNKNOWN if updates is None else f"{of_updates}{updates:,}",
         "" if their_updates is None else f"~ {their_updates:,.0f}",
         UNKNOWN if updates is None else f"{exactly}{job.tokens_read():,}",
         UNKNOWN if found.memory is None else f"{found.memory / MIB:,.0f}",
         _update_seconds(job, found.pace),
         UNKNOWN if time is None else duration(time),
     ]
+
+
+def _updates_are_known(job: Job) -> bool:
+    """Whether they are declared, or those of epochs of a counted text."""
+    if job.amount.counted or job.training is None:
+        return True
+    return job.training.updates is not None or job.training.tokens is not None
 
 
 def _update_seconds(job: Job, pace: Pace | None) -> str:
@@ -100,8 +108,8 @@ def _notes(todo: list[Job], found: Mapping[str, Estimate], params: Study) -> lis
     notes = ["tokens and windows: of the training split; updates and tokens read: of all epochs."]
     if guessed:
         notes.append(
-            "~: estimated from the size of the text and the spread of its rows' lengths; exact "
-            "after the stage `tokenize` has run."
+            "~: estimated from the size of the text and the spread of its rows' lengths; of a run "
+            "exact after the stage `tokenize` has run."
         )
     if any(job.policy == "published" and not job.amount.rows for job in todo):
         notes.append(
@@ -144,8 +152,9 @@ def _totals(todo: list[Job], found: Mapping[str, Estimate], params: Study) -> li
     disk, free = disk_bytes(todo, parameters, params), shutil.disk_usage(Path()).free
     downloaded = any(isinstance(m.checkpoint, HubCheckpoint) for m in params.models.values())
     about = "" if all(job.amount.counted or job.training is None for job in todo) else "~ "
+    of_updates = "" if all(map(_updates_are_known, todo)) else "~ "
     lines = [
-        f"updates in all: {about}{sum(job.updates() or 0 for job in todo):,}; "
+        f"updates in all: {of_updates}{sum(job.updates() or 0 for job in todo):,}; "
         f"tokens read: {about}{sum(job.tokens_read() or 0 for job in todo):,}",
         f"time here, one after another: {duration(sum(known)) if known else UNKNOWN}"
         + (

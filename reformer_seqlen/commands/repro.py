@@ -16,7 +16,6 @@ from pathlib import Path
 
 from reformer_seqlen.commands.warm import kept
 from reformer_seqlen.fetching.unpacking import packing
-from reformer_seqlen.parameters.corpora import Corpus
 from reformer_seqlen.parameters.sources import PathSource, describe
 from reformer_seqlen.parameters.study import Study, load_study
 from reformer_seqlen.pipeline.dag import (
@@ -40,7 +39,8 @@ from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import read_json, sha256_of
 from reformer_seqlen.runtime.interrupts import ended_by_sigterm
 from reformer_seqlen.runtime.locks import alone
-from reformer_seqlen.runtime.paths import METRICS, REPORT, TEXTS
+from reformer_seqlen.runtime.messages.fetching import no_sha256
+from reformer_seqlen.runtime.paths import BASES, METRICS, REPORT, TEXTS
 from reformer_seqlen.runtime.progress import duration
 
 FIRST_GPU = Path("/dev/nvidia0")
@@ -82,24 +82,35 @@ class DvcProgress(Progress):
             super().said(name, line)
 
 
-def changed_files(corpora: Mapping[str, Corpus]) -> Iterator[str]:
+def changed_files(params: Study) -> Iterator[str]:
     """A line for each file of this machine that is not what was read: DVC does not look at it."""
-    for name, corpus in corpora.items():
+    for name, corpus in params.corpora.items():
         was = _read_before(TEXTS / name / "source.json")
         for split, source in corpus.files.items():
-            key = (split, describe(source))
-            if not isinstance(source, PathSource) or key not in was:
-                continue
-            path = Path(source.path).expanduser()
-            expected = source.sha256 or was[key]
-            # What is recorded of a packed file is the text in it.
-            packed = source.member or packing(path.name, source.compression)
-            known = source.sha256 or not packed
-            if known and path.is_file() and (found := sha256_of(path)) != expected:
-                yield (
-                    f"corpora.{name}.files.{split}: {source.path} has changed since it was read; "
-                    f"to read it again, declare `sha256: {found}`"
-                )
+            part = (split, describe(source))
+            if isinstance(source, PathSource) and part in was:
+                # What is recorded of a packed file is the text in it.
+                packed = source.member or packing(Path(source.path).name, source.compression)
+                expected = source.sha256 or (None if packed else was[part])
+                yield from _changed(f"corpora.{name}.files.{split}", source, expected)
+    for name, model in params.models.items():
+        text = model.pretraining and model.pretraining.file
+        if isinstance(text, PathSource):
+            key = f"models.{name}.pretraining.file"
+            if text.sha256 is None:  # and no sum of what is read is kept
+                yield no_sha256(key, text.path)
+            elif (BASES / name).exists():
+                yield from _changed(key, text, text.sha256)
+
+
+def _changed(key: str, source: PathSource, expected: str | None) -> Iterator[str]:
+    """A line, if a file is there and its sha256 is not the expected one; None is not known."""
+    path = Path(source.path).expanduser()
+    if expected and path.is_file() and (found := sha256_of(path)) != expected:
+        yield (
+            f"{key}: {source.path} has changed since it was read; "
+            f"to read it again, declare `sha256: {found}`"
+        )
 
 
 def _read_before(record: Path) -> dict[tuple[str, str], str]:
@@ -220,7 +231,7 @@ def alone_in_folder(params: Study) -> Iterator[None]:
         StudyError: dvc.yaml is damaged.
         ModuleNotFoundError: DVC is not installed.
     """
-    for line in changed_files(params.corpora):
+    for line in changed_files(params):
         print(f"warning: {line}", flush=True)
     if find_spec("dvc") is None:
         raise ModuleNotFoundError(name="dvc")
@@ -232,12 +243,15 @@ def alone_in_folder(params: Study) -> Iterator[None]:
 
 def _run_stale(params: Study, targets: Sequence[str], jobs: int | None) -> str:
     stale = stale_stages()
-    if not stale:
-        return "nothing to do: all stages are up to date"
-    with _warm(stale) as variables:
-        check_models(params, stale)
-        needs = all_needs()
-        names = with_dependents(stale, needs) & selected(targets or needs, needs)
+    if not stale and not targets:
+        return nothing_to_do(stale)
+    needs = all_needs()
+    stale = with_dependents(stale, needs)
+    names = stale & selected(targets or needs, needs)
+    if not names:
+        return nothing_to_do(stale)
+    with _warm(names) as variables:
+        check_models(params, names)
         needs = among(needs, names)
         jobs = jobs or default_jobs(params.cores())
         progress = study_progress(params, names, last_runtimes(), jobs)
@@ -247,7 +261,21 @@ def _run_stale(params: Study, targets: Sequence[str], jobs: int | None) -> str:
         remember({name: took for name, took in progress.took.items() if name not in failed})
     if failed:
         raise StudyError(failure(failed, needs))
-    return f"{len(progress.ran)} stages ran, the others are up to date"
+    return f"{len(progress.ran)} stages ran, {others(stale - names)}"
+
+
+def nothing_to_do(stale: Collection[str]) -> str:
+    """What to say where nothing that was asked for is stale."""
+    if not stale:
+        return "nothing to do: all stages are up to date"
+    return f"nothing to do: what was asked for is up to date, {others(stale)}"
+
+
+def others(stale: Collection[str]) -> str:
+    """What to say of the stages that were not asked for, some of which may be stale."""
+    if not stale:
+        return "the others are up to date"
+    return f"{len(stale)} that were not asked for are stale: `make repro` runs them, too"
 
 
 def study_progress(

@@ -18,6 +18,7 @@ class Division:
     Attributes:
         needs: of all stages of the study.
         wanted: the stages that are to be up to date at the end and are not.
+        unasked: the other stages that are not up to date.
         finished: those that workers have finished before.
         here: those that run in this folder first, and read files that workers may not have.
         there: those that workers run.
@@ -25,6 +26,7 @@ class Division:
 
     needs: Needs
     wanted: set[str]
+    unasked: set[str]
     finished: set[str]
     here: set[str]
     there: set[str]
@@ -37,8 +39,9 @@ def divide(targets: Sequence[str], params: Study, finished: set[str]) -> Divisio
         StudyError: a target is no stage.
     """
     needs = all_needs()
-    wanted = with_dependents(stale_stages(), needs) & selected(targets or needs, needs)
+    stale = with_dependents(stale_stages(), needs)
+    wanted = stale & selected(targets or needs, needs)
     left = wanted - finished - {REPORT}
     reading = {name for name in left if reads_this_machine(name, params)}
     here = selected(reading, needs) & left
-    return Division(needs, wanted, finished & wanted, here, left - here)
+    return Division(needs, wanted, stale - wanted, finished & wanted, here, left - here)

@@ -136,7 +136,13 @@ def test_a_model_that_mixes_dtypes_says_so() -> None:
         (TINY_GPT2, ["--not-reversible"], "--not-reversible is for Reformers, not for gpt2"),
         (TINY_GPT2, ["--positions", "axial"], "--positions: axial positions are for Reformers"),
         ({"model_type": "t5"}, [], "config.json: model_type must be"),
+        ({**TINY_REFORMER, "attn_layers": ["far"]}, [], "reformer does not build: .*far"),
         ([1], [], "expected a JSON object"),
+        (
+            {**TINY_GPT2, "n_layer": "two"},
+            [],
+            "config.json is not a configuration of gpt2: .*n_layer",
+        ),
     ],
 )
 def test_bad_input_is_one_clear_message(config: Any, words: list[str], message: str) -> None:
@@ -176,12 +182,38 @@ def test_a_named_model_must_be_a_causal_language_model() -> None:
         main(["--model", "./other"])
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (json.dumps({**TINY_GPT2, "n_layer": "two"}), "n_layer"),
+        ("[" * 100_000, "recursion"),
+        (f'{{"model_type": "gpt2", "n_layer": {"9" * 5000}}}', "digits"),
+    ],
+)
+def test_a_named_folder_whose_configuration_is_refused_is_one_clear_message(
+    text: str, message: str
+) -> None:
+    write_config({}, folder="mine")
+    Path("mine/config.json").write_text(text)
+    with pytest.raises(StudyError, match=rf"--model \./mine: .*{message}"):
+        main(["--model", "./mine"])
+
+
 def test_a_file_that_is_no_configuration_is_one_clear_message() -> None:
     with pytest.raises(StudyError, match=r"missing\.json: No such file"):
         main(["--config", "missing.json"])
-    Path("broken.json").write_text("{")
-    with pytest.raises(StudyError, match=r"broken\.json is not JSON"):
-        main(["--config", "broken.json"])
+    for text in ("{", "[" * 100_000, "9" * 5000):
+        Path("broken.json").write_text(text)
+        with pytest.raises(StudyError, match=r"broken\.json is not JSON"):
+            main(["--config", "broken.json"])
+
+
+@pytest.mark.parametrize("text", [b"\xff\xfe", b"memory: [", b"memory: !!int x"])
+def test_a_study_that_cannot_be_read_is_named(text: bytes) -> None:
+    write_config(TINY_GPT2)
+    Path("params.yaml").write_bytes(text)
+    with pytest.raises(StudyError, match=r"params\.yaml is not YAML: "):
+        main(["--config", "."])
 
 
 @pytest.mark.slow

@@ -96,6 +96,22 @@ def test_a_model_that_cannot_train_at_a_runs_length_is_named(
     assert "CANNOT RUN HERE: news-2048" not in printed  # as long as its tables
 
 
+def test_updates_that_are_declared_are_exact(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # nothing has been counted there
+    values = compose("smoke", CONF)
+    values["runs"]["news-64"]["train"] = {"updates": 2}
+    params = parse_study(values, "smoke")
+    monkeypatch.setattr(plan, "load_profile", lambda name: params)
+    monkeypatch.setattr(Trial, "pace", lambda self, config, job: Pace(0.5, 2))
+    printed = plan.plan("smoke")
+    rows = {line.split()[0]: line.split() for line in printed.splitlines() if "news-" in line}
+    assert rows["news-64"][5:7] == ["2", "~"]  # updates, and about so many tokens read
+    assert rows["news-256"][5] == "~"
+    assert "of a run exact after the stage `tokenize` has run" in printed
+
+
 def test_what_is_not_known_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     values = compose("paper", CONF)
     for source in values["corpora"]["wikitext-2"]["files"].values():

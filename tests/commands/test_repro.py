@@ -96,11 +96,36 @@ def test_a_file_that_changed_after_it_was_read_is_told_of(
     if declared:
         study.corpus["files"]["all"]["sha256"] = hashlib.sha256(mine.read_bytes()).hexdigest()
     study.run(download.main, "news")
-    assert list(changed_files(load_study().corpora)) == []
+    assert list(changed_files(load_study())) == []
     mine.write_text("another text\n" * 10)
     digest = hashlib.sha256(mine.read_bytes()).hexdigest()
-    assert list(changed_files(load_study().corpora)) == [
+    assert list(changed_files(load_study())) == [
         "corpora.news.files.all: mine.txt has changed since it was read; "
+        f"to read it again, declare `sha256: {digest}`"
+    ]
+
+
+def test_a_bases_text_that_changed_after_it_was_read_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    study, text = SmallStudy(), Path("base.txt")
+    text.write_text("a text\n")
+    recipe = study.values["models"]["tiny"]["pretraining"]
+    recipe |= {"format": "lines", "file": {"kind": "path", "path": "base.txt", "licence": "mine"}}
+    study.run(download.main, "news")
+    digest = hashlib.sha256(text.read_bytes()).hexdigest()
+    undeclared = f"models.tiny.pretraining.file: no sha256 is declared, it is {digest} now; "
+    assert [line[: len(undeclared)] for line in changed_files(load_study())] == [undeclared]
+    recipe["file"]["sha256"] = digest
+    study.run(download.main, "news")
+    assert list(changed_files(load_study())) == []
+    text.write_text("another text\n")
+    assert list(changed_files(load_study())) == []  # which the stage refuses to read
+    Path("data/bases/tiny").mkdir(parents=True)
+    digest = hashlib.sha256(text.read_bytes()).hexdigest()
+    assert list(changed_files(load_study())) == [
+        "models.tiny.pretraining.file: base.txt has changed since it was read; "
         f"to read it again, declare `sha256: {digest}`"
     ]
 
@@ -114,4 +139,4 @@ def test_a_damaged_record_of_what_was_read_is_left_to_dvc(
     study = SmallStudy()
     study.run(download.main, "news")
     Path("data/texts/news/source.json").write_text(text)
-    assert list(changed_files(load_study().corpora)) == []
+    assert list(changed_files(load_study())) == []
