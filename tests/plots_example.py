@@ -73,7 +73,7 @@ def score(bits_per_byte: float | None, **more: Any) -> Score:
 def score_in_every_way(bits_per_byte: float, **more: Any) -> Score:
     """The same in a shorter window and with more hash rounds, and the loss by position."""
     worse, better = (
-        {"bits_per_byte": bits, "low": bits - 0.1, "high": bits + 0.1}
+        {"bits_per_byte": bits, "low": bits - 0.1, "high": bits + 0.1, "difference": None}
         for bits in (bits_per_byte + 0.5, bits_per_byte - 0.25)
     )
     positions = [{"up_to": n, "tokens": 1000, "nats": 4 - n / 4} for n in (1, 2, 4)]

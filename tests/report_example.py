@@ -133,7 +133,7 @@ def _score(perplexity: float) -> dict[str, Any]:
         "high": math.log2(perplexity) / 2 + 0.05,
         "accuracy": 0.5,
         "by_position": [{"up_to": 1, "tokens": 10, "nats": 4.0}],
-        "contexts": {"64": {"bits_per_byte": 2.5, "low": 2.4, "high": 2.6}},
+        "contexts": {"64": {"bits_per_byte": 2.5, "low": 2.4, "high": 2.6, "difference": None}},
         "unknown_rate": 0.00125,
         "unigram_perplexity": 90.0,
         "perplexity_published_lsh": perplexity * 0.98,

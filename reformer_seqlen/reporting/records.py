@@ -119,6 +119,16 @@ class Interval(Record):
     high: float | None
 
 
+class Beside(Interval):
+    """The same model scored in another way.
+
+    Attributes:
+        difference: by how much that is above its own score; None where the targets differ.
+    """
+
+    difference: Interval | None
+
+
 class Protocol(Interval):
     """The same model in the windows of another policy."""
 
@@ -149,8 +159,8 @@ class Score(Interval):
     hash_draws: int = 1
     perplexity_spread: float = 0.0
     by_position: list[Position] = []
-    contexts: dict[str, Interval] = {}
-    hash_rounds: dict[str, Interval] = {}
+    contexts: dict[str, Beside] = {}
+    hash_rounds: dict[str, Beside] = {}
     protocols: dict[str, Protocol] = {}
 
     @property

@@ -7,15 +7,18 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, geometric_mean
 from typing import Any
 
+from reformer_seqlen.reporting.differences import is_sure
 from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.points import Point, Runs, points
-from reformer_seqlen.reporting.run_tables import SPLITS
-from reformer_seqlen.reporting.scores import bound_note, bounded, shown_score
+from reformer_seqlen.reporting.run_tables import ALIKE, SPLITS
+from reformer_seqlen.reporting.scores import bound_note, bounded, shown_score, signed
 from reformer_seqlen.reporting.seeds import score_of, scored
 from reformer_seqlen.reporting.table import NOTHING, Table, number, span
 
 SPLIT = "test"
 OWN = "as trained"
+IN_BRACKETS = "In brackets, by how much that is above the run's own score of the same text."
+ALIKE_NOTE = "≈ Can't be told from the run's own score: the interval of the difference holds 0."
 MEASURES = {
     "accuracy": "Accuracy is the share of pieces that the model finds likeliest.",
     "word perplexity": (
@@ -108,11 +111,12 @@ def _contexts(values: Metrics, runs: Runs) -> Table:
     ]
     intro = (
         "Bits per byte of the test text by the same model in shorter windows. Where a longer "
-        "window scores no better, the model does not use what it is given."
+        "window scores no better, the model does not use what it is given. "
+        f"{IN_BRACKETS}"
     )
     title = "Does a model use the context that it is given?"
     headers = ["run", *(f"{length}" for length in lengths), "its own length"]
-    return Table("contexts", title, headers, rows, bound_note(rows), intro=intro)
+    return Table("contexts", title, headers, rows, _notes(rows), intro=intro)
 
 
 def _hash_rounds(values: Metrics, runs: Runs) -> Table:
@@ -128,11 +132,12 @@ def _hash_rounds(values: Metrics, runs: Runs) -> Table:
     ]
     intro = (
         "Bits per byte of the test text by the same model with other numbers of hash rounds than "
-        "it was trained with. More rounds find more of the past that is alike, and take longer."
+        "it was trained with. More rounds find more of the past that is alike, and take longer. "
+        f"{IN_BRACKETS}"
     )
     title = "What are more hash rounds worth?"
     headers = ["run", OWN, *map(str, numbers)]
-    return Table("hash-rounds", title, headers, rows, bound_note(rows), intro=intro)
+    return Table("hash-rounds", title, headers, rows, _notes(rows), intro=intro)
 
 
 def _own(values: Metrics, name: str) -> str:
@@ -140,7 +145,19 @@ def _own(values: Metrics, name: str) -> str:
 
 
 def _in_another_way(values: Metrics, name: str, score: Mapping[str, Any] | None) -> str:
-    """A score of a run, which is a lower bound where the run's own is; nothing for none."""
+    """A score of a run, which is a lower bound where the run's own is, and how far above that.
+
+    Nothing for none.
+    """
     if score is None:
         return NOTHING
-    return shown_score({"bound": score_of(values, [name], SPLIT).get("bound"), **score})
+    shown = shown_score({"bound": score_of(values, [name], SPLIT).get("bound"), **score})
+    difference = score["difference"]
+    if difference is None:
+        return shown
+    return f"{shown} ({signed(difference)}{NOTHING if is_sure(difference) else ALIKE})"
+
+
+def _notes(rows: Sequence[Sequence[str]]) -> list[str]:
+    alike = any(ALIKE in cell for row in rows for cell in row)
+    return [*([ALIKE_NOTE] if alike else []), *bound_note(rows)]

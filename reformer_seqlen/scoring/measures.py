@@ -14,6 +14,7 @@ from reformer_seqlen.scoring.uncertainty import (
     bits_per_byte_of,
     block_sums,
     boundaries,
+    difference,
     interval,
 )
 from reformer_seqlen.text.splits import Split
@@ -120,6 +121,23 @@ def short(blocks: Sums) -> dict[str, float | None]:
     low, high = interval(blocks)
     values = {"bits_per_byte": bits_per_byte_of(blocks), "low": low, "high": high}
     return {key: finite(value) for key, value in values.items()}
+
+
+def beside(blocks: Sums, own: Sums) -> dict[str, Any]:
+    """Bits per byte and its interval, and by how much it is above a run's own score.
+
+    The difference is much surer than the two scores, as both are of the same text. It is None where
+    the targets are not the same, or a score is no number.
+
+    Args:
+        blocks: of the same model, scored in another way.
+        own: of the model as it was trained.
+    """
+    found: dict[str, Any] = {**short(blocks), "difference": None}
+    if np.array_equal(blocks[:, 1], own[:, 1]) and np.isfinite(blocks + own).all():
+        value, low, high = difference(blocks, own)
+        found["difference"] = {"bits_per_byte": value, "low": low, "high": high}
+    return found
 
 
 def describe(

@@ -16,6 +16,7 @@ from reformer_seqlen.parameters.common.quantities import Policy
 from reformer_seqlen.parameters.evaluation import Evaluation
 from reformer_seqlen.scoring.loss import Scored, score
 from reformer_seqlen.scoring.measures import (
+    beside,
     blocks_of,
     describe,
     describe_peeking,
@@ -23,6 +24,7 @@ from reformer_seqlen.scoring.measures import (
     perplexity,
     short,
 )
+from reformer_seqlen.scoring.uncertainty import Sums
 from reformer_seqlen.text.chunking import cut
 from reformer_seqlen.text.splits import Split
 from reformer_seqlen.text.windows import sliding
@@ -99,28 +101,28 @@ class Scorer:
             "accuracy": fmean(float(draw.first.mean()) for draw in draws),
             **peeking,
             "by_position": nats_by_position(split, nats),
-            "contexts": self._contexts(split, name),
-            **self._others(split, name, folder),
+            "contexts": self._contexts(split, name, blocks),
+            **self._others(split, name, folder, blocks),
         }
 
-    def _contexts(self, split: Split, name: str) -> dict[int, dict[str, float | None]]:
-        """The score in windows of each shorter length."""
+    def _contexts(self, split: Split, name: str, own: Sums) -> dict[int, dict[str, Any]]:
+        """The score in windows of each shorter length, beside the run's own."""
         found = {}
         for length in self.settings.contexts:
             if length < split.length:
                 shorter = shortened(split, length)
                 draws = self.draws(self.model, shorter, f"{name}, {length} tokens of context")
-                found[length] = short(blocks_of(shorter, mean_over(draws)))
+                found[length] = beside(blocks_of(shorter, mean_over(draws)), own)
         return found
 
-    def _others(self, split: Split, name: str, folder: Path) -> dict[str, Any]:
+    def _others(self, split: Split, name: str, folder: Path, own: Sums) -> dict[str, Any]:
         """By other numbers of hash rounds and under other policies, where they are asked for."""
         found: dict[str, Any] = {}
         if self.with_rounds is not None:
             found["hash_rounds"] = {}
             for rounds in self.settings.hash_rounds:
                 draws = self.draws(self.with_rounds(rounds), split, f"{name}, {rounds} hash rounds")
-                found["hash_rounds"][rounds] = short(blocks_of(split, mean_over(draws)))
+                found["hash_rounds"][rounds] = beside(blocks_of(split, mean_over(draws)), own)
         if self.settings.protocols:
             others = (policy for policy in self.settings.protocols if policy != split.policy)
             found["protocols"] = {

@@ -79,7 +79,7 @@ def test_the_details_say_which_split_they_are_of(finished: Path) -> None:
         "bound": "lower",  # the tokenizer does not know all of the text
         "bytes": 20_000,
         "by_position": [{"up_to": 1, "tokens": 10, "nats": 4.0}],
-        "contexts": {"64": {"bits_per_byte": 2.5, "low": 2.4, "high": 2.6}},
+        "contexts": {"64": {"bits_per_byte": 2.5, "low": 2.4, "high": 2.6, "difference": None}},
         "perplexity": 11.5,
         "tokens": 10_000,
         "unknown_rate": 0.0013,

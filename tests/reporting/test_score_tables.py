@@ -18,6 +18,12 @@ def _known(bits: float) -> dict[str, float]:
     return {"bits_per_byte": bits, "low": bits - 0.1, "high": bits + 0.1}
 
 
+def _beside(bits: float, above: float | None = None) -> dict[str, Any]:
+    """A score, and that it is so much above the run's own, give or take 0.02."""
+    known = {"bits_per_byte": above, "low": above - 0.02, "high": above + 0.02} if above else None
+    return {**_known(bits), "difference": known}
+
+
 def test_accuracy_and_word_perplexity_stand_where_they_are_known() -> None:
     values = metrics_of(NEWS)
     assert _tables(values)["measures"].rows == []
@@ -68,13 +74,19 @@ def test_shorter_windows_stand_before_the_models_own_length() -> None:
     values = metrics_of(NEWS)
     assert _tables(values)["contexts"].rows == []
     scores = values["details"]["scores"]
-    scores["news-1024"]["test"]["contexts"] = {"512": _known(2.0), "64": _known(2.25)}
-    scores["news-256"]["test"]["contexts"] = {"64": _known(2.5)}
+    scores["news-1024"]["test"]["contexts"] = {"512": _beside(2, -0.01), "64": _beside(2.25, 0.3)}
+    scores["news-256"]["test"]["contexts"] = {"64": _beside(2.5)}
     table = _tables(values)["contexts"]
     assert table.headers == ["run", "64", "512", "its own length"]
     assert table.rows == [
         ["news-256", "2.500 ± 0.100", "", "1.625 (256)"],
-        ["news-1024", "2.250 ± 0.100", "2.000 ± 0.100", "1.625 (1,024)"],
+        [
+            *("news-1024", "2.250 ± 0.100 (+0.300 ± 0.020)", "2.000 ± 0.100 (-0.010 ± 0.020 ≈)"),
+            "1.625 (1,024)",
+        ],
+    ]
+    assert table.notes == [
+        "≈ Can't be told from the run's own score: the interval of the difference holds 0."
     ]
 
 
@@ -82,8 +94,8 @@ def test_hash_rounds_stand_beside_what_the_model_was_trained_with() -> None:
     values = metrics_of(NEWS)
     assert _tables(values)["hash-rounds"].rows == []
     none = dict.fromkeys(("bits_per_byte", "low", "high"))
-    rounds = {"4": none, "2": _known(1.5)}
+    rounds = {"4": {**none, "difference": None}, "2": _beside(1.5, -0.125)}
     values["details"]["scores"]["news-1024"]["test"]["hash_rounds"] = rounds
     table = _tables(values)["hash-rounds"]
     assert table.headers == ["run", "as trained", "2", "4"]
-    assert table.rows == [["news-1024", "1.625", "1.500 ± 0.100", "no number"]]
+    assert table.rows == [["news-1024", "1.625", "1.500 ± 0.100 (-0.125 ± 0.020)", "no number"]]

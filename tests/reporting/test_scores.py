@@ -45,7 +45,7 @@ def test_a_number_is_a_bound_where_pieces_are_unknown(bits: float | None) -> Non
 def _values() -> dict[str, Any]:
     values = metrics_of(NEWS)
     scores = values["details"]["scores"]["news-1024"]["test"]
-    other = {"bits_per_byte": 2.0, "low": 1.9, "high": 2.1}
+    other = {"bits_per_byte": 2.0, "low": 1.9, "high": 2.1, "difference": None}
     scores |= {"contexts": {"64": other}, "hash_rounds": {"2": other}, "bound": "lower"}
     for split in ("validation", "test"):
         for name in NEWS:

@@ -98,6 +98,9 @@ def test_a_unigram_model_has_the_entropy_of_the_counts() -> None:
     assert found["accuracy"] == pytest.approx(shares.max())
 
 
+KEYS = ("bits_per_byte", "low", "high")
+
+
 def test_a_sequence_without_surprise_costs_nothing() -> None:
     found = described(np.roll(np.eye(PIECES), 1, axis=1) + 1e-30, split_of(np.arange(1000) % 8))
     assert found["perplexity"] == pytest.approx(1)
@@ -128,6 +131,10 @@ def test_overlapping_windows_score_the_same_targets(tmp_path: Path) -> None:
     assert list(said[None]["contexts"]) == [16]  # LENGTH is the run's own
     assert said[None]["contexts"][16]["bits_per_byte"] == pytest.approx(
         said[None]["bits_per_byte"], rel=1e-6
+    )
+    # ids and sources are alike, so no window can be told from another
+    assert said[None]["contexts"][16]["difference"] == dict.fromkeys(
+        KEYS, pytest.approx(0, abs=1e-6)
     )
     seen = {each["up_to"]: each["tokens"] for each in said[16]["by_position"]}
     assert seen[64] == 999 - 32  # all but the first half of the first window
@@ -169,8 +176,11 @@ def test_what_is_not_scored_has_no_part_in_the_words(tmp_path: Path) -> None:
 def test_other_hash_rounds_are_scored_on_the_same_targets(tmp_path: Path) -> None:
     found = said_of(split_of(np.zeros(300)), tmp_path, hash_rounds=[2, 4])
     assert found["hash_rounds"] == {
-        2: {key: found[key] for key in ("bits_per_byte", "low", "high")},
-        4: dict.fromkeys(("bits_per_byte", "low", "high"), pytest.approx(0, abs=1e-6)),
+        2: {**{key: found[key] for key in KEYS}, "difference": dict.fromkeys(KEYS, 0)},
+        4: {
+            **dict.fromkeys(KEYS, pytest.approx(0, abs=1e-6)),
+            "difference": dict.fromkeys(KEYS, pytest.approx(-1.5)),
+        },
     }
     assert found["bits_per_byte"] == pytest.approx(1.5)
     assert "hash_rounds" not in said_of(split_of(np.zeros(300)), tmp_path)
