@@ -4,12 +4,15 @@ Pieces are drawn one by one from those that together have nine tenths of the pro
 seed gives the same text.
 """
 
+import sys
 from argparse import ArgumentParser, Namespace
+from importlib.util import find_spec
 from pathlib import Path
 
 from reformer_seqlen.parameters.common.quantities import SEED_LIMIT
 from reformer_seqlen.parameters.common.reading import known
 from reformer_seqlen.parameters.study import load_study
+from reformer_seqlen.pipeline.dag import stale_stages
 from reformer_seqlen.runtime import process
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.paths import MODELS
@@ -48,6 +51,7 @@ def run(given: Namespace) -> None:
     params = load_study()
     known("runs", params.runs, given.run)
     folder = _trained(given.run)
+    _warn_of_changes(given.run)
     # torch and transformers take seconds to import; what is refused needs neither.
     with process.importing():
         from reformer_seqlen.commands.continuation import continuation
@@ -76,3 +80,15 @@ def _trained(name: str) -> Path:
         raise StudyError(f"runs.{name}: {folder} holds no model yet; run `make repro` first")
     check_stored(folder)
     return folder
+
+
+def _warn_of_changes(name: str) -> None:
+    """Say so if a run's model is not the one that params.yaml and the code stand for now."""
+    # An installation for the model alone has no DVC.
+    if find_spec("dvc") is not None and stale_stages(f"finetune@{name}"):
+        print(
+            f"warning: runs.{name}: params.yaml, the code or a file has changed since this model "
+            "was trained; `make repro` trains it again",
+            file=sys.stderr,
+            flush=True,
+        )

@@ -56,11 +56,16 @@ def ask(*arguments: str) -> str:
     return done.stdout
 
 
-def stale_stages() -> set[str]:
-    """The stages whose code, parameters, dependencies or outs are not those of their last run."""
+def stale_stages(*names: str) -> set[str]:
+    """The stages whose code, parameters, dependencies or outs are not those of their last run.
+
+    Of all stages, or of those that are named and what they need.
+    """
+    among_these = ["--with-deps", *names] if names else []
 
     def status(wait: bool) -> str:
-        return ask(*(["--wait-for-lock"] if wait else []), "status", "--json")
+        waiting = ["--wait-for-lock"] if wait else []
+        return ask(*waiting, "status", "--json", *among_these)
 
     stale: dict[str, Any] = json.loads(mended(status))
     return set(stale)

@@ -152,7 +152,7 @@ def _in_another_way(values: Metrics, name: str, score: Mapping[str, Any] | None)
     if score is None:
         return NOTHING
     shown = shown_score({"bound": score_of(values, [name], SPLIT).get("bound"), **score})
-    difference = score["difference"]
+    difference = score.get("difference")  # a kept study may be older
     if difference is None:
         return shown
     return f"{shown} ({signed(difference)}{NOTHING if is_sure(difference) else ALIKE})"

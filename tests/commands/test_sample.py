@@ -2,6 +2,7 @@
 
 import sys
 from argparse import Namespace
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,21 @@ def test_a_text_is_continued_from_the_prompt(
     for seed, same in ((42, True), (1, False)):
         sample.run(Namespace(run="news-64", prompt="The ", pieces=20, seed=seed))
         assert (capsys.readouterr().out == text) is same
+
+
+@pytest.mark.slow
+def test_a_model_of_other_parameters_is_said_to_be_one(own_smoke: Project) -> None:
+    def other_draws(values: Any) -> None:
+        values["evaluate"]["hash_draws"] = 3
+
+    def other_updates(values: Any) -> None:
+        values["runs"]["news-64"]["train"] = {"updates": 3}
+
+    command = [sys.executable, "-m", "reformer_seqlen", "sample", "news-64", "The "]
+    own_smoke.change_params(other_draws)
+    assert "warning" not in own_smoke.run(*command)  # the model is the same
+    own_smoke.change_params(other_updates)
+    assert "warning: runs.news-64: params.yaml, the code or a file" in own_smoke.run(*command)
 
 
 @pytest.mark.parametrize(
