@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from reformer_seqlen.reporting.against_counting import against_counting
+from reformer_seqlen.reporting.context_use import context_use
 from reformer_seqlen.reporting.differences import difference_on_test, is_sure
 from reformer_seqlen.reporting.doublings import Pair, alike, cost, in_short, pairs, quality
 from reformer_seqlen.reporting.gap_tables import published_gap
@@ -64,6 +65,7 @@ def answer(values: Metrics, runs: Runs) -> list[str]:
         _in_short(values, otherwise, "Trained otherwise, a doubling"),
         standing(values, rivals(values, runs)),
         _in_short(values, untrained, "Without training here, a doubling"),
+        context_use(values, runs),
         against_counting(values, runs),
         published_gap(values),
     ]
