@@ -84,8 +84,8 @@ def _trained(name: str) -> Path:
 
 def _warn_of_changes(name: str) -> None:
     """Say so if a run's model is not the one that params.yaml and the code stand for now."""
-    # An installation for the model alone has no DVC.
-    if find_spec("dvc") is not None and stale_stages(f"finetune@{name}"):
+    is_followed = find_spec("dvc") is not None and Path(".dvc").is_dir()
+    if is_followed and stale_stages(f"finetune@{name}"):
         print(
             f"warning: runs.{name}: params.yaml, the code or a file has changed since this model "
             "was trained; `make repro` trains it again",

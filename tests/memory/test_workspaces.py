@@ -29,7 +29,7 @@ NOT_PREDICTED_MIB = {
     ("reformer", "training, adafactor", 16384): 16,
     ("gpt2-small", "training, adafactor", 16384): 144,
 }
-"""What five of thirty runs reserved beyond the prediction, for a reason that is not known."""
+"""What five of thirty runs reserved beyond the prediction: benchmarks/LOG.md says what is known."""
 
 
 def traced(row: Row) -> Trace:
