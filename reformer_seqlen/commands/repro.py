@@ -10,14 +10,13 @@ import subprocess
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
 from reformer_seqlen.commands.warm import kept
-from reformer_seqlen.fetching.unpacking import packing
-from reformer_seqlen.parameters.sources import PathSource, describe
 from reformer_seqlen.parameters.study import Study, load_study
+from reformer_seqlen.pipeline.changed_files import changed_files
 from reformer_seqlen.pipeline.dag import (
     DVC,
     Needs,
@@ -36,11 +35,9 @@ from reformer_seqlen.pipeline.schedule import run_all
 from reformer_seqlen.runtime import process
 from reformer_seqlen.runtime.cores import cores
 from reformer_seqlen.runtime.errors import StudyError
-from reformer_seqlen.runtime.files import read_json, sha256_of
 from reformer_seqlen.runtime.interrupts import ended_by_sigterm
 from reformer_seqlen.runtime.locks import alone
-from reformer_seqlen.runtime.messages.fetching import no_sha256
-from reformer_seqlen.runtime.paths import BASES, METRICS, REPORT, TEXTS
+from reformer_seqlen.runtime.paths import METRICS, REPORT
 from reformer_seqlen.runtime.progress import duration
 
 FIRST_GPU = Path("/dev/nvidia0")
@@ -80,50 +77,6 @@ class DvcProgress(Progress):
             self.ran.append(begun["name"])
         elif not UP_TO_DATE.match(line) and not CHATTER.match(line):
             super().said(name, line)
-
-
-def changed_files(params: Study) -> Iterator[str]:
-    """A line for each file of this machine that is not what was read: DVC does not look at it."""
-    for name, corpus in params.corpora.items():
-        was = _read_before(TEXTS / name / "source.json")
-        for split, source in corpus.files.items():
-            part = (split, describe(source))
-            if isinstance(source, PathSource) and part in was:
-                # What is recorded of a packed file is the text in it.
-                packed = source.member or packing(Path(source.path).name, source.compression)
-                expected = source.sha256 or (None if packed else was[part])
-                yield from _changed(f"corpora.{name}.files.{split}", source, expected)
-    for name, model in params.models.items():
-        text = model.pretraining and model.pretraining.file
-        if isinstance(text, PathSource):
-            key = f"models.{name}.pretraining.file"
-            if text.sha256 is None:  # and no sum of what is read is kept
-                yield no_sha256(key, text.path)
-            elif (BASES / name).exists():
-                yield from _changed(key, text, text.sha256)
-
-
-def _changed(key: str, source: PathSource, expected: str | None) -> Iterator[str]:
-    """A line, if a file is there and its sha256 is not the expected one; None is not known."""
-    path = Path(source.path).expanduser()
-    if expected and path.is_file() and (found := sha256_of(path)) != expected:
-        yield (
-            f"{key}: {source.path} has changed since it was read; "
-            f"to read it again, declare `sha256: {found}`"
-        )
-
-
-def _read_before(record: Path) -> dict[tuple[str, str], str]:
-    """The sha256 of what a text was made of, by split and description.
-
-    Nothing where the record is damaged: DVC runs its stage again.
-    """
-    if not record.exists():
-        return {}
-    with suppress(StudyError, KeyError, TypeError):
-        parts = read_json(record)["sources"]
-        return {(part["file"], part["what"]): part["sha256"] for part in parts}
-    return {}
 
 
 def default_jobs(each: int) -> int:

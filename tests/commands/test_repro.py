@@ -8,13 +8,13 @@ import pytest
 from reformer_seqlen.commands import repro
 from reformer_seqlen.commands.repro import (
     DvcProgress,
-    changed_files,
     default_jobs,
     last,
     one_after_another,
     side_by_side,
 )
 from reformer_seqlen.parameters.study import load_study
+from reformer_seqlen.pipeline.changed_files import changed_files
 from stages import download
 from tests.conftest import environment
 from tests.dvc_example import NEEDS, dvc_repository

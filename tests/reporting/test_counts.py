@@ -49,13 +49,21 @@ def test_a_count_is_a_row_of_the_tables_of_quality() -> None:
     ]
 
 
+def _count(
+    values: dict[str, Any], corpus: str, order: int, bits: tuple[float, float], text: str = "own"
+) -> None:
+    """Add n-grams of a corpus that take so many bits on validation and test."""
+    name = f"{corpus}-{order}gram{'' if text == 'own' else '-all'}"
+    item = {"corpus": corpus, "model": "tiny", "order": order, "text": text}
+    values["details"]["counts"][name] = {**item, "tokens_counted": 1000}
+    for split, value in zip(("validation", "test"), bits, strict=True):
+        values[split][name] = {"bits_per_byte": value}
+
+
 def test_runs_that_are_trained_otherwise_are_said_not_to_be_counted() -> None:
     study = {**runs(("news",)), "epochs": one_run(train={"epochs": 3, "batch_size": 4})}
     values = metrics_of(study)
-    item = {"corpus": "news", "model": "tiny", "order": 3, "text": "own", "tokens_counted": 1000}
-    values["details"]["counts"]["news-3gram"] = item
-    for split in ("validation", "test"):
-        values[split]["news-3gram"] = {"bits_per_byte": 1.6}
+    _count(values, "news", 3, (1.6, 1.6))
     assert answer(values, study)[-1].endswith(
         "of their corpus's training text, on validation and test; 1 that is trained otherwise is "
         "not counted."
@@ -71,11 +79,7 @@ def test_the_answer_says_how_many_runs_beat_counting_on_both_splits() -> None:
         ("wiki", 3, 1.6, 1.6),  # on one split alone
         ("news", 5, 1.4, 1.4),
     ):
-        name = f"{corpus}-{order}gram"
-        item = {"corpus": corpus, "model": "tiny", "order": order, "text": "own"}
-        values["details"]["counts"][name] = {**item, "tokens_counted": 1000}
-        values["validation"][name] = {"bits_per_byte": validation}
-        values["test"][name] = {"bits_per_byte": test}
+        _count(values, corpus, order, (validation, test))
     assert answer(values, study)[-1] == (
         "2 of 4 runs beat the 3-gram and 0 of 2 the 5-gram of their corpus's training text, on "
         "validation and test."
@@ -95,10 +99,7 @@ def test_the_answer_says_how_many_runs_beat_counting_on_both_splits() -> None:
     )
     values["details"]["differences"] = {}
     assert answer(values, study)[-1].startswith("1 of 4 runs beat the 3-gram (`news-256`) and 0 of")
-    item = {"corpus": "news", "model": "tiny", "order": 5, "text": "all", "tokens_counted": 9000}
-    values["details"]["counts"]["news-5gram-all"] = item
-    for split in ("validation", "test"):
-        values[split]["news-5gram-all"] = {"bits_per_byte": 1.2}
+    _count(values, "news", 5, (1.2, 1.2), text="all")
     assert answer(values, study)[-1].endswith(
         "0 of 2 the 5-gram of their corpus's training text, 0 of 2 the 5-gram of that and the "
         "base's text, on validation and test."
