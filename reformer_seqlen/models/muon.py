@@ -1,15 +1,88 @@
 """Muon for matrices (Jordan et al. 2024, torch.optim.Muon), AdamW for everything else."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 BETAS = (0.9, 0.95)
 """Of AdamW beside Muon, as its author uses it."""
+STACK_ELEMENTS = 2**21
+"""Of the matrices that are updated at once: larger ones gain nothing, and take memory."""
+
+
+class StackedMuon(torch.optim.Muon):
+    """torch's Muon, its products taken of all matrices of one shape at once.
+
+    A small model has many small matrices, and torch takes fifteen products of each by itself. The
+    update is the same.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Update all matrices."""
+        for group in self.param_groups:
+            for stack in _stacks(each for each in group["params"] if each.grad is not None):
+                self._update(stack, group)
+
+    def _update(self, matrices: list[Tensor], group: dict[str, Any]) -> None:
+        """Update matrices of one shape."""
+        gradients = [each.grad for each in matrices if each.grad is not None]
+        momenta = [self._momentum(each) for each in matrices]
+        torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+        steps = torch.stack(torch._foreach_lerp(gradients, momenta, group["momentum"]))
+        steps = orthogonal(steps, group["ns_coefficients"], group["ns_steps"], group["eps"])
+        rows, columns = matrices[0].shape
+        rate = group["lr"] * math.sqrt(max(1, rows / columns))
+        torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(matrices, steps.unbind(), alpha=-rate)
+
+    def _momentum(self, matrix: Tensor) -> Tensor:
+        state = self.state[matrix]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(matrix)
+        buffer: Tensor = state["momentum_buffer"]
+        return buffer
+
+
+def _stacks(matrices: Iterable[Tensor]) -> Iterator[list[Tensor]]:
+    """Matrices of one shape, as many as are updated at once."""
+    shapes: dict[torch.Size, list[Tensor]] = {}
+    for each in matrices:
+        shapes.setdefault(each.shape, []).append(each)
+    for shape, found in shapes.items():
+        at_once = max(1, STACK_ELEMENTS // shape.numel())
+        for begin in range(0, len(found), at_once):
+            yield found[begin : begin + at_once]
+
+
+def orthogonal(
+    matrices: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float
+) -> Tensor:
+    """Nearly the nearest matrices with singular values of 1, by Newton and Schulz's iteration.
+
+    Args:
+        matrices: (matrices, rows, columns)
+        coefficients: of the polynomial that each step takes of them.
+        steps: of the iteration.
+        eps: the smallest norm that they are divided by.
+
+    Returns:
+        (matrices, rows, columns), in bfloat16.
+    """
+    a, b, c = coefficients
+    tall = matrices.shape[1] > matrices.shape[2]
+    now = matrices.bfloat16()
+    if tall:
+        now = now.mT
+    now.div_(torch.linalg.vector_norm(now, dim=(1, 2), keepdim=True).clamp(min=eps))
+    for _ in range(steps):
+        gram = now @ now.mT  # (matrices, short side, short side)
+        now = torch.baddbmm(now, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), now, beta=a)
+    return now.mT if tall else now
 
 
 class Both(torch.optim.Optimizer):
@@ -62,8 +135,11 @@ def muon(
         {"params": found, "lr": matrix_learning_rate * scale, "weight_decay": weight_decay / scale}
         for scale, found in matrices.items()
     ]
+    # Matrices that are spread over processes are of another type, and can't be stacked.
+    whole = all(type(each) is nn.Parameter for found in matrices.values() for each in found)
+    optimizer = StackedMuon if whole else torch.optim.Muon
     return Both(
-        torch.optim.Muon(groups, lr=matrix_learning_rate, weight_decay=weight_decay),
+        optimizer(groups, lr=matrix_learning_rate, weight_decay=weight_decay),
         torch.optim.AdamW(others, lr=learning_rate, weight_decay=weight_decay, betas=BETAS),
     )
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from transformers.pytorch_utils import Conv1D
 
-from reformer_seqlen.models.muon import Both, muon
+from reformer_seqlen.models import muon as optimizers
+from reformer_seqlen.models.muon import Both, StackedMuon, muon
 from tests.models_example import KINDS, made
 
 
@@ -47,6 +48,30 @@ def test_each_part_updates_as_it_does_alone() -> None:
         assert torch.equal(mine, theirs)
 
 
+@pytest.mark.parametrize("at_once", [3 * 6 * 10, 1])
+def test_stacked_matrices_are_updated_as_torch_updates_each(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of five wide matrices, three are a stack and two the next; a tall one, and one unused."""
+    monkeypatch.setattr(optimizers, "STACK_ELEMENTS", at_once)
+    torch.manual_seed(0)
+    shapes = [(6, 10)] * 5 + [(10, 6), (4, 4)]
+    mine = [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
+    theirs = [torch.nn.Parameter(each.detach().clone()) for each in mine]
+    ours = StackedMuon(mine, lr=0.02, weight_decay=0.1)
+    torchs = torch.optim.Muon(theirs, lr=0.02, weight_decay=0.1)
+    for _ in range(4):
+        for one, other in zip(mine[:-1], theirs[:-1], strict=True):
+            one.grad = torch.randn(one.shape)
+            other.grad = one.grad.clone()
+        before = [each.detach().clone() for each in mine]
+        ours.step()
+        torchs.step()
+        for was, one, other in zip(before, mine, theirs, strict=True):  # bfloat16 has 8 bits
+            torch.testing.assert_close(one - was, other - was, rtol=0.01, atol=2e-4)
+    assert torch.equal(mine[-1], theirs[-1])
+
+
 def test_a_matrix_is_updated_alike_however_it_is_stored() -> None:
     """GPT-2 stores (inputs, outputs) where a linear layer stores (outputs, inputs)."""
     torch.manual_seed(0)
@@ -56,9 +81,9 @@ def test_a_matrix_is_updated_alike_however_it_is_stored() -> None:
             conv.weight.copy_(linear.weight.T)
             conv.bias.copy_(linear.bias)
         rows = torch.randn(5, inputs)
-        optimizers = [muon(module, 0.02, 0.001, 0.5) for module in (linear, conv)]
+        both = [muon(module, 0.02, 0.001, 0.5) for module in (linear, conv)]
         for _ in range(3):
-            for module, optimizer in zip((linear, conv), optimizers, strict=True):
+            for module, optimizer in zip((linear, conv), both, strict=True):
                 module(rows).square().sum().backward()
                 optimizer.step()
                 optimizer.zero_grad()
