@@ -61,7 +61,7 @@ def answer(values: Metrics, runs: Runs) -> list[str]:
     first, otherwise, _ = _trained(found)
     untrained = [pair for pair in found if pair.shortest.variant == UNTRAINED]
     sentences = [
-        *(_of_training(values, first) if first else []),
+        *(_of_training(values, first, runs) if first else []),
         _in_short(values, otherwise, "Trained otherwise, a doubling"),
         standing(values, rivals(values, runs)),
         _in_short(values, untrained, "Without training here, a doubling"),
@@ -87,10 +87,10 @@ def _trained(found: Sequence[Pair]) -> tuple[list[Pair], list[Pair], list[Pair]]
     return first, otherwise, [pair for pair in trained if pair not in of_model]
 
 
-def _of_training(values: Metrics, compared: Sequence[Pair]) -> list[str]:
+def _of_training(values: Metrics, compared: Sequence[Pair], runs: Runs) -> list[str]:
     """What each doubling changes for the first model, how comparable that is, what it costs."""
     common, warning = alike(values, compared)
-    sentence = f"{f'{common}, ' if common else ''}{quality(values, compared)}"
+    sentence = f"{f'{common}, ' if common else ''}{quality(values, compared, runs)}"
     diverged = _diverged(values, compared)
     ended = f"; {joined(diverged)} diverged" if diverged else ""
     first = sentence[0].upper() + sentence[1:]

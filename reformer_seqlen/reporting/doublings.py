@@ -45,11 +45,14 @@ def pairs(values: Metrics, runs: Runs) -> list[Pair]:
     return [pair for pair in found if pair.doublings]
 
 
-def quality(values: Metrics, compared: Sequence[Pair]) -> str:
-    """By how much each doubling changes the score, corpus by corpus, and how sure that is."""
+def quality(values: Metrics, compared: Sequence[Pair], runs: Runs) -> str:
+    """By how much each doubling changes the score, corpus by corpus, and how sure that is.
+
+    Where both ends were trained with several seeds, with what each of them gives.
+    """
     lengths = {(_length(pair.shortest), _length(pair.longest)) for pair in compared}
     place = " from {:,} to {:,} tokens".format(*lengths.pop()) if len(lengths) == 1 else ""
-    changes = joined([_change(values, pair, bool(place)) for pair in compared])
+    changes = joined([_change(values, pair, runs, bool(place)) for pair in compared])
     return (
         f"each doubling of the context{place} changes bits per byte of the test text (lower is "
         f"better) by {changes}{_verdict(values, compared)}"
@@ -68,13 +71,28 @@ def in_short(values: Metrics, compared: Sequence[Pair]) -> str:
     return f"{named} by {joined(changes)}"
 
 
-def _change(values: Metrics, pair: Pair, of_equal_lengths: bool) -> str:
+def _change(values: Metrics, pair: Pair, runs: Runs, of_equal_lengths: bool) -> str:
     ends = (pair.shortest, pair.longest)
     scores = [score_of(values, point.names, "test") for point in ends]
     bits = " → ".join(bounded(score, number(score["bits_per_byte"], 3)) for score in scores)
     lengths = " → ".join(f"{_length(point):,}" for point in ends)
     of = bits if of_equal_lengths else f"{lengths} tokens: {bits}"
-    return f"{_a_doubling(values, pair)} in {pair.shortest.corpus} ({of})"
+    by_seed = [signed({"bits_per_byte": each}) for each in _by_seed(values, pair, runs)]
+    seeds = f"; by seed {joined(by_seed)}" if len(by_seed) > 1 else ""
+    return f"{_a_doubling(values, pair)} in {pair.shortest.corpus} ({of}{seeds})"
+
+
+def _by_seed(values: Metrics, pair: Pair, runs: Runs) -> list[float]:
+    """The change of each doubling by every seed that both ends were trained with."""
+    short, long = (
+        {
+            run.train.get("seed"): values["test"][name]["bits_per_byte"]
+            for name, run in ((name, runs[name]) for name in end.names)
+            if not isinstance(run.train, str)
+        }
+        for end in (pair.shortest, pair.longest)
+    )
+    return [(long[seed] - short[seed]) / pair.doublings for seed in short if seed in long]
 
 
 def _a_doubling(values: Metrics, pair: Pair) -> str:

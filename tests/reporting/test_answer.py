@@ -57,6 +57,22 @@ def test_the_change_from_the_shortest_to_the_longest_is_shared_out_over_the_doub
     assert answer(values, STUDY)[0].endswith(": no more than its uncertainty in each.")
 
 
+def test_each_training_seed_has_its_say() -> None:
+    """Of the pairs of one seed; a seed that one end alone was trained with says nothing."""
+    seeds = {
+        f"wiki-{n}-seed{seed}": one_run(n, corpus="wiki", train={"seed": seed})
+        for n, seed in ((256, 43), (1024, 44), (1024, 43))
+    }
+    study = {**STUDY, **seeds}
+    values = _values({"news-256": 2.0, "news-1024": 2.1, "wiki-256": 3.0, "wiki-1024": 2.7}, study)
+    values["test"]["wiki-256-seed43"]["bits_per_byte"] = 2.8
+    values["test"]["wiki-1024-seed43"]["bits_per_byte"] = 2.9
+    assert answer(values, study)[0].endswith(
+        "+0.050 in news (2.000 → 2.100) and -0.150 in wiki (3.000 → 2.700; by seed -0.150 and "
+        "+0.050)."
+    )
+
+
 def test_the_verdict_counts_where_the_longest_context_is_better_and_worse() -> None:
     study = {
         **STUDY,
