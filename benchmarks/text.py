@@ -37,6 +37,8 @@ from reformer_seqlen.text.encoding import worker_count, write_tokens
 from reformer_seqlen.text.tokenizers import load_tokenizer, make_tokenizer
 from stages.download import download
 
+KEY = "corpora.wikipedia.files.all"
+"""Where the default study declares the text."""
 WIKIPEDIA = PackageSource(
     kind="package",
     package="gensim",
@@ -201,8 +203,8 @@ def main() -> None:
     process.imported()
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        fetch(WIKIPEDIA, folder / "wikipedia.xml")
-        text = b"".join(documents(folder / "wikipedia.xml", "wikipedia_prose"))
+        fetch(WIKIPEDIA, folder / "wikipedia.xml", KEY)
+        text = b"".join(documents(folder / "wikipedia.xml", "wikipedia_prose", KEY))
         print(json.dumps(measure(text, folder)))
 
 

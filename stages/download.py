@@ -28,7 +28,7 @@ def download(name: str, corpus: Corpus, target: Path, mirror: str | None) -> Non
             print(licence_line(source))
             if isinstance(source, PathSource) and source.sha256 is None:
                 print(messages.no_sha256(key, source.path))
-            found = fetch_text(source, raw[split], mirror=mirror)
+            found = fetch_text(source, raw[split], key, mirror=mirror)
             fetched.append({"file": split, **found.model_dump()})
             for note in make_plain(raw[split], source, key):
                 print(note)

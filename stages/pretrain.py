@@ -107,11 +107,11 @@ def fetch_checkpoint(
     began = time.monotonic()
     print(licence_line(source))
     with whole_folder(target) as folder:
-        fetched = fetch(source, folder / "fetched", mirror=mirror)
+        key = f"models.{name}"
+        fetched = fetch(source, folder / "fetched", f"{key}.checkpoint", mirror=mirror)
         _unfold(folder / "fetched", folder, describe(source))
         declare_tokenizer(folder, model.tokenizer)
         load_tokenizer(folder)  # refuses one that can't be read
-        key = f"models.{name}"
         loaded = load(folder, sequence_length=None, options=model.options, key=key)
         write_json(folder / "card.json", card(name, loaded, {"checkpoint": fetched.model_dump()}))
     with whole_folder(BASE_TOKENS / name) as folder:  # what it was trained on is not at hand

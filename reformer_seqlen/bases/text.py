@@ -40,11 +40,11 @@ def prepare_text(
         StudyError: the text cannot be had, or is too short.
     """
     raw = folder / "raw"
-    fetch_text(recipe.file, raw, mirror=mirror)
+    fetch_text(recipe.file, raw, f"{KEY}.file", mirror=mirror)
     for note in make_plain(raw, recipe.file, f"{KEY}.file"):
         print(note)
     between: Between = "lines" if recipe.format == "bytes" else "documents"
-    rest = after(documents(raw, recipe.format), recipe.skip_bytes, between)
+    rest = after(documents(raw, recipe.format, f"{KEY}.file"), recipe.skip_bytes, between)
     write_text(folder, WHOLE, first(rest, recipe.first_bytes), KEY)
     size = text_path(folder, WHOLE).stat().st_size
     cut = end_of(between, folder, WHOLE, byte_shares(size, recipe.validation, 0.0)[0])

@@ -13,16 +13,16 @@ SHOWN = 5
 """Of the characters that are unknown; tokens.json has more."""
 
 
-def no_python_module(module: Path, error: Exception) -> StudyError:
+def no_python_module(key: str, error: Exception) -> StudyError:
     """`format: python_string` of what Python can't parse."""
     reason = error if str(error) else type(error).__name__
-    return StudyError(f"{module.name} is not a Python module of text: {reason}")
+    return StudyError(f"{key}: this is not a Python module of text: {reason}")
 
 
-def no_dump(name: str, error: Exception) -> StudyError:
+def no_dump(key: str, error: Exception) -> StudyError:
     """`format: wikipedia_prose` of what is no XML, or not all of it."""
     return StudyError(
-        f"{name} is no whole XML dump of MediaWiki, as `wikipedia_prose` reads it: {error}; "
+        f"{key}: this is no whole XML dump of MediaWiki, as `wikipedia_prose` reads it: {error}; "
         "fetch it again if it was cut off, or give another `format`"
     )
 
