@@ -66,7 +66,7 @@ def pieces(most: int) -> "Pieces":
     with TemporaryDirectory() as folder:
         (Path(folder) / "sample.txt").write_bytes(b"".join(beginning))
         sample = Path(folder) / "sample.txt"
-        make_tokenizer("sentencepiece", sample, VOCABULARY, Path(folder))
+        make_tokenizer("sentencepiece", sample, VOCABULARY, Path(folder), "benchmark")
         tokenizer = load_tokenizer(Path(folder))
     encoded, count = [], 0
     for line in itertools.chain(beginning, text):

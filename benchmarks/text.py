@@ -165,7 +165,7 @@ def measure(
         large: of the text whose peak is compared.
     """
     (folder / "train.txt").write_bytes(text[: text.rfind(b"\n", 0, TRAINED_ON) + 1])
-    make_tokenizer("sentencepiece", folder / "train.txt", PIECES, folder)
+    make_tokenizer("sentencepiece", folder / "train.txt", PIECES, folder, "benchmark")
     (folder / "tokens").mkdir()
     for name, size in (("small", small), ("medium", medium), ("large", large)):
         repeated(text, size, folder, name)

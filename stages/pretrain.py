@@ -52,6 +52,7 @@ def pretrain(
 ) -> None:
     """Make a base model from its own text and write it to `target`."""
     print(licence_line(recipe.file))
+    key = f"models.{name}.pretraining"
     began, settings = time.monotonic(), recipe.train or Training()
     make_deterministic(settings.threads)
     own = [Path(recipe.file.path).expanduser()] if isinstance(recipe.file, PathSource) else []
@@ -65,13 +66,13 @@ def pretrain(
         if is_first():
             shutil.rmtree(text, ignore_errors=True)
             text.mkdir()
-            prepare_text(recipe, model.tokenizer, text, mirror)
+            prepare_text(recipe, model.tokenizer, text, key, mirror)
         of_first(None)  # the others wait for the text
         tokens = prepared_text(text)
         seed(settings.seed)
         options = options_for(model.model_type, model.options, f"models.{name}.options")
         fresh = create(architecture(name, model, recipe), options)
-        phases = train_phases(fresh, tokens, recipe, work)
+        phases = train_phases(fresh, tokens, recipe, work, key)
         processes.first_alone()
         with whole_folder(target) as folder:
             fresh.save_pretrained(folder)

@@ -17,12 +17,9 @@ from reformer_seqlen.text.tokens import Tokens, load_tokens
 if TYPE_CHECKING:
     from reformer_seqlen.parameters.corpora import Between
 
-KEY = "pretraining"
-"""The base text's place in params.yaml, in a model."""
-
 
 def prepare_text(
-    recipe: Pretraining, tokenizer: TokenizerKind, folder: Path, mirror: str | None
+    recipe: Pretraining, tokenizer: TokenizerKind, folder: Path, key: str, mirror: str | None
 ) -> dict[str, Tokens]:
     """Fetch the base text, make the tokenizer from it, and encode it.
 
@@ -31,6 +28,7 @@ def prepare_text(
         tokenizer: its kind.
         folder: gets the tokenizer's files, the text, and in `tokens` what `train` and `validation`
             of it are encoded into.
+        key: the recipe's place in params.yaml, for messages.
         mirror: a folder or base URL to try first.
 
     Returns:
@@ -40,18 +38,19 @@ def prepare_text(
         StudyError: the text cannot be had, or is too short.
     """
     raw = folder / "raw"
-    fetch_text(recipe.file, raw, f"{KEY}.file", mirror=mirror)
-    for note in make_plain(raw, recipe.file, f"{KEY}.file"):
+    file_key = f"{key}.file"
+    fetch_text(recipe.file, raw, file_key, mirror=mirror)
+    for note in make_plain(raw, recipe.file, file_key):
         print(note)
     between: Between = "lines" if recipe.format == "bytes" else "documents"
-    rest = after(documents(raw, recipe.format, f"{KEY}.file"), recipe.skip_bytes, between)
-    write_text(folder, WHOLE, first(rest, recipe.first_bytes), KEY)
+    rest = after(documents(raw, recipe.format, file_key), recipe.skip_bytes, between)
+    write_text(folder, WHOLE, first(rest, recipe.first_bytes), key)
     size = text_path(folder, WHOLE).stat().st_size
     cut = end_of(between, folder, WHOLE, byte_shares(size, recipe.validation, 0.0)[0])
-    copy_text(folder, WHOLE, 0, cut, folder, "train", KEY)
-    copy_text(folder, WHOLE, cut, size, folder, "validation", KEY)
+    copy_text(folder, WHOLE, 0, cut, folder, "train", key)
+    copy_text(folder, WHOLE, cut, size, folder, "validation", key)
     text, coverage = folder / "train.txt", recipe.character_coverage
-    make_tokenizer(tokenizer, text, recipe.pieces, folder, coverage)
+    make_tokenizer(tokenizer, text, recipe.pieces, folder, key, coverage)
     made, target = load_tokenizer(folder), folder / "tokens"
     target.mkdir()
     for name in ("train", "validation"):

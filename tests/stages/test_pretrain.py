@@ -26,6 +26,8 @@ from stages import pretrain
 from stages.pretrain import fetch_checkpoint
 from tests.small_study import SmallStudy
 
+KEY = "models.tiny.pretraining"
+
 
 def _recipe(**values: Any) -> Pretraining:
     return Pretraining.model_validate(
@@ -61,7 +63,7 @@ def test_no_text_has_the_piece_that_stands_for_padding(tmp_path: Path) -> None:
     config = architecture("tiny", model_of(recipe), recipe)
     text = tmp_path / "text"
     text.write_text("a few words of a text\n" * 50)
-    train_tokenizer(text, 120, tmp_path / "spiece.model")
+    train_tokenizer(text, 120, tmp_path / "spiece.model", KEY)
     processor = SentencePieceProcessor(model_file=str(tmp_path / "spiece.model"))
     assert processor.is_control(config.pad_token_id)
 
@@ -134,8 +136,8 @@ def test_an_architecture_that_does_not_build_is_refused(wrong: dict[str, Any]) -
 def test_too_few_or_too_many_pieces_are_refused(tmp_path: Path, pieces: int) -> None:
     text = tmp_path / "train.txt"
     text.write_text("In the beginning was the word.\n" * 40, encoding="utf-8")
-    with pytest.raises(StudyError, match=rf"pretraining\.pieces: .* makes no {pieces} pieces"):
-        train_tokenizer(text, pieces, tmp_path / "spiece.model")
+    with pytest.raises(StudyError, match=rf"^{KEY}\.pieces: .* makes no {pieces} pieces"):
+        train_tokenizer(text, pieces, tmp_path / "spiece.model", KEY)
     assert not (tmp_path / "spiece.model").exists()
 
 
@@ -164,10 +166,35 @@ def test_a_base_text_may_be_bytes_and_one_line(
     recipe = _recipe().model_copy(update={**values, "pieces": 258})
     folder = tmp_path / "base"
     folder.mkdir()
-    tokens = prepare_text(recipe, "bytes", folder, None)
+    tokens = prepare_text(recipe, "bytes", folder, KEY, None)
     assert (folder / "train.txt").read_bytes() == text[40:328]
     assert (folder / "validation.txt").read_bytes() == text[328:360]
     assert {name: len(part) for name, part in tokens.items()} == {"train": 288, "validation": 32}
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"file": {"path": "gone.txt"}}, r"\.file: there is no file or folder `gone\.txt`"),
+        ({"file": {"encoding": "utf-16"}}, r"\.file\.encoding: this is not utf-16"),
+        ({"format": "wikipedia_prose"}, r"\.file: this is no whole XML dump"),
+        ({"first_bytes": 1}, ": nothing is left of the text"),
+        ({"pieces": 50}, r"\.pieces: SentencePiece makes no 50 pieces"),
+        ({"sequence_length": 256}, ": the train split has .* tokens, too few for one window"),
+    ],
+    ids=["no file", "encoding", "no dump", "nothing", "pieces", "short"],
+)
+def test_a_base_text_that_does_not_do_is_refused_with_its_key(
+    change: dict[str, Any], complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    study = SmallStudy()
+    source = {"kind": "path", "path": "mine.txt", "licence": "my own", **change.get("file", {})}
+    recipe = study.values["models"]["tiny"]["pretraining"]
+    recipe |= {"format": "lines", "validation": 0.2, "pieces": 110, **change, "file": source}
+    with pytest.raises(StudyError, match=rf"^{KEY}{complaint}"):
+        study.run(pretrain.main, "tiny")
+    assert not Path("data/bases/tiny").exists()
 
 
 @pytest.mark.slow
@@ -177,7 +204,7 @@ def test_a_base_that_diverges_is_no_base(tmp_path: Path, monkeypatch: pytest.Mon
     study = SmallStudy()
     recipe = study.values["models"]["tiny"]["pretraining"]
     recipe["train"] |= {"optimizer": "adamw", "learning_rate": 1e6}
-    with pytest.raises(StudyError, match=r"the base diverged at update \d+: .*no run is trained"):
+    with pytest.raises(StudyError, match=rf"^{KEY}: the base diverged at update \d+: .*no run is"):
         study.run(pretrain.main, "tiny")
     assert Path("work/pretrain/tiny/phase-0/initial").exists()
     assert not Path("data/bases/tiny").exists()

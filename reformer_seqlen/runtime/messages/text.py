@@ -41,12 +41,12 @@ def empty_text(key: str, split: str) -> StudyError:
     )
 
 
-def no_window(run: str, split: str, tokens: int, length: int) -> StudyError:
+def no_window(key: str, split: str, tokens: int, length: int) -> StudyError:
     """A split that is shorter than one window."""
     return StudyError(
-        f"runs.{run}: the {split} split has {tokens} tokens, too few for one window of "
+        f"{key}: the {split} split has {tokens} tokens, too few for one window of "
         f"sequence_length {length}; choose a shorter length, or a larger `first_bytes` or "
-        f"share of the corpus for {split}"
+        f"share of the text for {split}"
     )
 
 
@@ -58,11 +58,11 @@ def nothing_to_score(key: str, split: str, tokens: int) -> StudyError:
     )
 
 
-def no_tokenizer(pieces: int, error: Exception) -> StudyError:
+def no_tokenizer(key: str, pieces: int, error: Exception) -> StudyError:
     """SentencePiece can't make that many pieces of a text."""
     reason = str(error).rpartition("] ")[2]
     return StudyError(
-        f"pretraining.pieces: SentencePiece makes no {pieces} pieces of this text: {reason}"
+        f"{key}.pieces: SentencePiece makes no {pieces} pieces of this text: {reason}"
     )
 
 
