@@ -18,7 +18,8 @@ from reformer_seqlen.bases.architecture import architecture
 from reformer_seqlen.bases.card import card
 from reformer_seqlen.bases.gguf import from_gguf
 from reformer_seqlen.bases.phases import together, train_phases
-from reformer_seqlen.bases.text import prepare_text, prepared_text
+from reformer_seqlen.bases.text import prepare_text, prepared_text, text_record
+from reformer_seqlen.fetching.checks import unchecked
 from reformer_seqlen.fetching.fetch import fetch
 from reformer_seqlen.models.causal import create, load
 from reformer_seqlen.parameters.common.reading import known, read_section
@@ -78,7 +79,8 @@ def pretrain(
             fresh.save_pretrained(folder)
             save_tokenizer(text, folder)
             write_json(folder / "history.json", {"phases": [each.history for each in phases]})
-            write_json(folder / "card.json", card(name, fresh, {"pretraining": learnt(phases)}))
+            made = {**learnt(phases), "text": text_record(text)}
+            write_json(folder / "card.json", card(name, fresh, {"pretraining": made}))
         with whole_folder(BASE_TOKENS / name) as folder:
             shutil.copytree(text / "tokens", folder, dirs_exist_ok=True)
             counts = {split: {"tokens": len(part)} for split, part in tokens.items()}
@@ -106,9 +108,11 @@ def fetch_checkpoint(
     """Fetch a published checkpoint and write it, with its card, to `target`."""
     processes.first_alone()
     began = time.monotonic()
+    key = f"models.{name}"
     print(licence_line(source))
+    for note in unchecked(source, f"{key}.checkpoint"):
+        print(note)
     with whole_folder(target) as folder:
-        key = f"models.{name}"
         fetched = fetch(source, folder / "fetched", f"{key}.checkpoint", mirror=mirror)
         _unfold(folder / "fetched", folder, describe(source))
         declare_tokenizer(folder, model.tokenizer)

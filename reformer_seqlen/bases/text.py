@@ -1,11 +1,13 @@
 """The text of a base model that is made here, as pieces of a tokenizer made from it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from reformer_seqlen.fetching.checks import unchecked
 from reformer_seqlen.fetching.fetch import fetch_text
 from reformer_seqlen.parameters.models import Pretraining
 from reformer_seqlen.parameters.tokens import TokenizerKind
+from reformer_seqlen.runtime.files import read_json, write_json
 from reformer_seqlen.text.documents import documents
 from reformer_seqlen.text.encoding import write_tokens
 from reformer_seqlen.text.plain import make_plain
@@ -17,6 +19,9 @@ from reformer_seqlen.text.tokens import Tokens, load_tokens
 if TYPE_CHECKING:
     from reformer_seqlen.parameters.corpora import Between
 
+RECORD = "source.json"
+"""Says what the text was made from."""
+
 
 def prepare_text(
     recipe: Pretraining, tokenizer: TokenizerKind, folder: Path, key: str, mirror: str | None
@@ -26,8 +31,8 @@ def prepare_text(
     Args:
         recipe: says where the text is, what is taken of it and how many pieces there are.
         tokenizer: its kind.
-        folder: gets the tokenizer's files, the text, and in `tokens` what `train` and `validation`
-            of it are encoded into.
+        folder: gets the tokenizer's files, the text, the record of what was fetched, and in
+            `tokens` what `train` and `validation` of it are encoded into.
         key: the recipe's place in params.yaml, for messages.
         mirror: a folder or base URL to try first.
 
@@ -39,7 +44,10 @@ def prepare_text(
     """
     raw = folder / "raw"
     file_key = f"{key}.file"
-    fetch_text(recipe.file, raw, file_key, mirror=mirror)
+    for note in unchecked(recipe.file, file_key):
+        print(note)
+    fetched = fetch_text(recipe.file, raw, file_key, mirror=mirror)
+    write_json(folder / RECORD, fetched.model_dump())
     for note in make_plain(raw, recipe.file, file_key):
         print(note)
     between: Between = "lines" if recipe.format == "bytes" else "documents"
@@ -56,6 +64,12 @@ def prepare_text(
     for name in ("train", "validation"):
         write_tokens(made, folder, name, target)
     return prepared_text(folder)
+
+
+def text_record(folder: Path) -> dict[str, Any]:
+    """What `prepare_text` fetched: `Fetched`, as a card has it."""
+    record: dict[str, Any] = read_json(folder / RECORD)
+    return record
 
 
 def prepared_text(folder: Path) -> dict[str, Tokens]:

@@ -105,6 +105,7 @@ def test_lines_are_shuffled_where_a_seed_is_given(study: SmallStudy) -> None:
         ({"sha256": "0" * 64}, ": mine.txt has another checksum than declared"),
         ({"path": "."}, ": `.` is a folder, and a text is one file: name a file of it"),
         ({"path": "/dev/zero"}, ": `/dev/zero` is a device or a pipe, not a file"),
+        ({"path": "/proc/self/mem"}, ": cannot fetch mem: .*Input/output error"),
         ({"encoding": "utf-16"}, r"\.encoding: this is not utf-16"),
     ],
 )

@@ -1,5 +1,6 @@
 """Base models made here: what cannot be made is refused with its key."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,13 @@ from reformer_seqlen.reformer.model import (
     parameter_counts,
 )
 from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.files import read_json
+from reformer_seqlen.runtime.paths import BASES
 from reformer_seqlen.text.pieces.single_bytes import ByteTokenizer
 from reformer_seqlen.text.tokenizers import train_tokenizer
 from stages import pretrain
 from stages.pretrain import fetch_checkpoint
-from tests.small_study import SmallStudy
+from tests.small_study import LINES, SmallStudy
 
 KEY = "models.tiny.pretraining"
 
@@ -142,7 +145,7 @@ def test_too_few_or_too_many_pieces_are_refused(tmp_path: Path, pieces: int) -> 
 
 
 def test_a_checkpoint_without_its_tokenizer_is_refused_when_it_is_fetched(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()
@@ -153,6 +156,8 @@ def test_a_checkpoint_without_its_tokenizer_is_refused_when_it_is_fetched(
     with pytest.raises(StudyError, match=r"^bases/mine holds no spiece\.model, which `tokenizer: "):
         fetch_checkpoint("mine", model, source, Path("bases/mine"), None)
     assert list((tmp_path / "bases").iterdir()) == []
+    said = "models.mine.checkpoint: no sha256 is declared; without it no later change of `mine` is"
+    assert said in capsys.readouterr().out
 
 
 def test_a_base_text_may_be_bytes_and_one_line(
@@ -195,6 +200,28 @@ def test_a_base_text_that_does_not_do_is_refused_with_its_key(
     with pytest.raises(StudyError, match=rf"^{KEY}{complaint}"):
         study.run(pretrain.main, "tiny")
     assert not Path("data/bases/tiny").exists()
+
+
+def test_a_card_says_of_which_text_a_base_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    study, text = SmallStudy(), b"".join(LINES)
+    source = {"kind": "path", "path": "mine.txt", "licence": "my own"}
+    recipe = study.values["models"]["tiny"]["pretraining"]
+    recipe |= {"format": "lines", "validation": 0.2, "pieces": 110, "file": source, "train": "none"}
+    study.run(pretrain.main, "tiny")
+    digest = hashlib.sha256(text).hexdigest()
+    said = f"{KEY}.file: no sha256 is declared, it is {digest} now; without it"
+    assert said in capsys.readouterr().out
+    made_of = {"kind": "path", "what": "mine.txt", "sha256": digest, "size_bytes": len(text)}
+    assert read_json(BASES / "tiny/card.json")["pretraining"] == {
+        "tokens_seen": 0,
+        "text": {**made_of, "licence": "my own", "revision": None, "files": None},
+    }
+    source["sha256"] = digest
+    study.run(pretrain.main, "tiny")
+    assert "no sha256" not in capsys.readouterr().out
 
 
 @pytest.mark.slow
