@@ -42,13 +42,20 @@ MOST_SECONDS, MOST_MIB = 60, 4096
 def lines() -> Iterator[bytes]:
     """Every line of the default study's sources, whole files, a base model's text first."""
     study = parse_study(compose("quick", CONF), "quick")
-    recipes = [model.pretraining for model in study.models.values()]
-    sources = [(recipe.file, recipe.format) for recipe in recipes if recipe is not None]
-    sources += [(corpus.files["all"], corpus.format) for corpus in study.corpora.values()]
+    recipes = {name: model.pretraining for name, model in study.models.items()}
+    sources = [
+        (f"models.{name}.pretraining.file", recipe.file, recipe.format)
+        for name, recipe in recipes.items()
+        if recipe is not None
+    ]
+    sources += [
+        (f"corpora.{name}.files.all", corpus.files["all"], corpus.format)
+        for name, corpus in study.corpora.items()
+    ]
     with TemporaryDirectory() as folder:
-        for source, text_format in sources:
-            fetch(source, Path(folder) / "raw", mirror=None)
-            for document in documents(Path(folder) / "raw", text_format):
+        for key, source, text_format in sources:
+            fetch(source, Path(folder) / "raw", key)
+            for document in documents(Path(folder) / "raw", text_format, key):
                 yield from split_lines(document)
 
 
@@ -59,7 +66,7 @@ def pieces(most: int) -> "Pieces":
     with TemporaryDirectory() as folder:
         (Path(folder) / "sample.txt").write_bytes(b"".join(beginning))
         sample = Path(folder) / "sample.txt"
-        make_tokenizer("sentencepiece", sample, VOCABULARY, Path(folder))
+        make_tokenizer("sentencepiece", sample, VOCABULARY, Path(folder), "benchmark")
         tokenizer = load_tokenizer(Path(folder))
     encoded, count = [], 0
     for line in itertools.chain(beginning, text):

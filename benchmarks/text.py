@@ -37,6 +37,8 @@ from reformer_seqlen.text.encoding import worker_count, write_tokens
 from reformer_seqlen.text.tokenizers import load_tokenizer, make_tokenizer
 from stages.download import download
 
+KEY = "corpora.wikipedia.files.all"
+"""Where the default study declares the text."""
 WIKIPEDIA = PackageSource(
     kind="package",
     package="gensim",
@@ -163,7 +165,7 @@ def measure(
         large: of the text whose peak is compared.
     """
     (folder / "train.txt").write_bytes(text[: text.rfind(b"\n", 0, TRAINED_ON) + 1])
-    make_tokenizer("sentencepiece", folder / "train.txt", PIECES, folder)
+    make_tokenizer("sentencepiece", folder / "train.txt", PIECES, folder, "benchmark")
     (folder / "tokens").mkdir()
     for name, size in (("small", small), ("medium", medium), ("large", large)):
         repeated(text, size, folder, name)
@@ -201,8 +203,8 @@ def main() -> None:
     process.imported()
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        fetch(WIKIPEDIA, folder / "wikipedia.xml")
-        text = b"".join(documents(folder / "wikipedia.xml", "wikipedia_prose"))
+        fetch(WIKIPEDIA, folder / "wikipedia.xml", KEY)
+        text = b"".join(documents(folder / "wikipedia.xml", "wikipedia_prose", KEY))
         print(json.dumps(measure(text, folder)))
 
 

@@ -31,7 +31,7 @@ def chunk(name: str, run: Run, policy: Policy, target: Path) -> None:
                 counts[each] = kept(each, windows, len(tokens), length)
                 if each == policy:
                     if split != "train" or run.is_trained:
-                        refuse_empty(windows, name, split, len(tokens), length)
+                        refuse_empty(windows, f"runs.{name}", split, len(tokens), length)
                     save_windows(folder / f"{split}.npy", windows)
             report[split] = counts
         write_json(folder / "report.json", report)

@@ -6,12 +6,12 @@ Writes data/texts/CORPUS: train, validation and test as text, and source.json.
 import tempfile
 from pathlib import Path
 
+from reformer_seqlen.fetching.checks import unchecked
 from reformer_seqlen.fetching.fetch import fetch_text
 from reformer_seqlen.parameters.common.reading import known, read_section
 from reformer_seqlen.parameters.corpora import Corpus
-from reformer_seqlen.parameters.sources import PathSource, declared_mirror, licence_line
+from reformer_seqlen.parameters.sources import declared_mirror, licence_line
 from reformer_seqlen.runtime.files import whole_folder, write_json
-from reformer_seqlen.runtime.messages import fetching as messages
 from reformer_seqlen.runtime.paths import TEXTS, WORK
 from reformer_seqlen.text.plain import make_plain
 from reformer_seqlen.text.splitting import write_splits
@@ -26,9 +26,9 @@ def download(name: str, corpus: Corpus, target: Path, mirror: str | None) -> Non
         for split, source in corpus.files.items():
             key = f"corpora.{name}.files.{split}"
             print(licence_line(source))
-            if isinstance(source, PathSource) and source.sha256 is None:
-                print(messages.no_sha256(key, source.path))
-            found = fetch_text(source, raw[split], mirror=mirror)
+            for note in unchecked(source, key):
+                print(note)
+            found = fetch_text(source, raw[split], key, mirror=mirror)
             fetched.append({"file": split, **found.model_dump()})
             for note in make_plain(raw[split], source, key):
                 print(note)

@@ -18,7 +18,8 @@ from reformer_seqlen.bases.architecture import architecture
 from reformer_seqlen.bases.card import card
 from reformer_seqlen.bases.gguf import from_gguf
 from reformer_seqlen.bases.phases import together, train_phases
-from reformer_seqlen.bases.text import prepare_text, prepared_text
+from reformer_seqlen.bases.text import prepare_text, prepared_text, text_record
+from reformer_seqlen.fetching.checks import unchecked
 from reformer_seqlen.fetching.fetch import fetch
 from reformer_seqlen.models.causal import create, load
 from reformer_seqlen.parameters.common.reading import known, read_section
@@ -52,6 +53,7 @@ def pretrain(
 ) -> None:
     """Make a base model from its own text and write it to `target`."""
     print(licence_line(recipe.file))
+    key = f"models.{name}.pretraining"
     began, settings = time.monotonic(), recipe.train or Training()
     make_deterministic(settings.threads)
     own = [Path(recipe.file.path).expanduser()] if isinstance(recipe.file, PathSource) else []
@@ -65,19 +67,20 @@ def pretrain(
         if is_first():
             shutil.rmtree(text, ignore_errors=True)
             text.mkdir()
-            prepare_text(recipe, model.tokenizer, text, mirror)
+            prepare_text(recipe, model.tokenizer, text, key, mirror)
         of_first(None)  # the others wait for the text
         tokens = prepared_text(text)
         seed(settings.seed)
         options = options_for(model.model_type, model.options, f"models.{name}.options")
         fresh = create(architecture(name, model, recipe), options)
-        phases = train_phases(fresh, tokens, recipe, work)
+        phases = train_phases(fresh, tokens, recipe, work, key)
         processes.first_alone()
         with whole_folder(target) as folder:
             fresh.save_pretrained(folder)
             save_tokenizer(text, folder)
             write_json(folder / "history.json", {"phases": [each.history for each in phases]})
-            write_json(folder / "card.json", card(name, fresh, {"pretraining": learnt(phases)}))
+            made = {**learnt(phases), "text": text_record(text)}
+            write_json(folder / "card.json", card(name, fresh, {"pretraining": made}))
         with whole_folder(BASE_TOKENS / name) as folder:
             shutil.copytree(text / "tokens", folder, dirs_exist_ok=True)
             counts = {split: {"tokens": len(part)} for split, part in tokens.items()}
@@ -105,13 +108,15 @@ def fetch_checkpoint(
     """Fetch a published checkpoint and write it, with its card, to `target`."""
     processes.first_alone()
     began = time.monotonic()
+    key = f"models.{name}"
     print(licence_line(source))
+    for note in unchecked(source, f"{key}.checkpoint"):
+        print(note)
     with whole_folder(target) as folder:
-        fetched = fetch(source, folder / "fetched", mirror=mirror)
+        fetched = fetch(source, folder / "fetched", f"{key}.checkpoint", mirror=mirror)
         _unfold(folder / "fetched", folder, describe(source))
         declare_tokenizer(folder, model.tokenizer)
         load_tokenizer(folder)  # refuses one that can't be read
-        key = f"models.{name}"
         loaded = load(folder, sequence_length=None, options=model.options, key=key)
         write_json(folder / "card.json", card(name, loaded, {"checkpoint": fetched.model_dump()}))
     with whole_folder(BASE_TOKENS / name) as folder:  # what it was trained on is not at hand

@@ -14,6 +14,8 @@ from reformer_seqlen.fetching.fetch import fetch
 from reformer_seqlen.parameters.sources import Fetched, Source
 from reformer_seqlen.runtime.errors import StudyError
 
+KEY = "corpora.news.files.all"
+"""Where the sources stand in params.yaml."""
 SOURCES: TypeAdapter[Source] = TypeAdapter(Annotated[Source, Field(discriminator="kind")])
 
 
@@ -26,7 +28,7 @@ def declared(**values: Any) -> Source:
 
 
 def got(source: Source, mirror: object = None, name: str = "raw") -> Fetched:
-    return fetch(source, Path(name), mirror=None if mirror is None else str(mirror))
+    return fetch(source, Path(name), KEY, mirror=None if mirror is None else str(mirror))
 
 
 @contextmanager
@@ -41,8 +43,11 @@ def no_file_above(size: int) -> Iterator[None]:
 
 
 def refused(source: Source, mirror: object = None) -> str:
-    """The message of a fetch that must fail and must leave nothing at its target."""
+    """What is said, after the key, of a fetch that must fail and leave nothing at its target."""
     with pytest.raises(StudyError) as caught:
         got(source, mirror, name="refused")
     assert [path for path in Path().iterdir() if "refused" in path.name] == []
-    return str(caught.value)
+    key, said = str(caught.value).split(": ", 1)
+    assert key == KEY
+    assert KEY not in said
+    return said

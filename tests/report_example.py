@@ -197,7 +197,11 @@ def write_results(
         "hidden_size": 64,
         "num_attention_heads": 2,
         "vocabulary": 320,
-        "pretraining": {"tokens_seen": 1_000_000, "validation_loss": 2.5},
+        "pretraining": {
+            "tokens_seen": 1_000_000,
+            "validation_loss": 2.5,
+            "text": {"what": "base.txt", "sha256": "base" * 16},
+        },
         "checkpoint": None,
     }
     _write(data / f"bases/{model}/card.json", card)

@@ -75,19 +75,20 @@ def test_no_text_of_a_corpus_is_in_the_base_text(study: Study, tmp_path: Path) -
     assert study.corpora["markup"].files["all"] == recipe.file
     assert study.corpora["news"].files["all"] != recipe.file
     raw = tmp_path / "raw"
-    fetch(recipe.file, raw)
+    key = "models.small.pretraining.file"
+    fetch(recipe.file, raw, key)
 
     def titles(parts: Any) -> list[bytes]:
         return [part.split(b"\n", 1)[0] for part in parts]
 
     of_corpus = titles(
-        first(documents(raw, "wikipedia_prose"), study.corpora["wikipedia"].first_bytes)
+        first(documents(raw, "wikipedia_prose", key), study.corpora["wikipedia"].first_bytes)
     )
-    beginning = itertools.islice(documents(raw, "wikipedia_prose"), len(of_corpus) + 3)
+    beginning = itertools.islice(documents(raw, "wikipedia_prose", key), len(of_corpus) + 3)
     of_base = titles(after(beginning, recipe.skip_bytes))
     assert of_base
     assert not set(of_base) & set(of_corpus)
-    markup = b"".join(first(documents(raw, "bytes"), study.corpora["markup"].first_bytes))
+    markup = b"".join(first(documents(raw, "bytes", key), study.corpora["markup"].first_bytes))
     of_markup = re.findall(rb"<title>(.*?)</title>", markup)
     assert of_markup
     assert not set(of_markup) & set(of_base)

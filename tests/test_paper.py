@@ -196,7 +196,10 @@ def test_without_a_network_it_fails_at_once_says_what_to_do_and_loses_nothing(
     assert "on the hub: CC BY-SA" in printed
     assert seconds < SECONDS_TO_FAIL
     message = printed.partition("error: ")[2].partition("ERROR: ")[0]
-    assert message.startswith("cannot fetch Salesforce/wikitext (wikitext-2-raw-v1, train)")
+    assert message.startswith(
+        "corpora.wikitext-2.files.train: "
+        "cannot fetch Salesforce/wikitext (wikitext-2-raw-v1, train)"
+    )
     for part in (place, "refused", "sources.mirror", "REFORMER_SEQLEN_MIRROR", "kind: path"):
         assert part in message
     assert "Traceback" not in printed

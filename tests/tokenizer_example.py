@@ -40,7 +40,7 @@ def lossless(folder: Path) -> None:
     """A SentencePiece model as a base model that is made here has it."""
     text = folder / "train.txt"
     text.write_text(TEXT, encoding="utf-8")
-    train_tokenizer(text, 130, folder / "spiece.model")
+    train_tokenizer(text, 130, folder / "spiece.model", "models.tiny.pretraining")
 
 
 def sentencepiece_model(folder: Path, text: str = TEXT, **settings: Any) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from transformers import PreTrainedModel
 
-from reformer_seqlen.bases.text import KEY
 from reformer_seqlen.parameters.models import Pretraining
 from reformer_seqlen.runtime.messages import training as messages
 from reformer_seqlen.text.chunking import contiguous, refuse_empty
@@ -15,7 +14,11 @@ from reformer_seqlen.training.trainer import Trained, train
 
 
 def train_phases(
-    model: PreTrainedModel, tokens: Mapping[str, Tokens], recipe: Pretraining, work: Path
+    model: PreTrainedModel,
+    tokens: Mapping[str, Tokens],
+    recipe: Pretraining,
+    work: Path,
+    key: str,
 ) -> list[Trained]:
     """Train on one length after another, from the last complete checkpoint in `work`, if any.
 
@@ -24,6 +27,7 @@ def train_phases(
         tokens: of `train` and `validation`.
         recipe: its phases.
         work: the folder of checkpoints.
+        key: the recipe's place in params.yaml, for messages.
 
     Raises:
         StudyError: a split has no window of some length, and nothing has been trained; or the loss
@@ -31,8 +35,8 @@ def train_phases(
     """
     phases = [
         (
-            _windows(tokens["train"], "train", length),
-            _windows(tokens["validation"], "validation", length),
+            _windows(tokens["train"], "train", length, key),
+            _windows(tokens["validation"], "validation", length, key),
             settings,
             work / f"phase-{number}",
         )
@@ -42,13 +46,13 @@ def train_phases(
     for phase in phases:
         trained.append(train(model, *phase))
         if "diverged_at" in trained[-1].history:
-            raise messages.base_diverged(trained[-1].history["diverged_at"])
+            raise messages.base_diverged(key, trained[-1].history["diverged_at"])
     return trained
 
 
-def _windows(tokens: Tokens, name: str, length: int) -> Split:
+def _windows(tokens: Tokens, name: str, length: int, key: str) -> Split:
     windows = contiguous(len(tokens), length, every_token=name == "validation")
-    refuse_empty(windows, KEY, name, len(tokens), length)
+    refuse_empty(windows, key, name, len(tokens), length)
     return Split(tokens, windows, length, "contiguous")
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from reformer_seqlen.parameters.sources import PathSource, Source
 from reformer_seqlen.runtime.files import sha256_of
 from reformer_seqlen.runtime.messages import fetching as messages
 
@@ -26,3 +27,15 @@ def check_sum(found: str, declared: str | None, what: str) -> None:
     """Refuse `what` if its sha256 is not the declared one."""
     if declared is not None and found != declared:
         raise messages.other_sum(what, declared, found)
+
+
+def unchecked(source: Source, key: str) -> list[str]:
+    """What a person should know of a source of this machine that has no declared sha256.
+
+    Args:
+        source: what is declared.
+        key: its place in params.yaml.
+    """
+    if isinstance(source, PathSource) and source.sha256 is None:
+        return [messages.no_sha256(key, source.path)]
+    return []

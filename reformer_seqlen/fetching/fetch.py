@@ -9,7 +9,8 @@ import importlib.metadata
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -32,17 +33,19 @@ from reformer_seqlen.parameters.sources import (
     WheelSource,
     describe,
 )
+from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import final_path, sha256_of, whole_file, whole_folder
 from reformer_seqlen.runtime.messages import fetching as messages
 from reformer_seqlen.runtime.messages import storage
 
 
-def fetch(source: Source, target: Path, *, mirror: str | None = None) -> Fetched:
+def fetch(source: Source, target: Path, key: str, *, mirror: str | None = None) -> Fetched:
     """Put the raw file, or the folder of a checkpoint, at `target`.
 
     Args:
         source: what is declared.
         target: where it goes; it appears only when all of it is there and its checksum is right.
+        key: the source's place in params.yaml, with which every message begins.
         mirror: a folder or base URL to try first.
 
     Returns:
@@ -51,6 +54,28 @@ def fetch(source: Source, target: Path, *, mirror: str | None = None) -> Fetched
     Raises:
         StudyError: it could not be had, or is not what is declared; nothing is at `target`.
     """
+    with _named(key):
+        return _fetch(source, target, mirror)
+
+
+def fetch_text(source: FileSource, target: Path, key: str, *, mirror: str | None = None) -> Fetched:
+    """Put a source's raw file at `target`, as `fetch` does; a folder is refused."""
+    with _named(key):
+        if isinstance(source, PathSource) and _local(source).is_dir():
+            raise messages.is_a_folder(source.path)
+        return _fetch(source, target, mirror)
+
+
+@contextmanager
+def _named(key: str) -> Iterator[None]:
+    """Within the block, a message begins with the source's place in params.yaml."""
+    try:
+        yield
+    except StudyError as error:
+        raise StudyError(f"{key}: {error}") from error
+
+
+def _fetch(source: Source, target: Path, mirror: str | None) -> Fetched:
     mirror = os.environ.get(MIRROR_VARIABLE) or mirror
     try:
         match source:
@@ -67,13 +92,6 @@ def fetch(source: Source, target: Path, *, mirror: str | None = None) -> Fetched
         where = final_path(Path(error.filename2 or error.filename or target))
         reason = storage.refused(str(where), error) if storage.is_full(error) else error
         raise messages.cannot_fetch(describe(source), reason) from error
-
-
-def fetch_text(source: FileSource, target: Path, *, mirror: str | None = None) -> Fetched:
-    """Put a source's raw file at `target`, as `fetch` does; a folder is refused."""
-    if isinstance(source, PathSource) and _local(source).is_dir():
-        raise messages.is_a_folder(source.path)
-    return fetch(source, target, mirror=mirror)
 
 
 def _local(source: PathSource) -> Path:

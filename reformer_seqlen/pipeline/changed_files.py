@@ -9,7 +9,6 @@ from reformer_seqlen.parameters.sources import PathSource, describe
 from reformer_seqlen.parameters.study import Study
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import read_json, sha256_of
-from reformer_seqlen.runtime.messages.fetching import no_sha256
 from reformer_seqlen.runtime.paths import BASES, TEXTS
 
 
@@ -20,22 +19,20 @@ def changed_files(params: Study) -> Iterator[str]:
         for split, source in corpus.files.items():
             part = (split, describe(source))
             if isinstance(source, PathSource) and part in was:
-                # What is recorded of a packed file is the text in it.
-                packed = source.member or packing(Path(source.path).name, source.compression)
-                expected = source.sha256 or (None if packed else was[part])
-                yield from _changed(f"corpora.{name}.files.{split}", source, expected)
+                yield from _changed(f"corpora.{name}.files.{split}", source, was[part])
     for name, model in params.models.items():
         text = model.pretraining and model.pretraining.file
         if isinstance(text, PathSource):
-            key = f"models.{name}.pretraining.file"
-            if text.sha256 is None:  # and no sum of what is read is kept
-                yield no_sha256(key, text.path)
-            elif (BASES / name).exists():
-                yield from _changed(key, text, text.sha256)
+            read = _base_read_before(BASES / name / "card.json").get(describe(text))
+            if read is not None:
+                yield from _changed(f"models.{name}.pretraining.file", text, read)
 
 
-def _changed(key: str, source: PathSource, expected: str | None) -> Iterator[str]:
-    """A line, if a file is there and its sha256 is not the expected one; None is not known."""
+def _changed(key: str, source: PathSource, read: str) -> Iterator[str]:
+    """A line, if a file is there and is not the declared one, or the one that was read."""
+    # What is recorded of a packed file is the text in it.
+    packed = source.member or packing(Path(source.path).name, source.compression)
+    expected = source.sha256 or (None if packed else read)
     path = Path(source.path).expanduser()
     if expected and path.is_file() and (found := sha256_of(path)) != expected:
         yield (
@@ -54,4 +51,14 @@ def _read_before(record: Path) -> dict[tuple[str, str], str]:
     with suppress(StudyError, KeyError, TypeError):
         parts = read_json(record)["sources"]
         return {(part["file"], part["what"]): part["sha256"] for part in parts}
+    return {}
+
+
+def _base_read_before(card: Path) -> dict[str, str]:
+    """The sha256 of the text that a base was made from, by its description; nothing for others."""
+    if not card.exists():
+        return {}
+    with suppress(StudyError, KeyError, TypeError):
+        text = read_json(card)["pretraining"]["text"]
+        return {text["what"]: text["sha256"]}
     return {}

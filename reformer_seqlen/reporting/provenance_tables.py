@@ -55,8 +55,7 @@ def _runs(values: Metrics, runs: Runs) -> Iterator[tuple[str, tuple[str, ...]]]:
         if not stages:
             continue
         seeds = ", ".join(f"{what} {it['seed']}" for what, it in stages.items() if "seed" in it)
-        base = values["details"]["models"].get(run.model, {}).get("checkpoint") or {}
-        sum_of_base = base.get("sha256", "")[:SUM_DIGITS] or "made here"
+        sum_of_base = _sum_of_the_base(values["details"]["models"].get(run.model, {}))
         text = _sums_of_the_text(values, run.corpus)
         yield name, (*_computed(stages.values()), seeds, text, sum_of_base)
 
@@ -90,6 +89,14 @@ def _computed(stages: Collection[Computed]) -> tuple[str, ...]:
 def _sums_of_the_text(values: Metrics, corpus: str) -> str:
     sources = values["details"]["texts"]["corpora"].get(corpus, {}).get("sources", [])
     return ", ".join(source["sha256"][:SUM_DIGITS] for source in sources)
+
+
+def _sum_of_the_base(card: Mapping[str, Any]) -> str:
+    """Of a checkpoint, or of the text that a base was made from, where its card says which."""
+    if fetched := card.get("checkpoint"):
+        return str(fetched["sha256"][:SUM_DIGITS])
+    text = (card.get("pretraining") or {}).get("text")
+    return f"made here from text {text['sha256'][:SUM_DIGITS]}" if text else "made here"
 
 
 def _each(values: Iterable[str]) -> str:

@@ -82,7 +82,7 @@ def kept(policy: Policy, windows: Windows, tokens: int, length: int) -> dict[str
     return {"windows": len(windows), "kept": read, "dropped": tokens - read}
 
 
-def refuse_empty(windows: Windows, run: str, split: str, tokens: int, length: int) -> None:
+def refuse_empty(windows: Windows, key: str, split: str, tokens: int, length: int) -> None:
     """Raise a StudyError if a split holds no window at all."""
     if not len(windows):
-        raise messages.no_window(run, split, tokens, length)
+        raise messages.no_window(key, split, tokens, length)

@@ -25,7 +25,7 @@ class Rest(bytes):
     """More of a document that is too long to be read at once: it goes on with this."""
 
 
-def documents(raw: Path, text_format: Format) -> Iterator[bytes]:
+def documents(raw: Path, text_format: Format, key: str) -> Iterator[bytes]:
     """Read a source's documents, one at a time, as UTF-8 bytes that end with a newline.
 
     Formats:
@@ -36,6 +36,14 @@ def documents(raw: Path, text_format: Format) -> Iterator[bytes]:
             whole lines unless one is longer, comes as `Rest`.
         python_string: the longest string literal in a Python module, each line a document; the
             module is parsed, never imported.
+
+    Args:
+        raw: the file.
+        text_format: how it is read.
+        key: the source's place in params.yaml, for messages.
+
+    Raises:
+        StudyError: the file is not of this format.
     """
     with raw.open("rb") as file, progress.of_bytes(raw.name, raw.stat().st_size) as bar:
         if text_format == "lines":
@@ -44,11 +52,11 @@ def documents(raw: Path, text_format: Format) -> Iterator[bytes]:
                 if line.strip():
                     yield closed(line)
         elif text_format == "wikipedia_prose":
-            for article in _wikipedia_articles(file, raw.name):
+            for article in _wikipedia_articles(file, key):
                 bar.update(file.tell() - bar.n)
                 yield article
         elif text_format == "python_string":
-            lines = split_lines(_longest_string(raw))
+            lines = split_lines(_longest_string(raw, key))
             yield from (closed(line) for line in lines if line.strip())
         else:
             kind: type[bytes] = bytes
@@ -63,7 +71,7 @@ def closed(line: bytes) -> bytes:
     return line if line.endswith(b"\n") else line + b"\n"
 
 
-def _longest_string(module: Path) -> bytes:
+def _longest_string(module: Path, key: str) -> bytes:
     try:
         tree = ast.parse(module.read_text(encoding="utf-8"))
         strings = (
@@ -73,10 +81,10 @@ def _longest_string(module: Path) -> bytes:
         )
         return max(strings, key=len, default="").encode()
     except (SyntaxError, UnicodeError, RecursionError, MemoryError) as error:
-        raise messages.no_python_module(module, error) from error
+        raise messages.no_python_module(key, error) from error
 
 
-def _wikipedia_articles(dump: BinaryIO, name: str) -> Iterator[bytes]:
+def _wikipedia_articles(dump: BinaryIO, key: str) -> Iterator[bytes]:
     """The prose of a dump's articles.
 
     Raises:
@@ -95,7 +103,7 @@ def _wikipedia_articles(dump: BinaryIO, name: str) -> Iterator[bytes]:
                     yield wikipedia_prose(title, text, tuple(media)).encode()
                 element.clear()
     except ElementTree.ParseError as error:
-        raise messages.no_dump(name, error) from error
+        raise messages.no_dump(key, error) from error
 
 
 def _tag(element: ElementTree.Element) -> str:

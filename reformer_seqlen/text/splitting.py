@@ -230,7 +230,7 @@ def write_splits(
 def _write_splits(
     corpus: Corpus, raw: Mapping[SplitFile, Path], target: Path, work: Path, key: str
 ) -> dict[str, dict[str, int]]:
-    texts = {name: _documents(path, corpus) for name, path in raw.items()}
+    texts = {name: _documents(path, corpus, f"{key}.files.{name}") for name, path in raw.items()}
     if corpus.split is None:
         return {name: write_text(target, name, parts, key) for name, parts in texts.items()}
     write_text(work, WHOLE, texts["all"], key)
@@ -240,5 +240,6 @@ def _write_splits(
     return split_text(work, name, corpus.split, target, key)
 
 
-def _documents(raw: Path, corpus: Corpus) -> Iterator[bytes]:
-    return first_lines(first(documents(raw, corpus.format), corpus.first_bytes), corpus.first_rows)
+def _documents(raw: Path, corpus: Corpus, key: str) -> Iterator[bytes]:
+    found = documents(raw, corpus.format, key)
+    return first_lines(first(found, corpus.first_bytes), corpus.first_rows)

@@ -140,7 +140,7 @@ def save_tokenizer(source: Path, target: Path) -> None:
 
 
 def make_tokenizer(
-    kind: TokenizerKind, text: Path, pieces: int, target: Path, coverage: float = 1.0
+    kind: TokenizerKind, text: Path, pieces: int, target: Path, key: str, coverage: float = 1.0
 ) -> None:
     """Make a tokenizer for a model that is made here, from its own text.
 
@@ -149,10 +149,11 @@ def make_tokenizer(
         text: a file of lines.
         pieces: of the SentencePiece model.
         target: an existing folder.
+        key: the place in params.yaml of what says `pieces`, for messages.
         coverage: see `train_tokenizer`.
     """
     if kind == "sentencepiece":
-        train_tokenizer(text, pieces, target / MODEL, coverage)
+        train_tokenizer(text, pieces, target / MODEL, key, coverage)
     write_json(target / KIND, {"kind": kind})
 
 
@@ -180,7 +181,7 @@ def sentences(lines: Iterable[str]) -> Iterator[str]:
         yield text[begin:]
 
 
-def train_tokenizer(text: Path, pieces: int, target: Path, coverage: float = 1.0) -> None:
+def train_tokenizer(text: Path, pieces: int, target: Path, key: str, coverage: float = 1.0) -> None:
     """Train a lossless SentencePiece BPE model on a text file.
 
     Nothing is normalised. Every printable ASCII character and the newline are pieces, and so are
@@ -191,6 +192,7 @@ def train_tokenizer(text: Path, pieces: int, target: Path, coverage: float = 1.0
         text: a file of lines.
         pieces: how many to make.
         target: the model's file.
+        key: the place in params.yaml of what says `pieces`, for messages.
         coverage: the share of the text's characters that are pieces; the rarest become unknown.
 
     Raises:
@@ -217,5 +219,5 @@ def train_tokenizer(text: Path, pieces: int, target: Path, coverage: float = 1.0
                 minloglevel=2,
             )
         except RuntimeError as error:
-            raise messages.no_tokenizer(pieces, error) from error
+            raise messages.no_tokenizer(key, pieces, error) from error
     target.write_bytes(model.getvalue())

@@ -189,7 +189,8 @@ import sys
 from pathlib import Path
 from reformer_seqlen.fetching.fetch import fetch
 from reformer_seqlen.parameters.sources import HubSource
-print(fetch(HubSource.model_validate_json(sys.argv[1]), Path("raw")).sha256)
+source = HubSource.model_validate_json(sys.argv[1])
+print(fetch(source, Path("raw"), "corpora.wikitext-2.files.train").sha256)
 """
 
     def asked(**variables: str) -> subprocess.CompletedProcess[str]:

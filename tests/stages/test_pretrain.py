@@ -1,5 +1,6 @@
 """Base models made here: what cannot be made is refused with its key."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,15 @@ from reformer_seqlen.reformer.model import (
     parameter_counts,
 )
 from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.files import read_json
+from reformer_seqlen.runtime.paths import BASES
 from reformer_seqlen.text.pieces.single_bytes import ByteTokenizer
 from reformer_seqlen.text.tokenizers import train_tokenizer
 from stages import pretrain
 from stages.pretrain import fetch_checkpoint
-from tests.small_study import SmallStudy
+from tests.small_study import LINES, SmallStudy
+
+KEY = "models.tiny.pretraining"
 
 
 def _recipe(**values: Any) -> Pretraining:
@@ -61,7 +66,7 @@ def test_no_text_has_the_piece_that_stands_for_padding(tmp_path: Path) -> None:
     config = architecture("tiny", model_of(recipe), recipe)
     text = tmp_path / "text"
     text.write_text("a few words of a text\n" * 50)
-    train_tokenizer(text, 120, tmp_path / "spiece.model")
+    train_tokenizer(text, 120, tmp_path / "spiece.model", KEY)
     processor = SentencePieceProcessor(model_file=str(tmp_path / "spiece.model"))
     assert processor.is_control(config.pad_token_id)
 
@@ -134,13 +139,13 @@ def test_an_architecture_that_does_not_build_is_refused(wrong: dict[str, Any]) -
 def test_too_few_or_too_many_pieces_are_refused(tmp_path: Path, pieces: int) -> None:
     text = tmp_path / "train.txt"
     text.write_text("In the beginning was the word.\n" * 40, encoding="utf-8")
-    with pytest.raises(StudyError, match=rf"pretraining\.pieces: .* makes no {pieces} pieces"):
-        train_tokenizer(text, pieces, tmp_path / "spiece.model")
+    with pytest.raises(StudyError, match=rf"^{KEY}\.pieces: .* makes no {pieces} pieces"):
+        train_tokenizer(text, pieces, tmp_path / "spiece.model", KEY)
     assert not (tmp_path / "spiece.model").exists()
 
 
 def test_a_checkpoint_without_its_tokenizer_is_refused_when_it_is_fetched(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()
@@ -151,6 +156,8 @@ def test_a_checkpoint_without_its_tokenizer_is_refused_when_it_is_fetched(
     with pytest.raises(StudyError, match=r"^bases/mine holds no spiece\.model, which `tokenizer: "):
         fetch_checkpoint("mine", model, source, Path("bases/mine"), None)
     assert list((tmp_path / "bases").iterdir()) == []
+    said = "models.mine.checkpoint: no sha256 is declared; without it no later change of `mine` is"
+    assert said in capsys.readouterr().out
 
 
 def test_a_base_text_may_be_bytes_and_one_line(
@@ -164,10 +171,57 @@ def test_a_base_text_may_be_bytes_and_one_line(
     recipe = _recipe().model_copy(update={**values, "pieces": 258})
     folder = tmp_path / "base"
     folder.mkdir()
-    tokens = prepare_text(recipe, "bytes", folder, None)
+    tokens = prepare_text(recipe, "bytes", folder, KEY, None)
     assert (folder / "train.txt").read_bytes() == text[40:328]
     assert (folder / "validation.txt").read_bytes() == text[328:360]
     assert {name: len(part) for name, part in tokens.items()} == {"train": 288, "validation": 32}
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"file": {"path": "gone.txt"}}, r"\.file: there is no file or folder `gone\.txt`"),
+        ({"file": {"encoding": "utf-16"}}, r"\.file\.encoding: this is not utf-16"),
+        ({"format": "wikipedia_prose"}, r"\.file: this is no whole XML dump"),
+        ({"first_bytes": 1}, ": nothing is left of the text"),
+        ({"pieces": 50}, r"\.pieces: SentencePiece makes no 50 pieces"),
+        ({"sequence_length": 256}, ": the train split has .* tokens, too few for one window"),
+    ],
+    ids=["no file", "encoding", "no dump", "nothing", "pieces", "short"],
+)
+def test_a_base_text_that_does_not_do_is_refused_with_its_key(
+    change: dict[str, Any], complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    study = SmallStudy()
+    source = {"kind": "path", "path": "mine.txt", "licence": "my own", **change.get("file", {})}
+    recipe = study.values["models"]["tiny"]["pretraining"]
+    recipe |= {"format": "lines", "validation": 0.2, "pieces": 110, **change, "file": source}
+    with pytest.raises(StudyError, match=rf"^{KEY}{complaint}"):
+        study.run(pretrain.main, "tiny")
+    assert not Path("data/bases/tiny").exists()
+
+
+def test_a_card_says_of_which_text_a_base_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    study, text = SmallStudy(), b"".join(LINES)
+    source = {"kind": "path", "path": "mine.txt", "licence": "my own"}
+    recipe = study.values["models"]["tiny"]["pretraining"]
+    recipe |= {"format": "lines", "validation": 0.2, "pieces": 110, "file": source, "train": "none"}
+    study.run(pretrain.main, "tiny")
+    digest = hashlib.sha256(text).hexdigest()
+    said = f"{KEY}.file: no sha256 is declared, it is {digest} now; without it"
+    assert said in capsys.readouterr().out
+    made_of = {"kind": "path", "what": "mine.txt", "sha256": digest, "size_bytes": len(text)}
+    assert read_json(BASES / "tiny/card.json")["pretraining"] == {
+        "tokens_seen": 0,
+        "text": {**made_of, "licence": "my own", "revision": None, "files": None},
+    }
+    source["sha256"] = digest
+    study.run(pretrain.main, "tiny")
+    assert "no sha256" not in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -177,7 +231,7 @@ def test_a_base_that_diverges_is_no_base(tmp_path: Path, monkeypatch: pytest.Mon
     study = SmallStudy()
     recipe = study.values["models"]["tiny"]["pretraining"]
     recipe["train"] |= {"optimizer": "adamw", "learning_rate": 1e6}
-    with pytest.raises(StudyError, match=r"the base diverged at update \d+: .*no run is trained"):
+    with pytest.raises(StudyError, match=rf"^{KEY}: the base diverged at update \d+: .*no run is"):
         study.run(pretrain.main, "tiny")
     assert Path("work/pretrain/tiny/phase-0/initial").exists()
     assert not Path("data/bases/tiny").exists()

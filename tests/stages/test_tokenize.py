@@ -30,7 +30,8 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallStudy:
     }
     write_json(TEXTS / "news/source.json", {"splits": sizes})
     Path("long.txt").write_bytes(b"".join(LINES) * 20)
-    make_tokenizer("sentencepiece", Path("long.txt"), 120, TOKENIZERS / "tiny")
+    key = "models.tiny.pretraining"
+    make_tokenizer("sentencepiece", Path("long.txt"), 120, TOKENIZERS / "tiny", key)
     return SmallStudy()
 
 

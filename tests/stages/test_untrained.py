@@ -212,7 +212,8 @@ def test_an_untrained_base_has_a_tokenizer_and_random_weights(
     download.main("news")
     pretrain.main("tiny")
     card = read_json(BASES / "tiny/card.json")
-    assert card["pretraining"] == {"tokens_seen": 0}
+    assert card["pretraining"]["tokens_seen"] == 0
+    assert card["pretraining"]["text"]["licence"] == recipe["file"]["licence"]
     assert read_json(BASES / "tiny/history.json") == {"phases": []}
     timing = read_record(TIMINGS / "pretrain/tiny.json", Timing)
     assert timing.tokens_per_second is None

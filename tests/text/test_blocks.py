@@ -74,9 +74,11 @@ def test_all_who_read_lines_read_the_same_ones(text: bytes, size: int) -> None:
         raw = folder / "raw"
         raw.write_bytes(text)
         closed = [line.removesuffix(b"\n") + b"\n" for line in lines]
-        assert list(documents(raw, "lines")) == [line for line in closed if line.strip()]
-        assert b"".join(first_lines(documents(raw, "bytes"), 2)) == b"".join(lines[:2])
-        write_text(folder, "whole", documents(raw, "bytes"), "corpora.x")
+        assert list(documents(raw, "lines", "corpora.x")) == [
+            line for line in closed if line.strip()
+        ]
+        assert b"".join(first_lines(documents(raw, "bytes", "corpora.x"), 2)) == b"".join(lines[:2])
+        write_text(folder, "whole", documents(raw, "bytes", "corpora.x"), "corpora.x")
         assert text_path(folder, "whole").read_bytes() == text
         words = sum(len(line.decode().split()) + 1 for line in lines)
         assert count_words(folder, "whole") == words

@@ -69,4 +69,4 @@ def test_published_policy_equals_datasets_map_on_the_same_rows(rows: int, length
 def test_a_split_too_small_for_one_window_is_refused() -> None:
     nothing = Windows(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
     with pytest.raises(StudyError, match=r"runs\.news-512: the test split has 100 tokens"):
-        refuse_empty(nothing, "news-512", "test", 100, 512)
+        refuse_empty(nothing, "runs.news-512", "test", 100, 512)

@@ -7,6 +7,7 @@ import pytest
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.text.documents import Rest, documents, wikipedia_prose
 
+KEY = "corpora.mine.files.all"
 DUMP = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.10/">
 <page><title>Old name</title><revision><text>#REDIRECT [[Tree]]</text></revision></page>
 <page><title>Tree</title><revision><text>
@@ -22,19 +23,19 @@ It  grows.</text></revision></page>
 def test_each_line_is_a_document(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     raw.write_bytes(b"one\n\ntwo")
-    assert list(documents(raw, "lines")) == [b"one\n", b"two\n"]
+    assert list(documents(raw, "lines", KEY)) == [b"one\n", b"two\n"]
 
 
 def test_bytes_are_left_as_they_are(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     raw.write_bytes(b"  a\r\n\n b")
-    assert b"".join(documents(raw, "bytes")) == b"  a\r\n\n b"
+    assert b"".join(documents(raw, "bytes", KEY)) == b"  a\r\n\n b"
 
 
 def test_a_long_text_comes_in_parts_of_whole_lines(tmp_path: Path) -> None:
     raw, text = tmp_path / "raw", b"a line of text\r\n" * 100_000
     raw.write_bytes(text)
-    first, *rest = documents(raw, "bytes")
+    first, *rest = documents(raw, "bytes", KEY)
     assert first + b"".join(rest) == text
     assert rest
     assert all(isinstance(part, Rest) and part.startswith(b"a line") for part in rest)
@@ -43,15 +44,15 @@ def test_a_long_text_comes_in_parts_of_whole_lines(tmp_path: Path) -> None:
 def test_a_carriage_return_ends_no_line(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     raw.write_bytes(b"one\rtwo\r\n\r\n")
-    assert list(documents(raw, "lines")) == [b"one\rtwo\r\n"]
+    assert list(documents(raw, "lines", KEY)) == [b"one\rtwo\r\n"]
     raw.write_text("book = 'one\\rtwo\\nthree'\n")
-    assert list(documents(raw, "python_string")) == [b"one\rtwo\n", b"three\n"]
+    assert list(documents(raw, "python_string", KEY)) == [b"one\rtwo\n", b"three\n"]
 
 
 def test_wikipedia_prose_has_no_markup_redirects_notes_or_pictures(tmp_path: Path) -> None:
     raw = tmp_path / "dump.xml"
     raw.write_text(DUMP, encoding="utf-8")
-    assert list(documents(raw, "wikipedia_prose")) == [
+    assert list(documents(raw, "wikipedia_prose", KEY)) == [
         b"Tree\nA tree is a plant.\nGrowth\nIt grows.\n"
     ]
 
@@ -73,15 +74,15 @@ Ein Baum. [[Datei:Baum.jpg|mini|Ein Baum]] [[Kategorie:Pflanze]]</text></revisio
 def test_only_articles_of_a_dump_are_read_whatever_its_language(tmp_path: Path) -> None:
     raw = tmp_path / "dump.xml"
     raw.write_text(GERMAN, encoding="utf-8")
-    assert list(documents(raw, "wikipedia_prose")) == [b"Baum\nEin Baum.\n"]
+    assert list(documents(raw, "wikipedia_prose", KEY)) == [b"Baum\nEin Baum.\n"]
 
 
 @pytest.mark.parametrize("content", ["no dump\n", GERMAN[:-20]])
 def test_what_is_no_whole_dump_is_named(content: str, tmp_path: Path) -> None:
     raw = tmp_path / "dump.xml"
     raw.write_text(content, encoding="utf-8")
-    with pytest.raises(StudyError, match=r"dump\.xml is no whole XML dump of MediaWiki.*line"):
-        list(documents(raw, "wikipedia_prose"))
+    with pytest.raises(StudyError, match=rf"^{KEY}: this is no whole XML dump .*line"):
+        list(documents(raw, "wikipedia_prose", KEY))
 
 
 def test_tables_and_nested_notes_are_left_out() -> None:
@@ -92,12 +93,12 @@ def test_tables_and_nested_notes_are_left_out() -> None:
 def test_the_longest_string_of_a_module_is_read_without_running_it(tmp_path: Path) -> None:
     raw = tmp_path / "book.py"
     raw.write_text('raise SystemExit\nname = "short"\ntext = """\nIn the\nbeginning\n"""\n')
-    assert list(documents(raw, "python_string")) == [b"In the\n", b"beginning\n"]
+    assert list(documents(raw, "python_string", KEY)) == [b"In the\n", b"beginning\n"]
 
 
 def test_a_file_that_is_no_module_is_named(tmp_path: Path) -> None:
     raw = tmp_path / "book.py"
     for content in (b"In the beginning", b"book = '\xff'"):
         raw.write_bytes(content)
-        with pytest.raises(StudyError, match=r"book\.py is not a Python module"):
-            list(documents(raw, "python_string"))
+        with pytest.raises(StudyError, match=rf"^{KEY}: this is not a Python module"):
+            list(documents(raw, "python_string", KEY))

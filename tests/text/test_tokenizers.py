@@ -186,13 +186,14 @@ def test_a_checkpoints_tokenizer_is_the_one_that_is_asked_for(
     assert load_tokenizer(tmp_path).vocabulary == 258
 
 
+KEY = "models.tiny.pretraining"
 CONTROLS = [bytes([code]) for code in (*range(1, 10), *range(11, 32), 127)]
 
 
 def test_every_control_of_its_text_is_a_piece_of_a_tokenizer_that_is_made(tmp_path: Path) -> None:
     lines = [b"%d\ttrees grow by the river.\r\n" % number for number in range(200)]
     (tmp_path / "text").write_bytes(b"".join([*lines, b"a\rb ", *CONTROLS]))
-    train_tokenizer(tmp_path / "text", 150, tmp_path / "spiece.model")
+    train_tokenizer(tmp_path / "text", 150, tmp_path / "spiece.model", KEY)
     tokenizer = SentencePieceTokenizer(tmp_path / "spiece.model")
     for text in (*CONTROLS, b"12\ttrees\r\n", b"a\r\r\n"):
         encoded = tokenizer.encode([text])

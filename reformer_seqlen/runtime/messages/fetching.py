@@ -1,6 +1,7 @@
 """Of sources: what they lack, what they have instead of what is declared, what to do about it."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from reformer_seqlen.runtime.errors import StudyError
@@ -13,10 +14,11 @@ FILES_UNCHECKED = "not used, as no `files` are declared to check it with"
 
 
 def no_sha256(key: str, path: str) -> str:
-    """A file of this machine whose changes nobody sees: DVC sees params.yaml, not the file."""
-    file = Path(path).expanduser()
-    found = f", it is {sha256_of(file)} now" if file.is_file() else ""
-    return f"{key}: no sha256 is declared{found}; without it no later change of the file is seen"
+    """A path of this machine whose changes nobody sees: DVC sees params.yaml, not the file."""
+    file, found = Path(path).expanduser(), ""
+    with suppress(OSError):  # who fetches it says what is wrong
+        found = f", it is {sha256_of(file)} now" if file.is_file() else ""
+    return f"{key}: no sha256 is declared{found}; without it no later change of `{path}` is seen"
 
 
 def cannot_fetch(what: str, reason: object) -> StudyError:

@@ -13,16 +13,16 @@ SHOWN = 5
 """Of the characters that are unknown; tokens.json has more."""
 
 
-def no_python_module(module: Path, error: Exception) -> StudyError:
+def no_python_module(key: str, error: Exception) -> StudyError:
     """`format: python_string` of what Python can't parse."""
     reason = error if str(error) else type(error).__name__
-    return StudyError(f"{module.name} is not a Python module of text: {reason}")
+    return StudyError(f"{key}: this is not a Python module of text: {reason}")
 
 
-def no_dump(name: str, error: Exception) -> StudyError:
+def no_dump(key: str, error: Exception) -> StudyError:
     """`format: wikipedia_prose` of what is no XML, or not all of it."""
     return StudyError(
-        f"{name} is no whole XML dump of MediaWiki, as `wikipedia_prose` reads it: {error}; "
+        f"{key}: this is no whole XML dump of MediaWiki, as `wikipedia_prose` reads it: {error}; "
         "fetch it again if it was cut off, or give another `format`"
     )
 
@@ -41,12 +41,12 @@ def empty_text(key: str, split: str) -> StudyError:
     )
 
 
-def no_window(run: str, split: str, tokens: int, length: int) -> StudyError:
+def no_window(key: str, split: str, tokens: int, length: int) -> StudyError:
     """A split that is shorter than one window."""
     return StudyError(
-        f"runs.{run}: the {split} split has {tokens} tokens, too few for one window of "
+        f"{key}: the {split} split has {tokens} tokens, too few for one window of "
         f"sequence_length {length}; choose a shorter length, or a larger `first_bytes` or "
-        f"share of the corpus for {split}"
+        f"share of the text for {split}"
     )
 
 
@@ -58,11 +58,11 @@ def nothing_to_score(key: str, split: str, tokens: int) -> StudyError:
     )
 
 
-def no_tokenizer(pieces: int, error: Exception) -> StudyError:
+def no_tokenizer(key: str, pieces: int, error: Exception) -> StudyError:
     """SentencePiece can't make that many pieces of a text."""
     reason = str(error).rpartition("] ")[2]
     return StudyError(
-        f"pretraining.pieces: SentencePiece makes no {pieces} pieces of this text: {reason}"
+        f"{key}.pieces: SentencePiece makes no {pieces} pieces of this text: {reason}"
     )
 
 

@@ -64,12 +64,11 @@ def diverged(log: Mapping[str, float], kept: str) -> str:
     )
 
 
-def base_diverged(log: Mapping[str, str]) -> StudyError:
+def base_diverged(key: str, log: Mapping[str, str]) -> StudyError:
     """A base that all runs would begin from."""
     return StudyError(
-        f"the base diverged at update {log['update']}: {_numbers(log)}; no run is trained from it. "
-        "Give its `pretraining.train` a lower `learning_rate` or `max_gradient_norm`, or more "
-        "warm-up"
+        f"{key}: the base diverged at update {log['update']}: {_numbers(log)}; no run is trained "
+        "from it. Give its `train` a lower `learning_rate` or `max_gradient_norm`, or more warm-up"
     )
 
 
