@@ -50,7 +50,8 @@ def configuration(values: Mapping[str, Any], where: str, strict: bool = True) ->
         config = AutoConfig.for_model(model_type, **given)
         check_values(config)
     except Exception as error:
-        raise messages.not_a_configuration(where, model_type, error) from error
+        keys = given if strict else ()
+        raise messages.not_a_configuration(where, model_type, error, keys) from error
     return config
 
 
