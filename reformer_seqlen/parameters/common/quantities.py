@@ -29,13 +29,18 @@ NOT_NEGATIVE = re.compile(r"(_eps|_epsilon|_std|_range|_theta|_chunks_\w+|^chunk
 """Names of spreads, of what keeps a divisor from 0, and of numbers of which 0 is none."""
 PROBABILITY = re.compile(r"drop(out)?(_prob|_rate)?$")
 """Names of shares that are dropped."""
-UNLIMITED = re.compile(r"_limit$")
-"""Names of bounds, which are infinite where there is none."""
+UNLIMITED = re.compile(r"_(limit|clipping)$")
+"""Names of bounds, which are infinite or past everything where there is none."""
 LARGEST_OF_A_MODEL = 2**31
 """Of any other number of a configuration; no machine holds so wide or long a model."""
 
-SequenceLength = Annotated[int, Field(gt=1, le=2**24)]
-BatchSize = Annotated[int, Field(gt=0, le=2**20)]
+MOST_TOKENS = 2**24
+"""Of a sequence."""
+MOST_SEQUENCES = 2**20
+"""Of a batch."""
+
+SequenceLength = Annotated[int, Field(gt=1, le=MOST_TOKENS)]
+BatchSize = Annotated[int, Field(gt=0, le=MOST_SEQUENCES)]
 Threads = Annotated[int, Field(gt=0, le=4096)]
 Seed = Annotated[int, Field(ge=0, lt=SEED_LIMIT)]
 Bytes = Annotated[int, Field(gt=0, le=2**50)]
@@ -99,9 +104,10 @@ def _wrong(place: tuple[str | int, ...], value: Any) -> Iterator[Wrong]:
 
 def _complaint(name: str, value: float) -> str:
     """What is allowed of a number of that name; nothing where it is right."""
+    if UNLIMITED.search(name) and not isnan(value):
+        return ""
     if not isfinite(value):
-        infinite_is_right = UNLIMITED.search(name) and not isnan(value)
-        return "" if infinite_is_right else messages.FINITE
+        return messages.FINITE
     most = MOST_LAYERS if name in LAYERS else LARGEST_OF_A_MODEL
     most = 1 if PROBABILITY.search(name) else most
     if abs(value) > most:

@@ -60,6 +60,13 @@ def not_a_configuration(
     return _of_a_value(where, f"is not a configuration of {model_type}", error, given)
 
 
+ENCODER = (
+    "it is an encoder, whose tokens see those after them: give `is_decoder: true` for the causal "
+    "language model"
+)
+"""A model that is causal only if its configuration says so."""
+
+
 def unknown_value(name: str, known: Iterable[str]) -> str:
     """A name that a configuration class does not have."""
     return f"it has no `{name}`{_did_you_mean(name, known)}"
