@@ -22,6 +22,12 @@ SPECIAL = ("bos_token_id", "eos_token_id", "pad_token_id")
 """Configuration classes number the pieces of a published tokenizer; a tokenizer made here has none
 of them."""
 
+ELSEWHERE = {
+    "vocab_size": "pretraining.pieces",
+    "attn_implementation": "options.attention",
+    "axial_pos_embds": "options.positions",
+}
+"""Settings of a configuration that have a place of their own in params.yaml."""
 PADDING = {"sentencepiece": 2, "bytes": 0}
 """Ids that a text has at most where it spells them, by tokenizer: `</s>`, and the first of the
 special ones. As published, 0 would be `<unk>`, and transformers takes a prompt's pieces of that id
@@ -36,6 +42,9 @@ def architecture(name: str, model: Model, recipe: Pretraining) -> Config:
             positions end before the texts that it is trained on.
     """
     key = f"models.{name}.pretraining.architecture"
+    for setting, place in ELSEWHERE.items():
+        if setting in recipe.architecture:
+            raise messages.said_elsewhere(key, setting, place)
     options = options_for(model.model_type, model.options, f"models.{name}.options")
     config = (
         _reformer(key, options, recipe, PADDING[model.tokenizer])
@@ -76,16 +85,12 @@ def _reformer(
         with torch.device("meta"):  # without memory: only whether it can be built
             create_reformer(config, options.implementation)
     except Exception as error:  # transformers' checks raise many kinds
-        raise messages.no_reformer(key, error) from error
+        raise messages.no_reformer(key, error, given) from error
     return config
 
 
 def _another(key: str, options: AttentionOptions, recipe: Pretraining) -> Config:
     """The defaults of a configuration class, overridden by the recipe."""
-    elsewhere = {"vocab_size": "pretraining.pieces", "attn_implementation": "options.attention"}
-    for name, place in elsewhere.items():
-        if name in recipe.architecture:
-            raise messages.said_elsewhere(key, name, place)
     values: dict[str, Any] = {**dict.fromkeys(SPECIAL), **recipe.architecture}
     config = configuration({**values, "vocab_size": recipe.pieces}, key)
     try:

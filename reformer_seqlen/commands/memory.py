@@ -9,12 +9,17 @@ and the longest sequence and the largest batch that do.
 """
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
+from functools import partial
 from pathlib import Path
 
+from reformer_seqlen.parameters.common.quantities import MOST_SEQUENCES, MOST_TOKENS
 from reformer_seqlen.parameters.memory import GPUS, Gpu, MemoryStudy
 from reformer_seqlen.runtime import console, process
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.paths import PARAMS
+
+MOST_DIGITS = 20
+"""Of a number on the command line; Python reads no number of thousands."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -30,11 +35,15 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     shape = parser.add_argument_group("shape and GPUs")
     shape.add_argument(
-        "--batch-size", type=_positive, default=1, metavar="N", help="sequences (default: 1)"
+        "--batch-size",
+        type=partial(_whole_number, most=MOST_SEQUENCES),
+        default=1,
+        metavar="N",
+        help="sequences (default: 1)",
     )
     shape.add_argument(
         "--sequence-length",
-        type=_positive,
+        type=partial(_whole_number, most=MOST_TOKENS),
         default=1024,
         metavar="N",
         help="tokens of each sequence (default: 1024)",
@@ -120,10 +129,10 @@ def main(arguments: list[str] | None = None) -> None:
     run(parser.parse_args(arguments))
 
 
-def _positive(text: str) -> int:
-    number = int(text) if text.isdecimal() else 0
-    if number < 1:
-        raise ArgumentTypeError(f"must be a whole number from 1, but it is {text}")
+def _whole_number(text: str, most: int) -> int:
+    number = int(text) if text.isdecimal() and len(text) <= MOST_DIGITS else 0
+    if not 1 <= number <= most:
+        raise ArgumentTypeError(f"must be a whole number from 1 to {most}, but it is {text:.40}")
     return number
 
 

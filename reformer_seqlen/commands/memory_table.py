@@ -109,6 +109,8 @@ def _configuration(given: Namespace) -> Config:
 
 
 def _of_the_hub(name: str) -> Config:
+    if name.startswith((".", "/", "~")) and not Path(name).is_dir():
+        raise StudyError(f"--model {name}: there is no such folder; give one with a config.json")
     set_verbosity_error()  # huggingface_hub's, which prints every try
     try:
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
@@ -121,6 +123,11 @@ def _of_the_hub(name: str) -> Config:
 
 def _of_a_file(given: Path) -> Config:
     path = given / "config.json" if given.is_dir() else given
+    if not path.exists():
+        raise StudyError(
+            f"--config {given}: there is no {path}; give a model's config.json, or the folder that "
+            "holds it"
+        )
     return configuration(_read(path), str(path), strict=False)
 
 

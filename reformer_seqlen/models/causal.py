@@ -22,7 +22,7 @@ from reformer_seqlen.models.configurations import (
     check_length,
     position_limit,
 )
-from reformer_seqlen.parameters.common.quantities import within_any_machine
+from reformer_seqlen.parameters.common.quantities import refuse_past_any_machine
 from reformer_seqlen.parameters.model_options import (
     AttentionOptions,
     ModelOptions,
@@ -125,7 +125,7 @@ def checkpoint_config(folder: Path) -> Config:
     model_type = str(values["model_type"])
     check_causal(model_type, str(final_path(folder) / "config.json"))
     try:
-        within_any_machine(values)
+        refuse_past_any_machine(values)
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # transformers' checks raise many kinds
         raise messages.not_loaded(folder, model_type, error) from error

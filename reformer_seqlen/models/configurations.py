@@ -13,8 +13,12 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+)
 
+from reformer_seqlen.parameters.common.quantities import refuse_past_any_machine
 from reformer_seqlen.runtime.messages import models as messages
 
 Config = Any
@@ -25,6 +29,8 @@ UNDECLARED = {"attn_implementation", "use_cache", "head_dim", "torch_dtype"}
 models read all the same, and what a dtype was called before."""
 OLDER_ROTARY = {"rope_scaling", "rope_theta"}
 """What rotary positions were said by before there were `rope_parameters`."""
+BOTH_WAYS = {*MODEL_FOR_MASKED_LM_MAPPING_NAMES, "bert-generation"}
+"""Model types that are encoders as well, and causal only if `is_decoder` says so."""
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 """What models are made in."""
 
@@ -50,7 +56,8 @@ def configuration(values: Mapping[str, Any], where: str, strict: bool = True) ->
         config = AutoConfig.for_model(model_type, **given)
         check_values(config)
     except Exception as error:
-        raise messages.not_a_configuration(where, model_type, error) from error
+        keys = given if strict else ()
+        raise messages.not_a_configuration(where, model_type, error, keys) from error
     return config
 
 
@@ -58,14 +65,23 @@ def check_values(config: Config) -> None:
     """Refuse values that transformers takes as they come and that make no sense later.
 
     Raises:
-        ValueError: the dtype is none that models are made in, or a rotary factor is no number.
+        ValueError: a number makes no model on any machine, the model is an encoder, the dtype is
+            none that models are made in, or a rotary factor is no number.
     """
+    refuse_past_any_machine(config.to_dict())
+    if config.model_type in BOTH_WAYS and _is_encoder(config):
+        raise ValueError(messages.ENCODER)
     for dtype in (config.dtype, language_part(config).dtype):
         if dtype is not None and dtype not in DTYPES:
             raise ValueError(messages.unknown_dtype(dtype, DTYPES))
     for factor in _rotary(language_part(config), "factor"):
         if not isinstance(factor, int | float):
             raise ValueError(messages.no_factor(factor))
+
+
+def _is_encoder(config: Config) -> bool:
+    """Whether tokens see those after them; the decoder of a model that encodes too is made one."""
+    return not config.is_encoder_decoder and getattr(config, "is_decoder", None) is False
 
 
 def check_causal(model_type: str, where: str) -> None:

@@ -146,7 +146,7 @@ def parse_json(text: str, where: str, mend: str = DAMAGED_RESULT) -> Any:
     """
     try:
         return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a ValueError
         raise StudyError(f"{where} is not JSON ({error}): {mend}") from error
 
 

@@ -19,6 +19,13 @@ from tests.memory_example import TINY_GPT2, TINY_LLAMA, TINY_REFORMER, TINY_SEEI
 
 HEAVY = ("altair", "dvc", "gensim", "mwparserfromhell", "pandas", "ruamel.yaml", "sentencepiece")
 """What only the study needs."""
+ENCODER = {
+    "model_type": "bert",
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -138,6 +145,14 @@ def test_a_model_that_mixes_dtypes_says_so() -> None:
         ({"model_type": "t5"}, [], "config.json: model_type must be"),
         ({**TINY_REFORMER, "attn_layers": ["far"]}, [], "reformer does not build: .*far"),
         ([1], [], "expected a JSON object"),
+        ({**TINY_GPT2, "n_layer": -1}, [], "of gpt2: n_layer: give at least 1, but it is -1"),
+        (
+            {**TINY_LLAMA, "max_position_embeddings": 2**24, "attn_implementation": "eager"},
+            ["--batch-size", "1048576", "--sequence-length", "16777216"],
+            "1048576 x 16777216 tokens: its tensors are larger than any memory",
+        ),
+        (ENCODER, [], "config.json is not a configuration of bert: it is an encoder, .*give `is_decoder"),
+        ({**TINY_REFORMER, "is_decoder": False}, [], "of reformer: it is an encoder"),
         (
             {**TINY_GPT2, "n_layer": "two"},
             [],
@@ -156,7 +171,12 @@ def test_bad_input_is_one_clear_message(config: Any, words: list[str], message: 
     [
         ([], "one of the arguments --config --model is required"),
         (["--config", ".", "--model", "gpt2"], "not allowed with argument --config"),
-        (["--model", "gpt2", "--batch-size", "0"], "must be a whole number from 1, but it is 0"),
+        (
+            ["--model", "gpt2", "--batch-size", "0"],
+            "whole number from 1 to 1048576, but it is 0",
+        ),
+        (["--model", "gpt2", "--batch-size", "1" + "0" * 20], "from 1 to 1048576, but it is 1000"),
+        (["--model", "gpt2", "--sequence-length", "9" * 5000], "from 1 to 16777216, but it is 999"),
         (["--model", "gpt2", "--sequence-length", "1k"], "must be a whole number from 1"),
     ],
 )
@@ -172,8 +192,18 @@ def test_a_model_can_be_named(capsys: pytest.CaptureFixture[str]) -> None:
     write_config(TINY_GPT2, folder="mine")
     printed = shown(capsys, "--model", "./mine", "--gpu", "T4", "--attention", "sdpa")
     assert "gpt2, 1 x 1024 tokens" in printed
-    with pytest.raises(StudyError, match=r"--model \./other: "):
+    with pytest.raises(
+        StudyError, match=r"--model \./other: there is no such folder; give one with"
+    ):
         main(["--model", "./other"])
+
+
+def test_an_encoder_that_is_made_a_decoder_is_a_causal_language_model(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_config(ENCODER | {"is_decoder": True})
+    printed = shown(capsys, "--config", ".", "--gpu", "T4", "--sequence-length", "64")
+    assert "bert, 1 x 64 tokens" in printed
 
 
 def test_a_named_model_must_be_a_causal_language_model() -> None:
@@ -200,8 +230,11 @@ def test_a_named_folder_whose_configuration_is_refused_is_one_clear_message(
 
 
 def test_a_file_that_is_no_configuration_is_one_clear_message() -> None:
-    with pytest.raises(StudyError, match=r"missing\.json: No such file"):
+    with pytest.raises(StudyError, match=r"--config missing\.json: there is no missing\.json"):
         main(["--config", "missing.json"])
+    Path("empty").mkdir()
+    with pytest.raises(StudyError, match=r"--config empty: there is no empty/config\.json; give"):
+        main(["--config", "empty"])
     for text in ("{", "[" * 100_000, "9" * 5000):
         Path("broken.json").write_text(text)
         with pytest.raises(StudyError, match=r"broken\.json is not JSON"):

@@ -2,6 +2,7 @@
 
 import os
 from copy import deepcopy
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -160,3 +161,33 @@ def test_a_number_past_any_machine_is_refused_by_its_name(
     section[last] = value
     with pytest.raises(StudyError, match=rf"{last}.*(less than|at most)"):
         parse_study(values, "params.yaml")
+
+
+MAKES_NO_MODEL: dict[str, tuple[str, Any, str]] = {
+    "no width": ("hidden_size", 0, "hidden_size: give at least 1, but it is 0"),
+    "no positions": ("max_position_embeddings", 0, "max_position_embeddings: give at least 1"),
+    "fewer than no layers": ("n_layer", -1, "n_layer: give at least 1, but it is -1"),
+    "no hash rounds": ("num_hashes", 0, "num_hashes: give at least 1, but it is 0"),
+    "no chunks": ("lsh_attn_chunk_length", 0, "lsh_attn_chunk_length: give at least 1"),
+    "an empty factor": ("axial_pos_shape", [0, 64], r"axial_pos_shape\.0: give at least 1"),
+    "no factors": ("axial_pos_shape", [], "axial_pos_shape: give a list of one number or more"),
+    "no end": ("axial_norm_std", inf, "axial_norm_std: give a finite number, but it is inf"),
+    "no spread": ("initializer_range", -0.1, "initializer_range: give at least 0"),
+    "all is dropped twice": ("attention_dropout", 2, "attention_dropout: give at most 1"),
+    "no end below": ("rope_scaling", {"factor": inf}, r"rope_scaling\.factor: give a finite numb"),
+}
+
+
+@pytest.mark.parametrize(("name", "value", "words"), MAKES_NO_MODEL.values(), ids=MAKES_NO_MODEL)
+def test_a_value_that_makes_no_model_is_refused_by_its_key(
+    name: str, value: Any, words: str, values: Any
+) -> None:
+    values["models"]["tiny"]["pretraining"]["architecture"][name] = value
+    key = r"models\.tiny\.pretraining\.architecture\."
+    with pytest.raises(StudyError, match=key + words):
+        parse_study(values, "params.yaml")
+
+
+def test_a_bound_may_be_infinite_where_there_is_none(values: Any) -> None:
+    values["memory"]["models"]["mine"] = {"model_type": "mamba2", "time_step_limit": [0.0, inf]}
+    assert parse_study(values, "params.yaml").memory.models["mine"]["time_step_limit"][1] == inf

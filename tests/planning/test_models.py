@@ -41,7 +41,12 @@ def test_a_checkpoint_of_this_machine_says_what_it_is(tmp_path: Path) -> None:
     ("length", "architecture", "words"),
     [
         (257, {}, r"runs\.a\.sequence_length: gpt2 has 256 positions, 257 tokens are too many"),
-        (64, {"n_layers": 3}, r"models\.tiny\.pretraining\.architecture .*did you mean n_layer"),
+        (
+            64,
+            {"n_layers": 3},
+            r"pretraining\.architecture\.n_layers: .*did you mean n_layer",
+        ),
+        (64, {"n_layer": 2.5}, r"pretraining\.architecture\.n_layer: Field 'n_layer' expected int"),
         (64, {"n_positions": 32}, r"models\.tiny\.pretraining\.sequence_length: gpt2 has 32"),
     ],
 )
@@ -72,7 +77,10 @@ def test_a_checkpoint_whose_layers_do_not_hash_has_no_hash_rounds(tmp_path: Path
     ("values", "words"),
     [
         ({"model_type": "nonsense"}, r"memory\.models\.mine.*nonsense"),
-        ({"model_type": "gpt2", "n_layers": 3}, r"memory\.models\.mine .*did you mean n_layer"),
+        (
+            {"model_type": "gpt2", "n_layers": 3},
+            r"memory\.models\.mine\.n_layers: .*mean n_layer",
+        ),
     ],
 )
 def test_a_model_whose_memory_is_asked_for_is_one(values: dict[str, Any], words: str) -> None:

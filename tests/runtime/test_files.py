@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from reformer_seqlen.runtime.files import finite, read_json, whole_file, whole_folder, write_json
+from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.files import (
+    finite,
+    parse_json,
+    read_json,
+    whole_file,
+    whole_folder,
+    write_json,
+)
 
 
 class BrokenOffError(Exception):
@@ -77,3 +85,9 @@ def test_a_number_that_is_not_finite_is_refused(number: float, tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
     assert finite(number) is None
     assert finite(2.5) == 2.5
+
+
+@pytest.mark.parametrize("text", ["{", "", "[" * 100_000, "9" * 5000])
+def test_a_text_that_is_no_json_is_named(text: str) -> None:
+    with pytest.raises(StudyError, match=r"^a\.json is not JSON \(.*\): delete it and run `make rep"):
+        parse_json(text, "a.json")

@@ -129,10 +129,35 @@ def test_an_unknown_name_in_the_architecture_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"hidden_size": "wide"}, {"attn_layers": ["global"]}, {"axial_pos_embds_dim": [1, 2]}]
+    "wrong",
+    [
+        {"hidden_size": "wide"},
+        {"attn_layers": []},
+        {"attn_layers": ["global"]},
+        {"num_buckets": []},
+        {"num_buckets": -1},
+    ],
 )
-def test_an_architecture_that_does_not_build_is_refused(wrong: dict[str, Any]) -> None:
-    assert _refusal(**wrong).startswith("models.tiny.pretraining.architecture makes no Reformer: ")
+def test_an_architecture_that_does_not_build_is_refused_by_its_key(wrong: dict[str, Any]) -> None:
+    [name] = wrong
+    assert _refusal(**wrong).startswith(f"models.tiny.pretraining.architecture.{name}: ")
+
+
+def test_values_that_contradict_each_other_are_refused() -> None:
+    key = "models.tiny.pretraining.architecture makes no Reformer: "
+    assert _refusal(axial_pos_embds_dim=[1, 2]).startswith(key)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "place"),
+    [
+        ({"vocab_size": 320}, "pretraining.pieces"),
+        ({"axial_pos_embds": False}, "options.positions"),
+    ],
+)
+def test_a_setting_that_has_its_own_place_is_said_there(wrong: dict[str, Any], place: str) -> None:
+    [name] = wrong
+    assert f"say `{name}` in `{place}` of the model" in _refusal(**wrong)
 
 
 @pytest.mark.parametrize("pieces", [50, 5000])

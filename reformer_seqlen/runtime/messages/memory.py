@@ -42,6 +42,8 @@ def does_not_run(batch_size: int, sequence_length: int, error: Exception) -> Stu
         reason = "what it does depends on the values of its tensors, and a prediction has none"
     if "expected scalar type" in reason:
         reason = "parts of it stay in float32 in another dtype, which torch refuses; take float32"
+    if "overflow" in reason:
+        reason = "its tensors are larger than any memory; take a smaller batch or shorter texts"
     shape = f"{batch_size} x {sequence_length} tokens"
     return StudyError(f"the model does not run on {shape}: {reason}")
 

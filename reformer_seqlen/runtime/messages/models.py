@@ -1,5 +1,6 @@
 """Of base models."""
 
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 from reformer_seqlen.runtime.errors import StudyError, one_line
 from reformer_seqlen.runtime.files import final_path
 
+FIELD = re.compile(r"^Validation error for field '\w+': (\w+: )?")
+"""How transformers begins; what follows names the field too."""
 SHOWN = 3
 """Of weights that are missing."""
 
@@ -19,9 +22,19 @@ def unknown_settings(key: str, unknown: Iterable[str], known: Iterable[str]) -> 
     )
 
 
-def no_reformer(key: str, error: Exception) -> StudyError:
+def no_reformer(key: str, error: Exception, given: Iterable[str]) -> StudyError:
     """An architecture that transformers refuses."""
-    return StudyError(f"{key} makes no Reformer: {' '.join(str(error).split())}")
+    return _of_a_value(key, "makes no Reformer", error, given)
+
+
+def _of_a_value(key: str, fault: str, error: Exception, given: Iterable[str]) -> StudyError:
+    """A refusal at the key of the first of the given values that its words name, if any."""
+    words = FIELD.sub("", one_line(error))
+    places = {name: re.search(rf"\b{re.escape(name)}\b", words) for name in given}
+    named = {name: found.start() for name, found in places.items() if found}
+    if not named:
+        return StudyError(f"{key} {fault}: {words}")
+    return StudyError(f"{key}.{min(named, key=named.__getitem__)}: {words}")
 
 
 def not_causal(where: str, model_type: str, known: Iterable[str], is_another: bool) -> StudyError:
@@ -33,9 +46,25 @@ def not_causal(where: str, model_type: str, known: Iterable[str], is_another: bo
     return StudyError(f"{asked}, but it is `{model_type}`{hint}")
 
 
-def not_a_configuration(where: str, model_type: str, error: Exception) -> StudyError:
-    """Values that the configuration class of a model type refuses."""
-    return StudyError(f"{where} is not a configuration of {model_type}: {one_line(error)}")
+def not_a_configuration(
+    where: str, model_type: str, error: Exception, given: Iterable[str]
+) -> StudyError:
+    """Values that the configuration class of a model type refuses.
+
+    Args:
+        where: a key of params.yaml or a file.
+        model_type: as transformers calls it.
+        error: the refusal.
+        given: the names of the values that have keys of their own in params.yaml.
+    """
+    return _of_a_value(where, f"is not a configuration of {model_type}", error, given)
+
+
+ENCODER = (
+    "it is an encoder, whose tokens see those after them: give `is_decoder: true` for the causal "
+    "language model"
+)
+"""A model that is causal only if its configuration says so."""
 
 
 def unknown_value(name: str, known: Iterable[str]) -> str:

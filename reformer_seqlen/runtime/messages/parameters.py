@@ -192,14 +192,25 @@ def missing(path: Path) -> StudyError:
     return StudyError(f"{path} is missing: run this in the repository's root folder")
 
 
-def too_large(name: str, value: object, limit: int) -> str:
+FINITE = "give a finite number"
+"""Of a number of a model's configuration that is infinite or none."""
+EMPTY = "give a list of one number or more, but it is empty"
+"""Of a list of sizes of a model."""
+
+
+def at_most(limit: int) -> str:
     """A number of a model's configuration past any machine."""
-    return f"`{name}` is {value}: give at most {limit}"
+    return f"give at most {limit}"
 
 
-def too_small(name: str, value: object) -> str:
-    """A size of a model's configuration that makes no model."""
-    return f"`{name}` is {value}: give at least 1"
+def at_least(limit: int) -> str:
+    """A number of a model's configuration that makes no model."""
+    return f"give at least {limit}"
+
+
+def too_long(length: int, limit: int) -> str:
+    """A list of a model's configuration past any machine."""
+    return f"give at most {limit} values, but it has {length}"
 
 
 def no_file(path: Path) -> StudyError:
