@@ -151,7 +151,11 @@ def test_a_model_that_mixes_dtypes_says_so() -> None:
             ["--batch-size", "1048576", "--sequence-length", "16777216"],
             "1048576 x 16777216 tokens: its tensors are larger than any memory",
         ),
-        (ENCODER, [], "config.json is not a configuration of bert: it is an encoder, .*give `is_decoder"),
+        (
+            ENCODER,
+            [],
+            "config.json is not a configuration of bert: it is an encoder, .*give `is_decoder",
+        ),
         ({**TINY_REFORMER, "is_decoder": False}, [], "of reformer: it is an encoder"),
         (
             {**TINY_GPT2, "n_layer": "two"},

@@ -89,5 +89,7 @@ def test_a_number_that_is_not_finite_is_refused(number: float, tmp_path: Path) -
 
 @pytest.mark.parametrize("text", ["{", "", "[" * 100_000, "9" * 5000])
 def test_a_text_that_is_no_json_is_named(text: str) -> None:
-    with pytest.raises(StudyError, match=r"^a\.json is not JSON \(.*\): delete it and run `make rep"):
+    with pytest.raises(
+        StudyError, match=r"^a\.json is not JSON \(.*\): delete it and run `make rep"
+    ):
         parse_json(text, "a.json")
