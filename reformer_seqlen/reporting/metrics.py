@@ -47,6 +47,8 @@ KEYS = {
     "details/memory": ("rows", "gpus", "training"),
 }
 """What these files always hold."""
+FLAT = ("validation", "test", "memory")
+"""Folders whose files hold numbers, and under `lb` a mark."""
 MEND = (
     "`python -m stages.report` writes it again from the results that are here, `git checkout HEAD` "
     "brings back the committed one"
@@ -313,7 +315,7 @@ def read_metrics(folder: Path = METRICS) -> Metrics:
     """Read back what `write_metrics` wrote.
 
     Raises:
-        StudyError: a file is missing or damaged.
+        StudyError: a file is missing, damaged or of another shape.
     """
     for kind, names in ALWAYS.items():
         for name in names:
@@ -326,7 +328,10 @@ def read_metrics(folder: Path = METRICS) -> Metrics:
     }
     for kind, files in values.items():
         for name, value in files.items():
-            _check(folder / kind / f"{name}.json", value, KEYS.get(f"{kind}/{name}", ()))
+            path = folder / kind / f"{name}.json"
+            _check(path, value, KEYS.get(f"{kind}/{name}", ()))
+            if kind in FLAT:
+                _check_numbers(path, value)
     details, timings = values["details"], values["measured"]["timings"]
     runs = sorted({*values["validation"], *values["test"]} - {*details["counts"]})
     for name, held in (
@@ -346,3 +351,10 @@ def _check(path: Path, value: Any, keys: Iterable[str]) -> None:
     lacking = [key for key in keys if key not in value]
     if lacking:
         raise StudyError(f"{path} lacks {', '.join(lacking[:5])}: {MEND}")
+
+
+def _check_numbers(path: Path, value: Mapping[str, Any]) -> None:
+    """Refuse what is no number where the report writes one."""
+    for key, item in value.items():
+        if key != "lb" and not isinstance(item, int | float | None):
+            raise StudyError(f"{path} holds {item!r:.40} as {key}, which is no number: {MEND}")

@@ -240,3 +240,14 @@ def test_a_missing_or_broken_file_is_named(finished: Path) -> None:
     (folder / "test/news-256.json").write_text("<<<<<<< HEAD")
     with pytest.raises(StudyError, match=r"test/news-256.json is not JSON .*report` writes it"):
         read_metrics(folder)
+
+
+@pytest.mark.parametrize("given", ['"2.1"', "[2.1]", "{}"])
+def test_a_score_that_was_made_no_number_is_named(finished: Path, given: str) -> None:
+    write_metrics(_metrics(finished), finished / "metrics")
+    path = finished / "metrics/validation/news-256.json"
+    path.write_text(f'{{"bits_per_byte": {given}, "lb": ">="}}')
+    with pytest.raises(
+        StudyError, match=r"news-256\.json holds .* as bits_per_byte, which is no nu"
+    ):
+        read_metrics(finished / "metrics")
