@@ -22,7 +22,7 @@ from reformer_seqlen.models.configurations import (
     check_length,
     position_limit,
 )
-from reformer_seqlen.parameters.common.quantities import refuse_past_any_machine
+from reformer_seqlen.parameters.common.architectures import refuse_past_any_machine
 from reformer_seqlen.parameters.model_options import (
     AttentionOptions,
     ModelOptions,

@@ -18,7 +18,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
 
-from reformer_seqlen.parameters.common.quantities import refuse_past_any_machine
+from reformer_seqlen.parameters.common.architectures import refuse_past_any_machine
 from reformer_seqlen.runtime.messages import models as messages
 
 Config = Any

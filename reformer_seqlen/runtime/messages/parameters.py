@@ -275,7 +275,10 @@ def complaints(error: "ValidationError", prefix: str = "") -> Iterator[str]:
         if item["type"] == "string_type" and place[2:] == ["[key]"]:
             yield f"{place[0]}: {name_is_no_text(item['input'])}"
             continue
-        key = ".".join(place)
-        given = item["input"]
-        shown = f", but it is {given!r}" if not isinstance(given, dict | list) else ""
-        yield f"{key or 'params'}: {item['msg'].removeprefix('Value error, ')}{shown}"
+        yield of_a_place(place or ["params"], item["input"], item["msg"])
+
+
+def of_a_place(place: Iterable[str | int], given: object, words: str) -> str:
+    """What is wrong with a value, after its place, with the value where that is short."""
+    shown = f", but it is {given!r}" if not isinstance(given, dict | list) else ""
+    return f"{'.'.join(map(str, place))}: {words.removeprefix('Value error, ')}{shown}"
