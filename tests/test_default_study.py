@@ -10,7 +10,8 @@ import pytest
 from reformer_seqlen.fetching.fetch import fetch
 from reformer_seqlen.parameters.profiles import compose
 from reformer_seqlen.parameters.study import Study, parse_study
-from reformer_seqlen.reporting.metrics import Metrics, read_metrics
+from reformer_seqlen.reporting.metrics import Metrics
+from reformer_seqlen.reporting.metrics_files import read_metrics
 from reformer_seqlen.text.documents import documents
 from reformer_seqlen.text.splitting import after, first
 from tests.conftest import CONF, ROOT

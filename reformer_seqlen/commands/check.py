@@ -30,7 +30,8 @@ from reformer_seqlen.reporting import readme
 from reformer_seqlen.reporting.gpu import read_cards
 from reformer_seqlen.reporting.grid import not_computed
 from reformer_seqlen.reporting.kept import Kept, kept_folders, read_kept
-from reformer_seqlen.reporting.metrics import MACHINE, UNKNOWN, read_metrics
+from reformer_seqlen.reporting.metrics import MACHINE, UNKNOWN
+from reformer_seqlen.reporting.metrics_files import read_metrics
 from reformer_seqlen.reporting.page import page, readme_sections
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import parse_json, read_text

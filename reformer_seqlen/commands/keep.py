@@ -19,7 +19,8 @@ from reformer_seqlen.checking.profile import compare_profile
 from reformer_seqlen.parameters.study import load_study
 from reformer_seqlen.pipeline import dag
 from reformer_seqlen.reporting.kept import CONTENTS, PROVENANCE, Provenance, read_kept
-from reformer_seqlen.reporting.metrics import Metrics, read_metrics
+from reformer_seqlen.reporting.metrics import Metrics
+from reformer_seqlen.reporting.metrics_files import read_metrics
 from reformer_seqlen.runtime.code import ROOT, deciding_modules
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import sha256_of, whole_folder, write_json

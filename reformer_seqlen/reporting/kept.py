@@ -12,7 +12,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from reformer_seqlen.parameters.study import Study, load_study
-from reformer_seqlen.reporting.metrics import Metrics, read_metrics
+from reformer_seqlen.reporting.metrics import Metrics
+from reformer_seqlen.reporting.metrics_files import read_metrics
 from reformer_seqlen.reporting.page import answer_list, headline_paragraphs, page
 from reformer_seqlen.reporting.records import Record
 from reformer_seqlen.reporting.scores import bound_note

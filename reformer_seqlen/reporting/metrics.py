@@ -6,8 +6,7 @@ inputs give again. What differs from one measurement to the next is in `measured
 """
 
 import math
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from reformer_seqlen.parameters.report import Reporting
@@ -27,32 +26,11 @@ from reformer_seqlen.reporting.records import (
 from reformer_seqlen.reporting.results import Results
 from reformer_seqlen.reporting.seeds import mean_blocks, of_several
 from reformer_seqlen.runtime.errors import StudyError
-from reformer_seqlen.runtime.files import read_json, whole_folder, write_json
-from reformer_seqlen.runtime.paths import METRICS
 
 Metrics = Mapping[str, Mapping[str, Any]]
 """By folder, then by name."""
-FOLDERS = ("validation", "test", "memory", "details", "measured")
-ALWAYS = {
-    "details": ("scores", "counts", "differences", "training", "texts", "models", "memory"),
-    "measured": ("timings", "memory", "machine"),
-}
-"""The files that every study has."""
 AT_LEAST = ">="
 """Marks a lower bound in the flat files."""
-KEYS = {
-    "measured/machine": ("processor", "threads", "torch"),
-    "measured/timings": ("pretrain", "finetune", "evaluate"),
-    "details/texts": ("corpora", "windows"),
-    "details/memory": ("rows", "gpus", "training"),
-}
-"""What these files always hold."""
-FLAT = ("validation", "test", "memory")
-"""Folders whose files hold numbers, and under `lb` a mark."""
-MEND = (
-    "`python -m stages.report` writes it again from the results that are here, `git checkout HEAD` "
-    "brings back the committed one"
-)
 DIGITS = 4
 """After the point; a smaller number keeps its first SIGNIFICANT digits, up to MOST_DIGITS."""
 SIGNIFICANT = 2
@@ -300,61 +278,3 @@ def metrics(results: Results, runs: Runs, settings: Reporting) -> Metrics:
         }
     )
     return values
-
-
-def write_metrics(values: Metrics, folder: Path = METRICS) -> None:
-    """Write the folder anew: files of runs that are no longer there are gone."""
-    with whole_folder(folder) as partial:
-        for kind, files in values.items():
-            (partial / kind).mkdir()
-            for name, value in files.items():
-                write_json(partial / kind / f"{name}.json", value)
-
-
-def read_metrics(folder: Path = METRICS) -> Metrics:
-    """Read back what `write_metrics` wrote.
-
-    Raises:
-        StudyError: a file is missing, damaged or of another shape.
-    """
-    for kind, names in ALWAYS.items():
-        for name in names:
-            path = folder / kind / f"{name}.json"
-            if not path.exists():
-                raise StudyError(f"{path} is missing: run `make repro`, which writes it")
-    values = {
-        kind: {path.stem: read_json(path, MEND) for path in sorted((folder / kind).glob("*.json"))}
-        for kind in FOLDERS
-    }
-    for kind, files in values.items():
-        for name, value in files.items():
-            path = folder / kind / f"{name}.json"
-            _check(path, value, KEYS.get(f"{kind}/{name}", ()))
-            if kind in FLAT:
-                _check_numbers(path, value)
-    details, timings = values["details"], values["measured"]["timings"]
-    runs = sorted({*values["validation"], *values["test"]} - {*details["counts"]})
-    for name, held in (
-        ("details/scores", details["scores"]),
-        ("details/training", details["training"]),
-        ("details/texts", details["texts"]["windows"]),
-        ("measured/timings", timings["finetune"]),
-    ):
-        _check(folder / f"{name}.json", held, runs)
-    return values
-
-
-def _check(path: Path, value: Any, keys: Iterable[str]) -> None:
-    """Refuse a file that lacks what every study has, as a merge by hand may leave it."""
-    if not isinstance(value, Mapping):
-        raise StudyError(f"{path} holds {value!r:.40}, not what the report writes: {MEND}")
-    lacking = [key for key in keys if key not in value]
-    if lacking:
-        raise StudyError(f"{path} lacks {', '.join(lacking[:5])}: {MEND}")
-
-
-def _check_numbers(path: Path, value: Mapping[str, Any]) -> None:
-    """Refuse what is no number where the report writes one."""
-    for key, item in value.items():
-        if key != "lb" and not isinstance(item, int | float | None):
-            raise StudyError(f"{path} holds {item!r:.40} as {key}, which is no number: {MEND}")

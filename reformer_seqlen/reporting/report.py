@@ -13,7 +13,8 @@ from reformer_seqlen.reporting.answer import answer, verdict
 from reformer_seqlen.reporting.gpu import read_cards
 from reformer_seqlen.reporting.grid import not_computed
 from reformer_seqlen.reporting.kept import kept_folders, read_kept
-from reformer_seqlen.reporting.metrics import metrics, read_metrics, write_metrics
+from reformer_seqlen.reporting.metrics import metrics
+from reformer_seqlen.reporting.metrics_files import read_metrics, write_metrics
 from reformer_seqlen.reporting.page import page, readme_sections
 from reformer_seqlen.reporting.published import load_published
 from reformer_seqlen.reporting.published_tables import side_by_side

@@ -11,12 +11,9 @@ from reformer_seqlen.parameters.report import Reporting
 from reformer_seqlen.reporting.metrics import (
     Metrics,
     metrics,
-    read_metrics,
     rounded,
-    write_metrics,
 )
 from reformer_seqlen.reporting.results import read_results
-from reformer_seqlen.runtime.errors import StudyError
 from tests.report_example import LENGTHS, MACHINE, runs, study_of, write_results
 
 
@@ -215,39 +212,3 @@ def test_a_run_that_was_stopped_at_a_loss_that_is_no_number_diverged(finished: P
     path = finished / "data/histories/news-256.json"
     path.write_text(json.dumps({**_read(path), "diverged_at": {"update": "7", "loss": "nan"}}))
     assert _metrics(finished)["details"]["training"]["news-256"]["diverged"] is True
-
-
-def test_what_is_written_is_read_back(finished: Path) -> None:
-    values = _metrics(finished)
-    write_metrics(values, finished / "metrics")
-    assert read_metrics(finished / "metrics") == values
-
-
-def test_files_of_runs_that_are_gone_are_gone(finished: Path) -> None:
-    folder = finished / "metrics"
-    write_metrics(_metrics(finished), folder)
-    fewer = runs(("news",))
-    less = metrics(read_results(study_of(fewer), finished), fewer, Reporting())
-    write_metrics(less, folder)
-    assert sorted(path.stem for path in (folder / "test").iterdir()) == ["news-1024", "news-256"]
-
-
-def test_a_missing_or_broken_file_is_named(finished: Path) -> None:
-    folder = finished / "metrics"
-    with pytest.raises(StudyError, match=r"details/scores.json is missing: run `make repro`"):
-        read_metrics(folder)
-    write_metrics(_metrics(finished), folder)
-    (folder / "test/news-256.json").write_text("<<<<<<< HEAD")
-    with pytest.raises(StudyError, match=r"test/news-256.json is not JSON .*report` writes it"):
-        read_metrics(folder)
-
-
-@pytest.mark.parametrize("given", ['"2.1"', "[2.1]", "{}"])
-def test_a_score_that_was_made_no_number_is_named(finished: Path, given: str) -> None:
-    write_metrics(_metrics(finished), finished / "metrics")
-    path = finished / "metrics/validation/news-256.json"
-    path.write_text(f'{{"bits_per_byte": {given}, "lb": ">="}}')
-    with pytest.raises(
-        StudyError, match=r"news-256\.json holds .* as bits_per_byte, which is no nu"
-    ):
-        read_metrics(finished / "metrics")

@@ -13,7 +13,7 @@ from reformer_seqlen.parameters.study import load_study
 from reformer_seqlen.reporting.advice import advice
 from reformer_seqlen.reporting.answer import answer
 from reformer_seqlen.reporting.grid import not_computed
-from reformer_seqlen.reporting.metrics import read_metrics
+from reformer_seqlen.reporting.metrics_files import read_metrics
 from reformer_seqlen.reporting.page import page, readme_sections
 from reformer_seqlen.reporting.points import Runs
 from reformer_seqlen.reporting.report import print_results
