@@ -5,9 +5,17 @@ from collections.abc import Mapping, Sequence
 from reformer_seqlen.reporting.against_counting import against_counting
 from reformer_seqlen.reporting.context_use import context_use
 from reformer_seqlen.reporting.differences import difference_on_test, is_sure
-from reformer_seqlen.reporting.doublings import Pair, alike, cost, in_short, pairs, quality
+from reformer_seqlen.reporting.doublings import (
+    Pair,
+    alike,
+    cost,
+    diverged_ends,
+    pairs,
+    quality,
+)
 from reformer_seqlen.reporting.gap_tables import published_gap
 from reformer_seqlen.reporting.metrics import Metrics
+from reformer_seqlen.reporting.more_training import more_training
 from reformer_seqlen.reporting.points import UNTRAINED, Runs
 from reformer_seqlen.reporting.rivals import rivals, standing
 from reformer_seqlen.reporting.table import joined
@@ -28,7 +36,7 @@ def verdict(values: Metrics, runs: Runs) -> str:
     for pair in pairs(values, runs):
         change = difference_on_test(values, pair.longest, pair.shortest)
         untrained = pair.shortest.variant == UNTRAINED
-        fair = not alike(values, [pair])[1] and not _diverged(values, [pair])
+        fair = not alike(values, [pair])[1] and not diverged_ends(values, [pair])
         if "low" in change and (untrained or fair):
             tried["without training here" if untrained else "trained here"].append(change)
     parts = [f"{how}, {_tally(found)}" for how, found in tried.items() if found]
@@ -58,56 +66,35 @@ def answer(values: Metrics, runs: Runs) -> list[str]:
     found = pairs(values, runs)
     if not found:
         return [NOTHING_TO_COMPARE]
-    first, otherwise, _ = _trained(found)
-    untrained = [pair for pair in found if pair.shortest.variant == UNTRAINED]
+    first = _first_line(found)
+    changed = [_changed(values, first, runs)] if first else []
+    used = context_use(values, runs)
+    return [*changed, *beside_doublings(values, runs), *([used] if used else [])]
+
+
+def beside_doublings(values: Metrics, runs: Runs) -> list[str]:
+    """Of the answer, what the table of doublings does not say."""
+    first = _first_line(pairs(values, runs))
     sentences = [
-        *(_of_training(values, first, runs) if first else []),
-        _in_short(values, otherwise, "Trained otherwise, a doubling"),
+        *([alike(values, first)[1], cost(values, first)] if first else []),
+        more_training(values, runs),
         standing(values, rivals(values, runs)),
-        _in_short(values, untrained, "Without training here, a doubling"),
-        context_use(values, runs),
         against_counting(values, runs),
         published_gap(values),
     ]
     return [sentence for sentence in sentences if sentence]
 
 
-def other_lines(values: Metrics, runs: Runs) -> list[str]:
-    """What a longer context changes for models other than the first."""
-    *_, others = _trained(pairs(values, runs))
-    return [_in_short(values, others, "A doubling")] if others else []
-
-
-def _trained(found: Sequence[Pair]) -> tuple[list[Pair], list[Pair], list[Pair]]:
-    """The lines that were trained: like the first, of its model otherwise, and of other models."""
+def _first_line(found: Sequence[Pair]) -> list[Pair]:
+    """Of what was trained here, the first model's first line, in every corpus."""
     trained = [pair for pair in found if pair.shortest.variant != UNTRAINED]
-    of_model = [pair for pair in trained if pair.shortest.model == trained[0].shortest.model]
-    first = [pair for pair in of_model if pair.shortest.variant == trained[0].shortest.variant]
-    otherwise = [pair for pair in of_model if pair not in first]
-    return first, otherwise, [pair for pair in trained if pair not in of_model]
+    return [pair for pair in trained if pair.shortest.label == trained[0].shortest.label]
 
 
-def _of_training(values: Metrics, compared: Sequence[Pair], runs: Runs) -> list[str]:
-    """What each doubling changes for the first model, how comparable that is, what it costs."""
-    common, warning = alike(values, compared)
+def _changed(values: Metrics, compared: Sequence[Pair], runs: Runs) -> str:
+    """What each doubling changes for the first model, and how comparable that is."""
+    common, _ = alike(values, compared)
     sentence = f"{f'{common}, ' if common else ''}{quality(values, compared, runs)}"
-    diverged = _diverged(values, compared)
+    diverged = diverged_ends(values, compared)
     ended = f"; {joined(diverged)} diverged" if diverged else ""
-    first = sentence[0].upper() + sentence[1:]
-    return [f"{first}{ended}.", warning, cost(values, compared)]
-
-
-def _diverged(values: Metrics, compared: Sequence[Pair]) -> list[str]:
-    """The runs that diverged at either end of some lines."""
-    training = values["details"]["training"]
-    ends = [name for pair in compared for it in (pair.shortest, pair.longest) for name in it.names]
-    return [name for name in ends if training[name]["diverged"]]
-
-
-def _in_short(values: Metrics, found: Sequence[Pair], begin: str) -> str:
-    """What each doubling changes, a phrase for each line; nothing without any."""
-    lines: dict[str, list[Pair]] = {}
-    for pair in found:
-        lines.setdefault(pair.shortest.label, []).append(pair)
-    parts = [in_short(values, own) for own in lines.values()]
-    return f"{begin} changes the bits per byte of {'; of '.join(parts)}." if parts else ""
+    return f"{sentence[0].upper()}{sentence[1:]}{ended}."

@@ -1,7 +1,8 @@
-"""What each doubling of the length changes: in quality, in speed, in memory; as sentences.
+"""What each doubling of the length changes: in quality, in speed, in memory.
 
 The shortest and the longest point of a line are compared, and the difference is shared out evenly
-over the doublings between them.
+over the doublings between them. The first model's plain line is told in sentences, all lines in a
+table.
 """
 
 import math
@@ -11,16 +12,31 @@ from statistics import fmean
 from typing import Any
 
 from reformer_seqlen.reporting.differences import difference_on_test, is_sure
+from reformer_seqlen.reporting.grid import corpora_of
 from reformer_seqlen.reporting.memory_tables import memory_rows, series_names
 from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.points import UNTRAINED, Point, Runs, first_shown, points
-from reformer_seqlen.reporting.run_tables import threads
+from reformer_seqlen.reporting.run_tables import DIVERGED, DIVERGED_NOTE, threads
 from reformer_seqlen.reporting.scores import bounded, signed
 from reformer_seqlen.reporting.seeds import score_of, scored
-from reformer_seqlen.reporting.table import joined, number, percent, significant, span
+from reformer_seqlen.reporting.table import (
+    NOTHING,
+    Table,
+    joined,
+    number,
+    percent,
+    significant,
+    span,
+)
 
 ALIKE = 0.03
 """Relative; tokens seen differ by less where the last batch of an epoch is smaller."""
+UNSURE = " ≈"
+NOTES = {
+    UNSURE: "≈ No more than its uncertainty: the interval holds 0.",
+    DIVERGED: DIVERGED_NOTE,
+}
+"""What the marks in a table mean."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +75,67 @@ def quality(values: Metrics, compared: Sequence[Pair], runs: Runs) -> str:
     )
 
 
-def in_short(values: Metrics, compared: Sequence[Pair]) -> str:
-    """The same of another line, in short."""
-    changes = []
-    for pair in compared:
-        lengths = f"{_length(pair.shortest):,} → {_length(pair.longest):,} tokens"
-        changes.append(f"{_a_doubling(values, pair)} in {pair.shortest.corpus} ({lengths})")
-    point = compared[0].shortest
-    otherwise = "" if point.variant in ("", UNTRAINED) else f", {point.variant},"
-    named = f"`{point.model}`{otherwise}"
-    return f"{named} by {joined(changes)}"
+def doublings_table(values: Metrics, runs: Runs) -> Table:
+    """A row for each line of several lengths: what a doubling changes, corpus by corpus."""
+    found = pairs(values, runs)
+    corpora = [name for name in corpora_of(runs) if name in {it.shortest.corpus for it in found}]
+    lines: dict[tuple[str, str], list[Pair]] = {}
+    for pair in found:
+        lengths = f"{_length(pair.shortest):,} → {_length(pair.longest):,}"
+        lines.setdefault((pair.shortest.label, lengths), []).append(pair)
+    rows = [
+        [*line, *_by_corpus(values, own, corpora), _updates(values, own), _speed(values, own)]
+        for line, own in lines.items()
+    ]
+    return Table(
+        "doublings",
+        "What each doubling of the context changes",
+        ["model", "seq len", *corpora, "updates", "speed"],
+        rows,
+        notes=[
+            note for mark, note in NOTES.items() if any(mark in it for row in rows for it in row)
+        ],
+        labels=2,
+        intro=_intro(values, found),
+    )
+
+
+def _intro(values: Metrics, found: Sequence[Pair]) -> str:
+    trained = [pair for pair in found if pair.shortest.variant != UNTRAINED]
+    fair = trained and all(alike(values, [pair])[0] for pair in trained)
+    equal = ", at equal updates and equal text" if fair else ""
+    return (
+        "What each doubling of the context adds to the bits per byte of the test text (below 0, it "
+        f"pays) and to the speed of training{equal}."
+    )
+
+
+def _by_corpus(values: Metrics, line: Sequence[Pair], corpora: Sequence[str]) -> list[str]:
+    shown = {}
+    for pair in line:
+        known = difference_on_test(values, pair.longest, pair.shortest)
+        unsure = UNSURE if "low" in known and not is_sure(known) else NOTHING
+        diverged = DIVERGED if diverged_ends(values, [pair]) else NOTHING
+        shown[pair.shortest.corpus] = _a_doubling(values, pair) + unsure + diverged
+    return [shown.get(corpus, NOTHING) for corpus in corpora]
+
+
+def _updates(values: Metrics, line: Sequence[Pair]) -> str:
+    """How many updates each length made; of both ends, where they differ."""
+    if line[0].shortest.variant == UNTRAINED:
+        return NOTHING
+    ends = [
+        span(values["details"]["training"][end(pair).name]["updates"] for pair in line)
+        for end in (_shortest, _longest)
+    ]
+    return " → ".join(dict.fromkeys(ends))
+
+
+def _speed(values: Metrics, line: Sequence[Pair]) -> str:
+    """By how much a doubling changes the speed of training, in the mean over the corpora."""
+    if line[0].shortest.variant == UNTRAINED:
+        return NOTHING
+    return percent(100 * math.expm1(fmean(_speed_changes(values, line))), 1)
 
 
 def _change(values: Metrics, pair: Pair, runs: Runs, of_equal_lengths: bool) -> str:
@@ -149,17 +216,16 @@ def alike(values: Metrics, compared: Sequence[Pair]) -> tuple[str, str]:
     )
 
 
+def diverged_ends(values: Metrics, compared: Sequence[Pair]) -> list[str]:
+    """The runs that diverged at either end of some lines."""
+    training = values["details"]["training"]
+    ends = [name for pair in compared for it in (pair.shortest, pair.longest) for name in it.names]
+    return [name for name in ends if training[name]["diverged"]]
+
+
 def cost(values: Metrics, compared: Sequence[Pair]) -> str:
     """What each doubling does to the speed of training and to memory."""
-    timings = values["measured"]["timings"]["finetune"]
-    speeds = [
-        [timings[point.name]["tokens_per_second"] for point in (pair.shortest, pair.longest)]
-        for pair in compared
-    ]
-    logarithms = [
-        math.log(after / before) / pair.doublings
-        for pair, (before, after) in zip(compared, speeds, strict=True)
-    ]
+    speeds, logarithms = _speeds(values, compared), _speed_changes(values, compared)
     change, lowest, highest = (
         percent(100 * math.expm1(each), 1)
         for each in (fmean(logarithms), min(logarithms), max(logarithms))
@@ -177,6 +243,23 @@ def cost(values: Metrics, compared: Sequence[Pair]) -> str:
     model = compared[0].shortest.model
     memory = _training_memory(curves, model, unlike) or _inference_memory(values)
     return f"{speed} and multiplies {memory}." if memory else f"{speed.rstrip(',')}."
+
+
+def _speeds(values: Metrics, compared: Sequence[Pair]) -> list[list[float]]:
+    """Tokens a second in training, at the shortest and the longest length of each line."""
+    timings = values["measured"]["timings"]["finetune"]
+    return [
+        [timings[point.name]["tokens_per_second"] for point in (pair.shortest, pair.longest)]
+        for pair in compared
+    ]
+
+
+def _speed_changes(values: Metrics, compared: Sequence[Pair]) -> list[float]:
+    """The logarithm of what each doubling multiplies the speed of training by, of each line."""
+    return [
+        math.log(after / before) / pair.doublings
+        for pair, (before, after) in zip(compared, _speeds(values, compared), strict=True)
+    ]
 
 
 def _training_memory(found: Iterable[Mapping[str, Any]], model: str, unlike: str) -> str:

@@ -4,11 +4,14 @@ A template and the CSV file that it draws have the same name. The same numbers g
 """
 
 import csv
+import hashlib
 import json
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Collection
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,7 @@ FIGURES: dict[str, tuple[tuple[str, ...], ...]] = {
     "memory_training": (("memory_training",),),
 }
 """The figures, and the plots that stand in the rows of each."""
+_SIGNATURE = re.compile(r"<!-- [0-9a-f]{64} -->\n\Z")
 
 
 def write_plots(results: Results, runs: Runs, plots: Path) -> list[str]:
@@ -80,13 +84,35 @@ def can_draw(names: Collection[str], plots: Path) -> bool:
 def draw_figures(names: Collection[str], plots: Path, figures: Path) -> None:
     """Draw the CSV files of `plots` into `figures`, which holds NAME.svg of these names then.
 
+    A figure is left as it is if its last line says that it would be drawn the same.
+
     Raises:
         StudyError: the drawing library failed; the figures are as they were.
     """
-    drawn = _drawn({name: _figure(FIGURES[name], plots) for name in names})
+    wanted = {name: _figure(FIGURES[name], plots) for name in names}
+    there = {name: _there(figures / f"{name}.svg") for name in names}
+    changed = {
+        name: plot for name, plot in wanted.items() if there[name] != _signed(there[name], plot)
+    }
+    drawn = _drawn(changed) if changed else {}
     with whole_folder(figures) as partial:
-        for name, svg in drawn.items():
-            (partial / f"{name}.svg").write_text(svg + "\n", encoding="utf-8")
+        for name, plot in wanted.items():
+            svg = _signed(drawn[name], plot) if name in drawn else there[name]
+            (partial / f"{name}.svg").write_text(svg, encoding="utf-8")
+
+
+def _there(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _signed(svg: str, plot: dict[str, Any]) -> str:
+    """A figure with a last line that no other figure, plot or drawing library gives."""
+    shown = _SIGNATURE.sub("", svg).rstrip("\n")
+    of = json.dumps([shown, plot, version("vl-convert-python")])
+    return f"{shown}\n<!-- {hashlib.sha256(of.encode()).hexdigest()} -->\n"
 
 
 def _figure(rows: tuple[tuple[str, ...], ...], plots: Path) -> dict[str, Any]:

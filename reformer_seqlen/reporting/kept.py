@@ -14,8 +14,9 @@ from pydantic import ValidationError
 from reformer_seqlen.parameters.study import Study, load_study
 from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.metrics_files import read_metrics
-from reformer_seqlen.reporting.page import answer_list, headline_paragraphs, page
+from reformer_seqlen.reporting.page import answer_paragraphs, page, paragraphs
 from reformer_seqlen.reporting.records import Record
+from reformer_seqlen.reporting.run_tables import headline
 from reformer_seqlen.reporting.scores import bound_note
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import sha256_of
@@ -76,13 +77,13 @@ class Kept:
         """What README.md shows of it, under PROFILE-answer and PROFILE-headline."""
         name, runs = self.study.profile, self.study.runs
         figure = f"![answer]({(RESULTS / name / FIGURES.name / 'answer.svg').as_posix()})"
-        listed = answer_list(self.values, runs)
-        parts = [listed, *bound_note([[listed]]), self.origin()]
+        found = answer_paragraphs(self.values, runs)
+        parts = [*found, *bound_note([found]), self.origin()]
         return {
             f"{name}-answer": "\n\n".join(
                 [*parts, *([figure] if "answer" in self.figures else [])]
             ),
-            f"{name}-headline": "\n\n".join(headline_paragraphs(self.values, runs)),
+            f"{name}-headline": "\n\n".join(paragraphs(headline(self.values, runs))),
         }
 
     def origin(self) -> str:

@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from reformer_seqlen.reporting.advice import advice
-from reformer_seqlen.reporting.answer import answer, other_lines, verdict
+from reformer_seqlen.reporting.answer import answer, beside_doublings, verdict
 from reformer_seqlen.reporting.data_tables import data_tables, models_in_words
+from reformer_seqlen.reporting.doublings import doublings_table
 from reformer_seqlen.reporting.gap_tables import gap_table
 from reformer_seqlen.reporting.gpu import Card, summary
 from reformer_seqlen.reporting.gpu_tables import card_tables
@@ -78,14 +79,20 @@ def page(
     """
     published = load_published()
     beside = side_by_side(published, values, runs)
+    sentences = [*answer(values, runs), *advice(values, runs), models_in_words(values, runs)]
     sections = [
         "# Results\n\n"
         f"Everything that the profile `{profile}` found out. The stage `report` writes this page "
         "from `metrics/`; a change by hand is lost.",
         _section(
             "Answer",
-            [answer_list(values, runs, [*other_lines(values, runs), *advice(values, runs)])],
-            [headline(values, runs), rivals_table(rivals(values, runs)), gap_table(values)],
+            [*_verdict(values, runs), _listed(sentences)],
+            [
+                doublings_table(values, runs),
+                headline(values, runs),
+                rivals_table(rivals(values, runs)),
+                gap_table(values),
+            ],
             figures,
         ),
         _section(
@@ -113,18 +120,28 @@ def page(
     return "\n\n".join(filter(None, sections)) + "\n"
 
 
-def answer_list(values: Metrics, runs: Runs, more: Iterable[str] = ()) -> str:
-    """The verdict, the sentences of the answer, more of them and the models, an item each."""
+def answer_paragraphs(values: Metrics, runs: Runs) -> list[str]:
+    """The answer for README.md: a table of doublings where there are several lines, and a list."""
+    table, models = doublings_table(values, runs), models_in_words(values, runs)
+    if len(table.rows) > 1:
+        shown, sentences = paragraphs(table), beside_doublings(values, runs)
+    else:
+        shown, sentences = [], answer(values, runs)
+    return [*_verdict(values, runs), *shown, _listed([*sentences, models])]
+
+
+def _verdict(values: Metrics, runs: Runs) -> list[str]:
     found = verdict(values, runs)
-    begin, end = f"**{found}**" if found else "", models_in_words(values, runs)
-    sentences = filter(None, [begin, *answer(values, runs), *more, end])
-    return "\n".join(f"- {sentence}" for sentence in sentences)
+    return [f"**{found}**"] if found else []
 
 
-def headline_paragraphs(values: Metrics, runs: Runs) -> list[str]:
-    """The headline with its introduction, and all its notes in one paragraph."""
-    table = headline(values, runs)
-    shorter = replace(table, notes=[" ".join(table.notes)])
+def _listed(sentences: Iterable[str]) -> str:
+    return "\n".join(f"- {sentence}" for sentence in sentences if sentence)
+
+
+def paragraphs(table: Table) -> list[str]:
+    """A table with its introduction, and all its notes in one paragraph."""
+    shorter = replace(table, notes=[" ".join(table.notes)] if table.notes else [])
     return [table.intro, shorter.markdown()]
 
 
@@ -138,7 +155,7 @@ def readme_sections(
     """What stands between the markers of README.md: the answer with its figures, and the rest."""
     shown = "\n".join(_figure(name, FIGURES) for name in (ANSWER, GAP) if name in figures)
     return {
-        "answer": "\n\n".join(filter(None, [answer_list(values, runs), shown])),
-        "headline": "\n\n".join(headline_paragraphs(values, runs)),
+        "answer": "\n\n".join(filter(None, [*answer_paragraphs(values, runs), shown])),
+        "headline": "\n\n".join(paragraphs(headline(values, runs))),
         "gpu": summary(cards),
     }

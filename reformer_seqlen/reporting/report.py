@@ -10,6 +10,7 @@ from reformer_seqlen.parameters.study import Study, load_study
 from reformer_seqlen.reporting import readme
 from reformer_seqlen.reporting.advice import advice
 from reformer_seqlen.reporting.answer import answer, verdict
+from reformer_seqlen.reporting.doublings import doublings_table
 from reformer_seqlen.reporting.gpu import read_cards
 from reformer_seqlen.reporting.grid import not_computed
 from reformer_seqlen.reporting.kept import kept_folders, read_kept
@@ -68,7 +69,12 @@ def print_results(root: Path = Path()) -> None:
     study, values = load_study(root / PARAMS), read_metrics(root / METRICS)
     sentences = [verdict(values, study.runs), *answer(values, study.runs)]
     print(*filter(None, sentences), *advice(values, study.runs), sep="\n", end="\n\n")
-    for table in (headline(values, study.runs), side_by_side(load_published(), values, study.runs)):
+    tables = (
+        doublings_table(values, study.runs),
+        headline(values, study.runs),
+        side_by_side(load_published(), values, study.runs),
+    )
+    for table in tables:
         if table.rows:
             print(table.text(), end="\n\n")
     if missing := not_computed(study.runs, values["validation"]):

@@ -3,7 +3,7 @@
 from typing import Any
 
 from reformer_seqlen.parameters.runs import Run
-from reformer_seqlen.reporting.answer import answer, other_lines, verdict
+from reformer_seqlen.reporting.answer import answer, beside_doublings, verdict
 from tests.metrics_example import metrics_of
 from tests.report_example import one_run, runs
 
@@ -195,44 +195,15 @@ def test_the_change_of_speed_is_told_by_corpus_where_corpora_differ() -> None:
     )
 
 
-def test_a_model_that_is_not_trained_has_a_sentence_of_its_own() -> None:
-    study = {
-        **runs(("news",), (256, 1024)),
-        **{f"base-{n}": one_run(n, model="base", train="none") for n in (128, 8192)},
-    }
-    values = _values({"base-128": 1.18, "base-8192": 1.0}, study)
-    _known(values, "base-8192", "base-128", -0.24, -0.12)
-    sentences = answer(values, study)
-    assert sentences[0].startswith("At equal updates (1,200) and equal text, each doubling")
-    assert sentences[-1] == (
-        "Without training here, a doubling changes the bits per byte of `base` by -0.030 ± 0.010 "
-        "in news (128 → 8,192 tokens)."
-    )
-    alone = {name: run for name, run in study.items() if name.startswith("base")}
-    assert answer(values, alone) == sentences[-1:]
+def test_what_a_table_says_is_told_once() -> None:
+    values = _values({})
+    assert beside_doublings(values, STUDY) == answer(values, STUDY)[1:]
+    assert beside_doublings(metrics_of({}), STUDY) == []
 
 
-def test_other_lines_are_told_in_short() -> None:
-    wide = {"train": {"updates": 300}}
-    study = {
-        **runs(("news",), (256, 1024)),
-        "wide-256": one_run(256, **wide),
-        "wide-4096": one_run(4096, **wide),
-        "gpt2-256": one_run(256, model="gpt2"),
-        "gpt2-1024": one_run(1024, model="gpt2"),
-    }
-    values = _values({"wide-256": 2.0, "wide-4096": 2.4, "gpt2-256": 2.0}, study)
-    values["test"]["gpt2-1024"]["bits_per_byte"] = 1.9
-    _known(values, "gpt2-1024", "gpt2-256", -0.12, -0.08)
-    assert answer(values, study)[2] == (
-        "Trained otherwise, a doubling changes the bits per byte of `tiny`, updates 300, by "
-        "+0.100 in news (256 → 4,096 tokens)."
-    )
-    assert other_lines(values, study) == [
-        "A doubling changes the bits per byte of `gpt2` by -0.050 ± 0.010 in news (256 → 1,024 "
-        "tokens)."
-    ]
-    assert other_lines(values, runs(("news",), (256, 1024))) == []
+def test_models_that_are_not_trained_alone_have_no_cost() -> None:
+    study = {f"base-{n}": one_run(n, model="base", train="none") for n in (128, 8192)}
+    assert answer(_values({}, study), study) == []
 
 
 def test_what_is_trained_otherwise_is_not_compared_with_the_plain_runs() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from colorsys import rgb_to_hls
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import vl_convert
@@ -21,6 +22,7 @@ from reformer_seqlen.memory.trace import (
     POSITIONS,
     WEIGHTS,
 )
+from reformer_seqlen.reporting import figures as figures_module
 from reformer_seqlen.reporting.figures import (
     FIGURES,
     TEMPLATES,
@@ -105,6 +107,41 @@ def test_the_same_numbers_give_the_same_bytes(plots: Path, figures: dict[str, st
     assert sorted(path.name for path in again.iterdir()) == ["answer.svg", "memory.svg"]
     for name in ("answer", "memory"):
         assert (again / f"{name}.svg").read_text(encoding="utf-8") == figures[name]
+
+
+def test_only_what_would_be_drawn_otherwise_is_drawn_again(
+    plots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, folder = tmp_path / "plots", tmp_path / "figures"
+    shutil.copytree(plots, own)
+    asked: list[str] = []
+
+    def draw(wanted: dict[str, dict[str, Any]]) -> dict[str, str]:
+        asked.extend(wanted)
+        return really(wanted)
+
+    really = figures_module._drawn
+    monkeypatch.setattr(figures_module, "_drawn", draw)
+
+    def drawn_again() -> list[str]:
+        asked.clear()
+        draw_figures(["gap", "memory"], own, folder)
+        return list(asked)
+
+    gap, memory = folder / "gap.svg", own / "memory.csv"
+    assert drawn_again() == ["gap", "memory"]
+    before = gap.read_bytes()
+    assert drawn_again() == []
+    memory.write_text("".join(memory.read_text("utf-8").splitlines(keepends=True)[:3]), "utf-8")
+    assert drawn_again() == ["memory"]
+    for damage in (before.replace(b"white", b"black"), before[:-9], b"\xff", b""):
+        gap.write_bytes(damage)
+        assert drawn_again() == ["gap"]
+        assert gap.read_bytes() == before
+    gap.unlink()
+    assert drawn_again() == ["gap"]
+    monkeypatch.setattr(figures_module, "version", lambda package: f"another {package}")
+    assert drawn_again() == ["gap", "memory"]
 
 
 def test_every_figure_is_on_white_and_names_no_revision(figures: dict[str, str]) -> None:

@@ -20,6 +20,7 @@ def test_sections_without_results_are_not_there() -> None:
     assert _headings(page(metrics_of(STUDY), STUDY, "tiny", [], [])) == [
         "Results",
         "Answer",
+        "What each doubling of the context changes",
         "Bits per byte and training speed",
         "Quality",
         "Perplexity",

@@ -1,0 +1,81 @@
+"""Whether a longer context costs less the more a model was trained, in a sentence."""
+
+from collections.abc import Iterator, Mapping
+
+from reformer_seqlen.reporting.differences import difference_on_test
+from reformer_seqlen.reporting.doublings import Pair
+from reformer_seqlen.reporting.metrics import Metrics
+from reformer_seqlen.reporting.points import Point, Runs, points, trained_more_or_less
+from reformer_seqlen.reporting.scores import signed
+from reformer_seqlen.reporting.seeds import scored
+from reformer_seqlen.reporting.table import joined, number
+
+
+def more_training(values: Metrics, runs: Runs) -> str:
+    """What each doubling changes after less and after more training, between the same lengths.
+
+    Of the first corpus and model that has both; nothing without any.
+    """
+    training = values["details"]["training"]
+
+    def amount(pair: Pair) -> int:
+        tokens: int = training[pair.shortest.name]["tokens_seen"]
+        return tokens
+
+    for both in _comparable(values, runs):
+        less, more = sorted(both, key=amount)
+        if amount(less) == amount(more):
+            continue
+        changes = [_a_doubling(values, pair) for pair in (less, more)]
+        after = [
+            f"{signed(change)} after {number(training[pair.shortest.name]['updates'], 0)} updates "
+            f"(`{pair.shortest.label}`)"
+            for pair, change in zip((less, more), changes, strict=True)
+        ]
+        ends = [number(end.sequence_length, 0) for end in (more.shortest, more.longest)]
+        return (
+            f"In {more.shortest.corpus}, from {' to '.join(ends)} tokens, each doubling changes "
+            f"bits per byte by {joined(after)}{_verdict(*changes)}."
+        )
+    return ""
+
+
+def _comparable(values: Metrics, runs: Runs) -> Iterator[tuple[Pair, Pair]]:
+    """Plain points and points that differ in AMOUNTS alone, at the lengths that both have."""
+    lines: dict[tuple[str, str, str], dict[int, Point]] = {}
+    otherwise = trained_more_or_less(runs)
+    for point in points(runs, scored(values, runs)):
+        if runs[point.name].is_trained and (not point.variant or point.name in otherwise):
+            place = (point.corpus, point.model, point.variant)
+            lines.setdefault(place, {})[point.sequence_length] = point
+    for (corpus, model, variant), line in lines.items():
+        plain = lines.get((corpus, model, ""), {})
+        common = {*plain} & {*line}
+        if variant and len(common) > 1:
+            short, long = min(common), max(common)
+            yield Pair(plain[short], plain[long]), Pair(line[short], line[long])
+
+
+def _a_doubling(values: Metrics, pair: Pair) -> Mapping[str, float]:
+    """The change of each doubling, with its interval where that is known."""
+    change = difference_on_test(values, pair.longest, pair.shortest)
+    return {key: it / pair.doublings for key, it in change.items()}
+
+
+def _verdict(less: Mapping[str, float], more: Mapping[str, float]) -> str:
+    """Whether the change grows or shrinks by more than its uncertainty."""
+    if not ("low" in less and "low" in more):
+        return ""
+    (lowest, highest), (low, high) = (_sizes(change) for change in (less, more))
+    if high < lowest:
+        return ": the more training, the smaller the difference"
+    if low > highest:
+        return ": the more training, the larger the difference"
+    return ": no more apart than their uncertainty"
+
+
+def _sizes(change: Mapping[str, float]) -> tuple[float, float]:
+    """Between which sizes, whatever the sign, a change surely is."""
+    ends = sorted((abs(change["low"]), abs(change["high"])))
+    holds_zero = change["low"] < 0 < change["high"]
+    return (0.0 if holds_zero else ends[0]), ends[1]
