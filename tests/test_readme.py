@@ -73,7 +73,6 @@ def test_metrics_fit_a_terminal(project: Project) -> None:
 
 
 EXPERIMENTS = {
-    "dvc exp run -S profile=smoke": ("smoke", 0.01, 42),
     "dvc exp run -S profile=smoke -S train.learning_rate=5e-4": ("smoke", 0.0005, 42),
     "dvc exp run --no-hydra -S train.learning_rate=5e-4": ("quick", 0.0005, 9),
 }

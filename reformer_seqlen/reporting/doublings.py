@@ -90,7 +90,7 @@ def doublings_table(values: Metrics, runs: Runs) -> Table:
     return Table(
         "doublings",
         "What each doubling of the context changes",
-        ["model", "seq len", *corpora, "updates", "speed"],
+        ["model", "seq len", *corpora, "updates", "tokens a second"],
         rows,
         notes=[
             note for mark, note in NOTES.items() if any(mark in it for row in rows for it in row)
@@ -106,7 +106,7 @@ def _intro(values: Metrics, found: Sequence[Pair]) -> str:
     equal = ", at equal updates and equal text" if fair else ""
     return (
         "What each doubling of the context adds to the bits per byte of the test text (below 0, it "
-        f"pays) and to the speed of training{equal}."
+        f"pays){equal}; and the speed of training at the shortest and the longest."
     )
 
 
@@ -132,10 +132,11 @@ def _updates(values: Metrics, line: Sequence[Pair]) -> str:
 
 
 def _speed(values: Metrics, line: Sequence[Pair]) -> str:
-    """By how much a doubling changes the speed of training, in the mean over the corpora."""
+    """Tokens a second in training at both ends, in the mean over the corpora."""
     if line[0].shortest.variant == UNTRAINED:
         return NOTHING
-    return percent(100 * math.expm1(fmean(_speed_changes(values, line))), 1)
+    ends = zip(*_speeds(values, line), strict=True)
+    return " → ".join(significant(fmean(end)) for end in ends)
 
 
 def _change(values: Metrics, pair: Pair, runs: Runs, of_equal_lengths: bool) -> str:

@@ -79,14 +79,19 @@ def page(
     """
     published = load_published()
     beside = side_by_side(published, values, runs)
-    sentences = [*answer(values, runs), *advice(values, runs), models_in_words(values, runs)]
+    sentences = [
+        _verdict(values, runs),
+        *answer(values, runs),
+        *advice(values, runs),
+        models_in_words(values, runs),
+    ]
     sections = [
         "# Results\n\n"
         f"Everything that the profile `{profile}` found out. The stage `report` writes this page "
         "from `metrics/`; a change by hand is lost.",
         _section(
             "Answer",
-            [*_verdict(values, runs), _listed(sentences)],
+            [_listed(sentences)],
             [
                 doublings_table(values, runs),
                 headline(values, runs),
@@ -122,17 +127,17 @@ def page(
 
 def answer_paragraphs(values: Metrics, runs: Runs) -> list[str]:
     """The answer for README.md: a table of doublings where there are several lines, and a list."""
-    table, models = doublings_table(values, runs), models_in_words(values, runs)
-    if len(table.rows) > 1:
-        shown, sentences = paragraphs(table), beside_doublings(values, runs)
-    else:
-        shown, sentences = [], answer(values, runs)
-    return [*_verdict(values, runs), *shown, _listed([*sentences, models])]
+    table, found = doublings_table(values, runs), _verdict(values, runs)
+    if len(table.rows) < 2:
+        return [_listed([found, *answer(values, runs)])]
+    intro, shown = paragraphs(table)
+    sentences = [*beside_doublings(values, runs), models_in_words(values, runs)]
+    return [f"{found} {intro}".lstrip(), shown, _listed(sentences)]
 
 
-def _verdict(values: Metrics, runs: Runs) -> list[str]:
+def _verdict(values: Metrics, runs: Runs) -> str:
     found = verdict(values, runs)
-    return [f"**{found}**"] if found else []
+    return f"**{found}**" if found else ""
 
 
 def _listed(sentences: Iterable[str]) -> str:
