@@ -61,7 +61,7 @@ test: $(INSTALLED)  ## run every test, 5 to 15 minutes on two cores
 test-faults: $(INSTALLED)  ## kill the study 50 times and damage its files, 10 to 15 minutes
 	@python -m tests.faults
 
-test-fast: $(INSTALLED)  ## run the tests that are not slow, 1 to 3 minutes
+test-fast: $(INSTALLED)  ## run the tests that are not slow, about a minute
 	@python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-distribute: $(INSTALLED)  ## test distribute on a Ray and a Slurm of this machine, 5 minutes

@@ -68,6 +68,7 @@ def test_the_base_has_seen_every_length_that_is_compared(study: Study) -> None:
     )
 
 
+@pytest.mark.slow
 def test_no_text_of_a_corpus_is_in_the_base_text(study: Study, tmp_path: Path) -> None:
     """Articles are known by their titles, which are the first line of each document."""
     [recipe] = [model.pretraining for model in study.models.values()]

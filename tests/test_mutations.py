@@ -187,6 +187,7 @@ def smoke_values() -> Any:
     return compose("smoke", CONF)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     MUTATED_PARAMS,
@@ -298,6 +299,7 @@ REFUSED_TEXTS: dict[str, tuple[bytes, dict[str, Any], dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REFUSED_TEXTS)
 def test_a_text_that_cannot_be_had_is_refused_in_words(name: str, project: Path) -> None:
     body, corpus, source, words = REFUSED_TEXTS[name]
@@ -341,6 +343,7 @@ TAKEN_TEXTS: dict[str, tuple[bytes, dict[str, Any], dict[str, Any], bytes]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TAKEN_TEXTS)
 def test_a_text_that_is_odd_is_taken_as_declared(name: str, project: Path) -> None:
     body, corpus, source, text = TAKEN_TEXTS[name]
@@ -391,6 +394,7 @@ def test_a_mutated_profile_is_refused_by_its_file(name: str, project: Path) -> N
     assert "mine.yaml" in message
 
 
+@pytest.mark.slow
 def test_a_stage_refuses_a_profile_that_dvc_has_read_otherwise(project: Path) -> None:
     """DVC has made 8 of the profile's 010 when the stage looks."""
     shutil.copytree(CONF, project / "conf")
@@ -505,6 +509,7 @@ def of_a_checkpoint(checkpoint: Path, change: Change) -> str:
     return ended(lambda: check_models(load_study())) or ended(lambda: pretrain.main("own"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MUTATED_FOLDERS)
 def test_a_mutated_model_folder_is_refused_in_words(
     name: str, checkpoint: Path, project: Path

@@ -58,6 +58,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return copy_project(tmp_path_factory.mktemp("project"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words", [w for w in commands("dvc") if w[1] in ("metrics", "plots")], ids=" ".join
 )
@@ -66,6 +67,7 @@ def test_looking_at_results_changes_nothing(project: Project, words: list[str]) 
     assert project.run("git", "status", "--short") == ""
 
 
+@pytest.mark.slow
 def test_metrics_fit_a_terminal(project: Project) -> None:
     printed = project.dvc("metrics", "show")
     assert max(map(len, printed.splitlines())) <= 120
@@ -145,6 +147,7 @@ def test_a_copied_profile_is_a_profile_of_ones_own(tmp_path: Path) -> None:
     assert compose("mine", conf) == compose("quick", conf) | {"profile": "mine"}
 
 
+@pytest.mark.slow
 def test_the_memory_of_a_model_of_ones_own_is_printed(tmp_path: Path) -> None:
     # as transformers writes it: with names that no configuration class has
     config = {
@@ -171,6 +174,7 @@ def test_the_memory_of_a_model_of_ones_own_is_printed(tmp_path: Path) -> None:
     assert gpu.split()[:5] == ["T4", "15360", "512", "9.1", "yes"]
 
 
+@pytest.mark.slow
 def test_a_remote_can_be_added(project: Project, tmp_path: Path) -> None:
     [line] = re.findall(r"`(dvc remote add --default storage )\S+`", TEXT)
     shutil.copytree(project.root / ".dvc", tmp_path / ".dvc")

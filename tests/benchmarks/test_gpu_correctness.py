@@ -36,6 +36,7 @@ def shifted(values: Tensor, dropout: Dropout) -> Tensor:
     return relu_dropped_(values - 3e-6, dropout)
 
 
+@pytest.mark.slow
 def test_a_unit_that_falls_to_the_other_side_is_counted_and_not_judged(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -47,6 +48,7 @@ def test_a_unit_that_falls_to_the_other_side_is_counted_and_not_judged(
     assert judged(found, "float32")
 
 
+@pytest.mark.slow
 def test_judged_it_would_be_a_hundredth_of_the_gradients() -> None:
     ids, real = batch_of(SIZE)
     as_they_are, with_one_switched = (Reference(model_of(BENT, SIZE), *DRAW) for _ in range(2))

@@ -42,6 +42,7 @@ def content(folder: Path, name: str) -> dict[str, Any]:
     return loaded
 
 
+@pytest.mark.slow
 def test_the_others_run_and_what_was_found_is_kept(tmp_path: Path) -> None:
     parts = {
         "failing": Part(failing, 2),

@@ -69,6 +69,7 @@ def _found(tolerance: float = 0.0) -> list[str]:
     return [str(difference) for difference in check.compare_results(tolerance)]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("committed")
 def test_what_was_just_committed_is_right(capsys: pytest.CaptureFixture[str]) -> None:
     check.main()
@@ -321,6 +322,7 @@ DAMAGED = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("committed")
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 @pytest.mark.parametrize("name", DAMAGED)

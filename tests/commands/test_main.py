@@ -56,6 +56,7 @@ def test_help_of_a_command_says_its_defaults() -> None:
     assert "how many pieces to add, within the run's sequence length (default: 100)" in printed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -89,6 +90,7 @@ def test_only_the_command_that_is_asked_for_is_imported() -> None:
     assert not loaded & {"torch", "transformers", "pandas", "dvc", "numpy"}
 
 
+@pytest.mark.slow
 def test_a_missing_package_is_named_with_how_to_install_it(trained: Path) -> None:
     (trained / "torch.py").write_text(
         "raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')"
@@ -107,6 +109,7 @@ def test_a_module_of_our_own_that_is_missing_is_a_bug() -> None:
         missing("plan", error)
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_not_lost_while_a_command_is_imported(trained: Path) -> None:
     (trained / "torch.py").write_text(SWALLOWS_INTERRUPTS)
     command = [*COMMAND, "sample", "news-512", "The "]

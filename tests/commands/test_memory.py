@@ -90,6 +90,7 @@ def test_training_is_shown_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert "training with adafactor" in shown(capsys, *own, *shape, "--training")
 
 
+@pytest.mark.slow
 def test_gpus_before_ampere_take_more_where_they_have_no_kernel(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -106,6 +107,7 @@ def test_gpus_before_ampere_take_more_where_they_have_no_kernel(
     assert "before Ampere" not in single
 
 
+@pytest.mark.slow
 def test_the_dtype_of_a_configuration_is_honoured_and_its_quantization_is_not(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -271,6 +273,7 @@ def test_a_cache_and_reversible_layers_are_choices(capsys: pytest.CaptureFixture
     assert peak(many, "--training", "--checkpointing") < peak(many, "--training")
 
 
+@pytest.mark.slow
 def test_what_cannot_be_searched_says_so_in_the_table(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,7 @@ def as_it_was() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_not_trained_is_planned_as_scoring(monkeypatch: pytest.MonkeyPatch) -> None:
     values = compose("smoke", CONF)
     values["runs"]["news-64"]["train"] = "none"
@@ -81,6 +82,7 @@ def test_what_cannot_fit_is_named_and_not_tried(
     assert not any(name.endswith("16384") for name in tried)
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_train_at_a_runs_length_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -96,6 +98,7 @@ def test_a_model_that_cannot_train_at_a_runs_length_is_named(
     assert "CANNOT RUN HERE: news-2048" not in printed  # as long as its tables
 
 
+@pytest.mark.slow
 def test_updates_that_are_declared_are_exact(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +152,7 @@ def test_it_prints_for_every_profile_and_leaves_nothing_behind(
     assert sorted(path.name for path in ROOT.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_without_a_profile_it_is_of_params_yaml(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,6 +31,7 @@ def stage(values: Any, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_mistake_in_a_section_that_a_stage_does_not_use_stops_it_all_the_same(
     values: Any,
 ) -> None:
@@ -44,12 +45,14 @@ def test_a_mistake_in_a_section_that_a_stage_does_not_use_stops_it_all_the_same(
     assert [path.name for path in Path().iterdir()] == ["params.yaml"]
 
 
+@pytest.mark.slow
 def test_an_unknown_key_is_named_with_those_that_there_are(values: Any) -> None:
     done = stage(values, "stages.download", "novel")
     assert done.returncode == 1
     assert done.stderr == "error: corpora.novel: not in params.yaml, which has news\n"
 
 
+@pytest.mark.slow
 def test_a_stage_says_what_it_does(values: Any) -> None:
     done = stage(values, "stages.tokenize", "--help")
     assert done.returncode == 0

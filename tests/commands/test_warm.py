@@ -189,6 +189,7 @@ def test_ctrl_z_stops_it_until_it_is_told_to_go_on(warm: dict[str, str]) -> None
                 time.sleep(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("of", ["what was started", "what runs"])
 def test_a_signal_ends_both_and_is_what_is_told_of(
@@ -200,6 +201,7 @@ def test_a_signal_ends_both_and_is_what_is_told_of(
         assert _ends(runs)
 
 
+@pytest.mark.slow
 def test_it_runs_alone_when_the_warm_process_is_killed(warm: dict[str, str]) -> None:
     with _started(warm) as (started, runs):
         [server] = _servers()
@@ -211,6 +213,7 @@ def test_it_runs_alone_when_the_warm_process_is_killed(warm: dict[str, str]) -> 
         assert started.returncode == INTERRUPTED
 
 
+@pytest.mark.slow
 def test_it_does_not_run_again_when_both_are_told_to_end(warm: dict[str, str]) -> None:
     with _started(warm) as (started, runs):
         runs.suspend()
@@ -223,6 +226,7 @@ def test_it_does_not_run_again_when_both_are_told_to_end(warm: dict[str, str]) -
         assert _ends(runs)
 
 
+@pytest.mark.slow
 def test_the_warm_process_ends_with_the_one_that_keeps_it(folder: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", KEEPS],

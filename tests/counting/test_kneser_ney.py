@@ -204,6 +204,7 @@ def test_a_text_that_says_nothing_leaves_the_uniform_distribution() -> None:
 PIECES = st.integers(0, 4)
 
 
+@pytest.mark.slow
 @drawn
 @given(
     st.lists(PIECES, min_size=1, max_size=60),

@@ -33,6 +33,7 @@ from tests.hub_example import (
 from tests.servers import Hub
 
 
+@pytest.mark.slow
 def test_rows_become_lines_and_wikitext_its_official_bytes(hub: Hub) -> None:
     fetched = got(rows_of(empty_row=" ", sha256=sha256(OFFICIAL)))
     assert Path("raw").read_bytes() == OFFICIAL
@@ -74,6 +75,7 @@ def test_a_disk_without_room_for_rows_is_no_matter_of_the_network(hub: Hub) -> N
     assert "network" not in message
 
 
+@pytest.mark.slow
 def test_a_busy_hub_is_tried_again(hub: Hub) -> None:
     hub.statuses[f"/api/datasets/Salesforce/wikitext/revision/{COMMIT}"] = [503]
     got(rows_of())

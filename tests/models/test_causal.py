@@ -107,6 +107,7 @@ def test_parameters_are_counted_by_kind(kind: str, positions: int, embeddings: i
     assert counts["without_positions"] == counts["total"] - positions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attention", ["sdpa", "eager", "flex"])
 def test_attention_is_computed_by_the_implementation_that_is_asked_for(attention: str) -> None:
     ids, logits = torch.arange(128)[None] % VOCABULARY, []

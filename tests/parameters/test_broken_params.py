@@ -150,6 +150,7 @@ PAST_ANY_MACHINE: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "value"), PAST_ANY_MACHINE.items(), ids=PAST_ANY_MACHINE)
 def test_a_number_past_any_machine_is_refused_by_its_name(
     key: str, value: Any, values: Any

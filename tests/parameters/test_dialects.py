@@ -39,6 +39,7 @@ SCALARS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @drawn
 @given(SCALARS)
 @example("1:2:3.5")
@@ -59,6 +60,7 @@ def test_what_hydra_writes_is_read_back_by_both(word: str) -> None:
     assert _dvc_reads(written) == _hydra_reads(written) == {"key": word}
 
 
+@pytest.mark.slow
 @drawn
 @given(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53))
 def test_what_hydra_writes_of_a_number_is_read_back_by_both(number: float) -> None:

@@ -29,6 +29,7 @@ def test_a_file_that_changed_after_it_was_read_is_told_of(
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("declared", [False, True])
 def test_a_bases_text_that_changed_after_it_was_read_is_told_of(
     declared: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -46,6 +46,7 @@ def continued(model: Any) -> Tensor:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reversible", ["off", "on"])
 @pytest.mark.parametrize("positions", [{}, AXIAL], ids=["plain", "axial"])
 @pytest.mark.parametrize("causality", ["strict", "published"])
@@ -65,6 +66,7 @@ def test_called_modules_compute_what_their_weights_say(
         torch.testing.assert_close(found[name], gradient, atol=atol, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reversible", ["off", "on"])
 def test_adapters_of_queries_keys_and_values_train(reversible: str) -> None:
     model, ids = small_reformer(reversible=reversible), random_ids(4, 64)
@@ -248,6 +250,7 @@ def test_a_hook_on_what_is_never_called_is_refused_by_name(name: str) -> None:
     model(random_ids(1, 64))
 
 
+@pytest.mark.slow
 def test_a_layer_that_was_wrapped_is_refused_by_name() -> None:
     model = small_reformer()
     model.reformer.encoder.layers[1] = torch.compile(model.reformer.encoder.layers[1])

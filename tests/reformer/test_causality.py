@@ -33,6 +33,7 @@ def test_the_future_changes_exactly_nothing(
             assert difference[:, cut:].max() > 1e-2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("padding", ["none", "left"])
 @pytest.mark.parametrize(
     ("kind", "rounds"), [("local", 1), *(("lsh", rounds) for rounds in (1, 2, 3)), ("mixed", 2)]

@@ -110,6 +110,7 @@ def embedded(model: Any, **inputs: torch.Tensor) -> torch.Tensor:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [64, 256, 2048, 16384])
 def test_axial_prefix_is_the_one_of_the_full_length(checkpoint: Path, length: int) -> None:
     """Position by position what stock's evaluation, which allows any length, computes."""
@@ -123,6 +124,7 @@ def test_axial_prefix_is_the_one_of_the_full_length(checkpoint: Path, length: in
             assert torch.equal(embedded(model, input_ids=ids), expected)
 
 
+@pytest.mark.slow
 def test_axial_positions_train_at_any_length(checkpoint: Path) -> None:
     for length in (64, 1024 + 64):
         model = load_reformer(checkpoint, sequence_length=length).train()

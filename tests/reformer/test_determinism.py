@@ -190,6 +190,7 @@ def test_bfloat16_products_stay_close(monkeypatch: pytest.MonkeyPatch) -> None:
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_training_in_bfloat16_ends_where_float32_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "bfloat16_pays", lambda: True)
     text = Path(textwrap.__file__).read_bytes()[: 140 * 64]  # one of Python's own modules
@@ -215,6 +216,7 @@ def test_training_in_bfloat16_ends_where_float32_does(monkeypatch: pytest.Monkey
     assert perplexities[1] == pytest.approx(perplexities[0], rel=0.005)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reversible", ["off", "on"])
 def test_bfloat16_trains_every_kind_of_layer(
     monkeypatch: pytest.MonkeyPatch, reversible: str

@@ -59,7 +59,7 @@ def assert_equal_to_stock(model: Reformer, ids: Tensor, mask: Tensor | None) -> 
 
 
 @pytest.mark.parametrize("padding", ["none", "both"])
-@pytest.mark.parametrize("length", [64, 256])
+@pytest.mark.parametrize("length", [64, pytest.param(256, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("kind", "rounds"),
     [("local", 1), *((kind, rounds) for kind in ("lsh", "mixed") for rounds in (1, 2, 3, 4))],

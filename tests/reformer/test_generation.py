@@ -10,6 +10,7 @@ from reformer_seqlen.runtime.errors import StudyError
 from tests.reformer_example import NO_DROPOUT, padding_mask, random_ids, small_reformer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("padding", ["none", "left"])
 @pytest.mark.parametrize(
     ("kind", "changes"),
@@ -68,6 +69,7 @@ def left_padded(texts: list[torch.Tensor], extra: int = 3) -> tuple[torch.Tensor
     return torch.cat(rows), torch.cat(masks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("use_cache", "beams"), [(True, 1), (True, 2), (False, 1)], ids=["cache", "beams", "no cache"]
 )

@@ -27,6 +27,7 @@ def check(function: Any, *inputs: Tensor, tolerance: float = 1e-3) -> None:
     assert torch.autograd.gradcheck(function, inputs, eps=1e-3, atol=tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("probability", DROPPED)
 @pytest.mark.parametrize("padded", [False, True])
 def test_local_attention(padded: bool, probability: float) -> None:

@@ -32,6 +32,7 @@ KINDS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("causality", ["strict", "published"])
 @pytest.mark.parametrize(("kind", "settings"), KINDS)
 def test_they_train_score_and_generate(kind: str, settings: dict[str, Any], causality: str) -> None:
@@ -78,6 +79,7 @@ def ours(config: ReformerConfig, reversible: bool) -> Reformer:
     return Reformer(chosen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "settings"), KINDS)
 def test_their_memory_is_predicted(kind: str, settings: dict[str, Any]) -> None:
     config = small_config(kind, **settings)

@@ -59,6 +59,7 @@ def test_a_drawing_process_that_dies_gives_a_message(
     assert not (tmp_path / "figures").exists()
 
 
+@pytest.mark.slow
 def test_a_plot_that_cannot_be_drawn_gives_a_message(
     plots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

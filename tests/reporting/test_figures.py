@@ -45,6 +45,8 @@ from tests.plots_example import (
 )
 from tests.report_example import one_run
 
+pytestmark = pytest.mark.slow
+
 PLOTS = [plot for rows in FIGURES.values() for row in rows for plot in row]
 
 

@@ -42,6 +42,7 @@ def _files(root: Path, *folders: str) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(paths)}
 
 
+@pytest.mark.slow
 def test_it_writes_everything_that_git_keeps(reported: Path) -> None:
     assert list(_files(reported, "metrics")) == [
         "metrics/details/counts.json",
@@ -85,6 +86,7 @@ def test_only_what_stands_between_markers_changes_in_the_readme(reported: Path) 
     assert "old" not in text
 
 
+@pytest.mark.slow
 def test_what_was_measured_on_a_gpu_is_reported(tmp_path: Path) -> None:
     _finish(tmp_path)
     text = "<!-- results:gpu -->\n<!-- /results:gpu -->"
@@ -111,6 +113,7 @@ def test_every_figure_is_on_the_page_and_every_link_leads_somewhere(reported: Pa
     assert "(results/figures/answer.svg)" in (reported / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_any_grid_will_do_and_no_readme_is_needed(tmp_path: Path) -> None:
     study = study_of({"only": Run(corpus="poems", model="other", sequence_length=64)})
     _finish(tmp_path, study, ())
@@ -124,6 +127,7 @@ def test_any_grid_will_do_and_no_readme_is_needed(tmp_path: Path) -> None:
     assert not (tmp_path / "README.md").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_is_not_trained_stands_in_every_table(tmp_path: Path) -> None:
     study = study_of({**STUDY.runs, "news-256-base": one_run(train="none")})
     _finish(tmp_path, study)
@@ -147,6 +151,7 @@ def test_a_run_that_is_not_trained_stands_in_every_table(tmp_path: Path) -> None
     assert "news-256-base" not in (tmp_path / "plots/training_loss.csv").read_text()
 
 
+@pytest.mark.slow
 def test_what_a_reader_must_know_of_a_model_stands_below_the_scores(tmp_path: Path) -> None:
     study = study_of(runs(), tiny="It has surely seen this text.")
     _finish(tmp_path, study)
@@ -155,6 +160,7 @@ def test_what_a_reader_must_know_of_a_model_stands_below_the_scores(tmp_path: Pa
     assert note in (tmp_path / "results/README.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_diverged_run_is_marked(tmp_path: Path) -> None:
     _finish(tmp_path)
     path = tmp_path / "data/histories/news-256.json"

@@ -88,6 +88,7 @@ def test_a_reader_who_has_seen_enough_ends_the_command_quietly() -> None:
         assert command.stderr.read() == ""
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_not_lost_while_a_stage_starts(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text(SWALLOWS_INTERRUPTS)
     command = [sys.executable, "-m", "stages.finetune", "news-512"]

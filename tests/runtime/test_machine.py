@@ -36,6 +36,7 @@ def _git(*arguments: str) -> None:
     subprocess.run(["git", *author, *arguments], check=True, capture_output=True)
 
 
+@pytest.mark.slow
 def test_the_instructions_are_those_that_torch_uses() -> None:
     found = machine.instruction_set().split(", ")
     assert found[0] == torch.backends.cpu.get_cpu_capability()
@@ -44,6 +45,7 @@ def test_the_instructions_are_those_that_torch_uses() -> None:
     assert less["switches"] == "ATEN_CPU_CAPABILITY=default"
 
 
+@pytest.mark.slow
 def test_threads_that_openmp_refuses_are_not_counted() -> None:
     assert _hardware()["threads"] == 2
     assert _hardware(OMP_THREAD_LIMIT="1")["threads"] == 1

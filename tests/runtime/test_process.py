@@ -34,6 +34,7 @@ def test_leaving_prints_what_waits_and_waits_for_nothing() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of a parent's end")
 def test_a_child_ends_with_its_parent_however_that_ends() -> None:
     with subprocess.Popen([sys.executable, "-c", WAITS], stdout=subprocess.PIPE) as parent:
@@ -43,6 +44,7 @@ def test_a_child_ends_with_its_parent_however_that_ends() -> None:
         assert psutil.wait_procs([child], timeout=10)[1] == []
 
 
+@pytest.mark.slow
 def test_a_child_ends_silently_at_an_interrupt() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", WAITS], stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -202,6 +202,7 @@ def test_a_base_text_may_be_bytes_and_one_line(
     assert {name: len(part) for name, part in tokens.items()} == {"train": 288, "validation": 32}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
@@ -227,6 +228,7 @@ def test_a_base_text_that_does_not_do_is_refused_with_its_key(
     assert not Path("data/bases/tiny").exists()
 
 
+@pytest.mark.slow
 def test_a_card_says_of_which_text_a_base_was_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -63,6 +63,7 @@ def lines_of(text: bytes) -> list[bytes]:
     return [line + b"\n" for line in whole] + [rest] * bool(rest)
 
 
+@pytest.mark.slow
 @drawn
 @given(ODD, st.integers(1, 9))
 def test_all_who_read_lines_read_the_same_ones(text: bytes, size: int) -> None:
@@ -89,6 +90,7 @@ def test_all_who_read_lines_read_the_same_ones(text: bytes, size: int) -> None:
         assert starts == [sum(map(len, closed[:number])) for number in range(len(closed))]
 
 
+@pytest.mark.slow
 @drawn
 @given(ODD, st.integers(1, 60))
 def test_a_cut_between_lines_is_after_a_line_or_in_a_text_of_one_after_a_word(

@@ -51,6 +51,7 @@ def by_datasets_map(rows: list[list[int]], length: int) -> list[list[int]]:
     return [ids for shard in mapped for ids in shard["ids"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rows", "length"), [(9001, 64), (4000, 64), (2503, 128), (7, 64)])
 def test_published_policy_equals_datasets_map_on_the_same_rows(rows: int, length: int) -> None:
     generator = np.random.default_rng(rows)

@@ -97,6 +97,7 @@ def test_rows_and_documents_begin_where_the_text_says(
     assert (counts["rows"], counts["documents"]) == (3, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MAKERS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_neither_blocks_nor_workers_change_a_byte(
@@ -119,6 +120,7 @@ def test_neither_blocks_nor_workers_change_a_byte(
     assert files[0] == files[1] == files[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lossless", "normalising", "byte-level", "bytes"])
 def test_a_line_of_20_mb_is_encoded_in_parts(
     tokenizers: dict[str, Tokenizer], name: str, tmp_path: Path
@@ -297,6 +299,7 @@ FRAGMENTS = st.sampled_from([*BYTES, *map(str.encode, CHARACTERS)])
 TEXTS = st.lists(st.lists(FRAGMENTS, min_size=1, max_size=12).map(b"".join), min_size=1, max_size=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MAKERS)
 @settings(drawn, max_examples=40)
 @given(TEXTS, st.sampled_from(SHAPES))

@@ -76,10 +76,12 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return trained(tmp_path_factory.mktemp("once"), SETTINGS)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_history_and_weights(once: Trained, tmp_path: Path) -> None:
     assert_same(trained(tmp_path, SETTINGS), once)
 
 
+@pytest.mark.slow
 def test_another_seed_gives_another_history(once: Trained, tmp_path: Path) -> None:
     other = trained(tmp_path, SETTINGS.model_copy(update={"seed": 43}))
     assert other.history["steps"] != once.history["steps"]
@@ -115,6 +117,7 @@ def test_updates_epochs_tokens_and_learning_rate_are_what_was_asked_for(once: Tr
     assert rates == pytest.approx([0.01 * (1 - done / updates) for done in range(updates)])
 
 
+@pytest.mark.slow
 def test_training_may_last_a_number_of_updates_of_a_number_of_tokens(tmp_path: Path) -> None:
     settings = Training(
         updates=9,
@@ -134,6 +137,7 @@ def test_training_may_last_a_number_of_updates_of_a_number_of_tokens(tmp_path: P
     assert rates == pytest.approx([0, 0.01 / 3, 0.02 / 3, *[0.01] * 5, 0.005])
 
 
+@pytest.mark.slow
 def test_muon_learns_and_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     settings = Training(
         optimizer="muon",
@@ -159,6 +163,7 @@ def test_several_gpus_are_refused_as_they_would_make_the_batch_larger(
         trained(tmp_path, SETTINGS)
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_bars_and_no_log_of_every_update(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -189,6 +194,7 @@ def test_a_loss_that_is_not_a_number_is_said_and_not_hidden() -> None:
     assert history["final_training_loss"] is None
 
 
+@pytest.mark.slow
 def test_a_log_file_is_told_how_far_training_is(
     once: Trained,
     tmp_path: Path,
@@ -204,6 +210,7 @@ def test_a_log_file_is_told_how_far_training_is(
     assert lines[-1].endswith(", about 0 s left")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)]
 )
@@ -255,6 +262,7 @@ def test_another_signal_ends_it_at_once(tmp_path: Path, monkeypatch: pytest.Monk
     assert last_complete(tmp_path) == (None, 0.0)
 
 
+@pytest.mark.slow
 def test_what_was_killed_after_the_last_update_does_no_other(tmp_path: Path) -> None:
     """The last update is in the middle of an epoch of 12."""
     settings = Training(updates=9, tokens_per_update=128, learning_rate=0.01, threads=1)
@@ -262,6 +270,7 @@ def test_what_was_killed_after_the_last_update_does_no_other(tmp_path: Path) -> 
     assert_same(trained(tmp_path, settings), whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("at", "moment", "kept"),
     [(1, "on_step_begin", "initial"), (8, "on_step_begin", "checkpoint-7"),
