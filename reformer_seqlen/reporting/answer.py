@@ -4,19 +4,14 @@ from collections.abc import Mapping, Sequence
 
 from reformer_seqlen.reporting.against_counting import against_counting
 from reformer_seqlen.reporting.context_use import context_use
+from reformer_seqlen.reporting.cost import cost
 from reformer_seqlen.reporting.differences import difference_on_test, is_sure
-from reformer_seqlen.reporting.doublings import (
-    Pair,
-    alike,
-    cost,
-    diverged_ends,
-    pairs,
-    quality,
-)
+from reformer_seqlen.reporting.doublings import Pair, alike, diverged_ends, pairs
 from reformer_seqlen.reporting.gap_tables import published_gap
 from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.more_training import more_training
-from reformer_seqlen.reporting.points import UNTRAINED, Runs
+from reformer_seqlen.reporting.points import Runs
+from reformer_seqlen.reporting.quality import quality
 from reformer_seqlen.reporting.rivals import rivals, standing
 from reformer_seqlen.reporting.table import joined
 
@@ -35,10 +30,9 @@ def verdict(values: Metrics, runs: Runs) -> str:
     tried: dict[str, list[Mapping[str, float]]] = {"trained here": [], "without training here": []}
     for pair in pairs(values, runs):
         change = difference_on_test(values, pair.longest, pair.shortest)
-        untrained = pair.shortest.variant == UNTRAINED
         fair = not alike(values, [pair])[1] and not diverged_ends(values, [pair])
-        if "low" in change and (untrained or fair):
-            tried["without training here" if untrained else "trained here"].append(change)
+        if "low" in change and (fair or not pair.is_trained):
+            tried["trained here" if pair.is_trained else "without training here"].append(change)
     parts = [f"{how}, {_tally(found)}" for how, found in tried.items() if found]
     if not parts:
         return ""
@@ -87,7 +81,7 @@ def beside_doublings(values: Metrics, runs: Runs) -> list[str]:
 
 def _first_line(found: Sequence[Pair]) -> list[Pair]:
     """Of what was trained here, the first model's first line, in every corpus."""
-    trained = [pair for pair in found if pair.shortest.variant != UNTRAINED]
+    trained = [pair for pair in found if pair.is_trained]
     return [pair for pair in trained if pair.shortest.label == trained[0].shortest.label]
 
 

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from reformer_seqlen.reporting.differences import difference_on_test
-from reformer_seqlen.reporting.doublings import Pair
+from reformer_seqlen.reporting.doublings import Pair, a_doubling
 from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.points import Point, Runs, points, trained_more_or_less
 from reformer_seqlen.reporting.scores import signed
@@ -26,13 +25,13 @@ def more_training(values: Metrics, runs: Runs) -> str:
         less, more = sorted(both, key=amount)
         if amount(less) == amount(more):
             continue
-        changes = [_a_doubling(values, pair) for pair in (less, more)]
+        changes = [a_doubling(values, pair) for pair in (less, more)]
         after = [
             f"{signed(change)} after {number(training[pair.shortest.name]['updates'], 0)} updates "
             f"(`{pair.shortest.label}`)"
             for pair, change in zip((less, more), changes, strict=True)
         ]
-        ends = [number(end.sequence_length, 0) for end in (more.shortest, more.longest)]
+        ends = [number(end.sequence_length, 0) for end in more.ends]
         return (
             f"In {more.shortest.corpus}, from {' to '.join(ends)} tokens, each doubling changes "
             f"bits per byte by {joined(after)}{_verdict(*changes)}."
@@ -54,12 +53,6 @@ def _comparable(values: Metrics, runs: Runs) -> Iterator[tuple[Pair, Pair]]:
         if variant and len(common) > 1:
             short, long = min(common), max(common)
             yield Pair(plain[short], plain[long]), Pair(line[short], line[long])
-
-
-def _a_doubling(values: Metrics, pair: Pair) -> Mapping[str, float]:
-    """The change of each doubling, with its interval where that is known."""
-    change = difference_on_test(values, pair.longest, pair.shortest)
-    return {key: it / pair.doublings for key, it in change.items()}
 
 
 def _verdict(less: Mapping[str, float], more: Mapping[str, float]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from reformer_seqlen.reporting.advice import advice
 from reformer_seqlen.reporting.answer import answer, beside_doublings, verdict
 from reformer_seqlen.reporting.data_tables import data_tables, models_in_words
-from reformer_seqlen.reporting.doublings import doublings_table
+from reformer_seqlen.reporting.doublings_table import doublings_table
 from reformer_seqlen.reporting.gap_tables import gap_table
 from reformer_seqlen.reporting.gpu import Card, summary
 from reformer_seqlen.reporting.gpu_tables import card_tables

@@ -10,7 +10,7 @@ from reformer_seqlen.parameters.study import Study, load_study
 from reformer_seqlen.reporting import readme
 from reformer_seqlen.reporting.advice import advice
 from reformer_seqlen.reporting.answer import answer, verdict
-from reformer_seqlen.reporting.doublings import doublings_table
+from reformer_seqlen.reporting.doublings_table import doublings_table
 from reformer_seqlen.reporting.gpu import read_cards
 from reformer_seqlen.reporting.grid import not_computed
 from reformer_seqlen.reporting.kept import kept_folders, read_kept

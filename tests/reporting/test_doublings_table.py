@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from reformer_seqlen.parameters.runs import Run
-from reformer_seqlen.reporting.doublings import doublings_table
+from reformer_seqlen.reporting.doublings_table import doublings_table
 from tests.metrics_example import metrics_of
 from tests.report_example import one_run, runs
 
