@@ -10,6 +10,7 @@ from reformer_seqlen.reporting.points import UNTRAINED, Point, Runs, first_shown
 from reformer_seqlen.reporting.scores import shown_score, signed
 from reformer_seqlen.reporting.seeds import score_of, scored
 from reformer_seqlen.reporting.table import clock, number, significant
+from reformer_seqlen.reporting.timings import tokens_per_second, training_seconds
 
 
 def advice(values: Metrics, runs: Runs) -> list[str]:
@@ -41,7 +42,9 @@ def _sentence(values: Metrics, found: Sequence[Point], several: bool) -> str:
 
     best = min(found, key=partial(bits_on_test, values))
     as_good = [it for it in found if told_apart(known, it.name, best.name, "test") is False]
-    taken = min([best, *as_good], key=lambda it: (it.sequence_length, -_speed(values, it)))
+    taken = min(
+        [best, *as_good], key=lambda it: (it.sequence_length, -tokens_per_second(values, it))
+    )
     score = shown_score(score_of(values, taken.names, "test"))
     if taken is best:
         next_best = min((it for it in found if it is not best), key=partial(bits_on_test, values))
@@ -49,18 +52,13 @@ def _sentence(values: Metrics, found: Sequence[Point], several: bool) -> str:
     else:
         reason = f"can't be told from the best ({named(best)}: {worse(best, taken)})"
     training = values["details"]["training"][taken.name]
-    seconds = values["measured"]["timings"]["finetune"][taken.name]["runtime_seconds"]
+    seconds = training_seconds(values, taken)
     whole = clock(round(seconds)).removesuffix(".00")
-    fastest = max(found, key=lambda it: _speed(values, it))
-    pace = f"{significant(_speed(values, taken))} tokens a second"
-    if _speed(values, fastest) > _speed(values, taken):
-        pace += f" (fastest: {named(fastest)}, {significant(_speed(values, fastest))})"
+    fastest = max(found, key=lambda it: tokens_per_second(values, it))
+    pace = f"{significant(tokens_per_second(values, taken))} tokens a second"
+    if tokens_per_second(values, fastest) > tokens_per_second(values, taken):
+        pace += f" (fastest: {named(fastest)}, {significant(tokens_per_second(values, fastest))})"
     return (
         f"For {taken.corpus}, on this machine and with {number(training['updates'], 0)} updates "
         f"({whole}), take {named(taken)}: {score} bits per byte {reason}, at {pace}."
     )
-
-
-def _speed(values: Metrics, point: Point) -> float:
-    speed: float = values["measured"]["timings"]["finetune"][point.name]["tokens_per_second"]
-    return speed

@@ -30,6 +30,7 @@ def against_counting(values: Metrics, runs: Runs) -> str:
     """
     trained = _trained(values, shown_with_more_training(runs))
     orders = sorted({item["order"] for item in values["details"]["counts"].values()} - {1})
+    here = "" if all(run.is_trained for run in runs.values()) else " trained here"
     parts: list[str] = []
     for text, words in COUNTED.items():
         of_text: list[str] = []
@@ -37,7 +38,7 @@ def against_counting(values: Metrics, runs: Runs) -> str:
             levels = {name: _level(values, runs[name], order, text) for name in trained}
             found = {name: level for name in runs if (level := levels.get(name)) is not None}
             if found:
-                beat = "the" if parts or of_text else "runs beat the"
+                beat = "the" if parts or of_text else f"runs{here} beat the"
                 of_text.append(_beaten(values, found, f"{beat} {order}-gram"))
         if of_text:
             parts.append(f"{joined(of_text)} {words}")

@@ -21,9 +21,9 @@ def context_use(values: Metrics, runs: Runs) -> str:
     lengths = span({length for length, _ in found.values()})
     shown = [f"`{name}` {signed(change)}" for name, (_, change) in found.items()]
     used = sum(is_sure(each) and each["bits_per_byte"] > 0 for _, each in found.values())
-    verdict = ": it uses what it is given" if used == len(found) else ""
+    verdict = ": it uses what a longer window gives it" if used == len(found) else ""
     return (
-        f"With {lengths} tokens of context instead of its own, the same model scores worse by "
+        f"In windows of {lengths} tokens instead of its own, the same model scores worse by "
         f"{joined(shown)} bits per byte (surely in {used} of {len(found)}){verdict}."
     )
 

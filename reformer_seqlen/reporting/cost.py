@@ -24,7 +24,8 @@ def cost(values: Metrics, compared: Sequence[Pair]) -> str:
         for each in (fmean(logarithms), min(logarithms), max(logarithms))
     )
     if lowest != highest:  # each time was taken once: how sure is it?
-        change += f" ({lowest} to {highest} by corpus)"
+        once = all(len(end.names) == 1 for pair in compared for end in pair.ends)
+        change += f" ({lowest} to {highest} by corpus{', each timed once' if once else ''})"
     ends = " → ".join(significant(fmean(end)) for end in zip(*measured, strict=True))
     processor = values["measured"]["machine"]["processor"]
     speed = (

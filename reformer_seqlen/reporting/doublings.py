@@ -13,7 +13,8 @@ from reformer_seqlen.reporting.differences import difference_on_test
 from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.points import UNTRAINED, Point, Runs, first_shown, points
 from reformer_seqlen.reporting.seeds import scored
-from reformer_seqlen.reporting.table import span
+from reformer_seqlen.reporting.table import joined, number, span
+from reformer_seqlen.reporting.timings import tokens_per_second
 
 ALIKE = 0.03
 """Relative; tokens seen differ by less where the last batch of an epoch is smaller."""
@@ -75,7 +76,8 @@ def alike(values: Metrics, compared: Sequence[Pair]) -> tuple[str, str]:
         [span(end) for end in zip(*at_ends(key), strict=True)] for key in ("updates", "tokens_seen")
     )
     if equal("updates", 0.0) and equal("tokens_seen", ALIKE):
-        return f"at equal updates ({updates[0]}) and equal text", ""
+        made = list(dict.fromkeys(number(it, 0) for it, _ in at_ends("updates")))
+        return f"at equal updates ({joined(made)}) and equal text", ""
     if equal("updates", 0.0):
         return "", (
             f"Equal updates ({updates[0]}) are not equal text: the shortest saw {tokens[0]} tokens "
@@ -101,5 +103,4 @@ def diverged_ends(values: Metrics, compared: Sequence[Pair]) -> list[str]:
 
 def speeds(values: Metrics, compared: Sequence[Pair]) -> list[list[float]]:
     """Tokens a second in training, at the shortest and the longest length of each line."""
-    timings = values["measured"]["timings"]["finetune"]
-    return [[timings[point.name]["tokens_per_second"] for point in pair.ends] for pair in compared]
+    return [[tokens_per_second(values, point) for point in pair.ends] for pair in compared]

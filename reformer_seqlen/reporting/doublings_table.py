@@ -17,7 +17,7 @@ from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.points import Runs
 from reformer_seqlen.reporting.run_tables import DIVERGED, DIVERGED_NOTE
 from reformer_seqlen.reporting.scores import signed
-from reformer_seqlen.reporting.table import NOTHING, Table, significant, span
+from reformer_seqlen.reporting.table import NOTHING, Table, number, significant
 
 UNSURE = " ≈"
 NOTES = {
@@ -58,7 +58,8 @@ def _intro(values: Metrics, found: Sequence[Pair]) -> str:
     equal = ", at equal updates and equal text" if fair else ""
     return (
         "What each doubling of the context adds to the bits per byte of the test text (below 0, it "
-        f"pays){equal}; and the speed of training at the shortest and the longest."
+        f"pays){equal}; and the speed of training at the shortest and the longest. Lines of other "
+        "lengths are not to be compared: short ones may be steeper."
     )
 
 
@@ -73,15 +74,15 @@ def _by_corpus(values: Metrics, line: Sequence[Pair], corpora: Sequence[str]) ->
 
 
 def _updates(values: Metrics, line: Sequence[Pair]) -> str:
-    """How many updates each length made; of both ends, where they differ."""
+    """How many updates each length made: of both ends and of all corpora, where they differ."""
     if not line[0].is_trained:
         return NOTHING
     training = values["details"]["training"]
-    ends = [
-        span(training[point.name]["updates"] for point in points)
-        for points in zip(*(pair.ends for pair in line), strict=True)
-    ]
-    return " → ".join(dict.fromkeys(ends))
+    made = []
+    for pair in line:
+        ends = [number(training[point.name]["updates"], 0) for point in pair.ends]
+        made.append(" → ".join(dict.fromkeys(ends)))
+    return " / ".join(made if len({*made}) > 1 else made[:1])
 
 
 def _speed(values: Metrics, line: Sequence[Pair]) -> str:

@@ -91,7 +91,7 @@ class Kept:
         made, name = self.provenance, self.study.profile
         hours, minutes = divmod(round(made.seconds / 60), 60)
         return (
-            f"This is the profile `{name}`, computed by commit {made.commit[:10]} on "
+            f"This is the profile `{name}`, computed by the code of commit {made.commit[:10]} on "
             f"{made.processor}, {made.threads} threads, torch {made.torch}; training and scoring "
             f"took {hours}:{minutes:02} hours. `dvc exp run -S profile={name}` makes it again, and "
             "`make check` then compares."

@@ -61,9 +61,9 @@ def _verdict(less: Mapping[str, float], more: Mapping[str, float]) -> str:
         return ""
     (lowest, highest), (low, high) = (_sizes(change) for change in (less, more))
     if high < lowest:
-        return ": the more training, the smaller the difference"
+        return ": surely a smaller change"
     if low > highest:
-        return ": the more training, the larger the difference"
+        return ": surely a larger change"
     return ": no more apart than their uncertainty"
 
 

@@ -9,13 +9,16 @@ from reformer_seqlen.reporting.differences import difference_on_test, is_sure
 from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.points import UNTRAINED, Point, Runs, points
 from reformer_seqlen.reporting.scores import signed
-from reformer_seqlen.reporting.seeds import scored
+from reformer_seqlen.reporting.seeds import score_of, scored
 from reformer_seqlen.reporting.table import NOTHING, Table, joined, span
+from reformer_seqlen.reporting.timings import tokens_per_second, training_seconds
 
 ATTEND_TO_ALL = {"bloom", "falcon", "gpt2", "gpt_neox", "gptj", "llama", "opt", "qwen2", "qwen3"}
 """Kinds whose every position sees all of its past, as transformers calls them."""
 LINE = "\n  - "
 """Of a list within a list, in Markdown."""
+UNSURE = " ≈"
+UNSURE_NOTE = "≈ No more than its uncertainty, or than the seeds of one model are apart."
 EQUAL_SECONDS = 0.1
 """Relative: trainings that differ by less took the same time."""
 
@@ -28,6 +31,7 @@ class Rival:
         other: the first model's.
         difference: by how much its bits per byte are above; with `low` and `high` where both were
             scored on the same targets.
+        of_seeds: how far apart the seeds of one of them are, in bits per byte; 0 with one each.
         speed: its tokens a second in training, over the other's.
         seconds: of its training, over the other's.
         equal_updates: whether both made the same number of updates.
@@ -36,9 +40,15 @@ class Rival:
     point: Point
     other: Point
     difference: Mapping[str, float]
+    of_seeds: float
     speed: float
     seconds: float
     equal_updates: bool
+
+    @property
+    def is_told_apart(self) -> bool:
+        """Whether they differ by more than the uncertainty, and by more than seeds do."""
+        return is_sure(self.difference) and abs(self.difference["bits_per_byte"]) > self.of_seeds
 
     @property
     def equal_seconds(self) -> bool:
@@ -63,14 +73,18 @@ def rivals(values: Metrics, runs: Runs) -> list[Rival]:
 
 
 def _rival(values: Metrics, point: Point, other: Point) -> Rival:
-    training, timings = values["details"]["training"], values["measured"]["timings"]["finetune"]
-    speed, seconds = (
-        timings[point.name][key] / timings[other.name][key]
-        for key in ("tokens_per_second", "runtime_seconds")
-    )
+    training = values["details"]["training"]
     updates = [training[each.name]["updates"] for each in (point, other)]
-    difference = difference_on_test(values, point, other)
-    return Rival(point, other, difference, speed, seconds, updates[0] == updates[1])
+    scores = [score_of(values, each.names, "test") for each in (point, other)]
+    return Rival(
+        point,
+        other,
+        difference=difference_on_test(values, point, other),
+        of_seeds=max(it.get("highest", 0.0) - it.get("lowest", 0.0) for it in scores),
+        speed=tokens_per_second(values, point) / tokens_per_second(values, other),
+        seconds=training_seconds(values, point) / training_seconds(values, other),
+        equal_updates=updates[0] == updates[1],
+    )
 
 
 def standing(values: Metrics, found: Sequence[Rival]) -> str:
@@ -117,7 +131,7 @@ def _beside(found: Sequence[Rival]) -> str:
 def _scores(found: Sequence[Rival]) -> str:
     changes = [rival.difference["bits_per_byte"] for rival in found]
     low, high = min(changes), max(changes)
-    sure = sum(is_sure(rival.difference) for rival in found)
+    sure = sum(rival.is_told_apart for rival in found)
     if low < 0 < high:
         shown = f"{-low:.3f} bits per byte better to {high:.3f} worse"
     else:
@@ -144,11 +158,16 @@ def rivals_table(found: Sequence[Rival]) -> Table:
         f"ratios to {other}; `equal` says what both were given as much of (seconds: within "
         f"{EQUAL_SECONDS:.0%})."
     )
-    return Table("rivals", "Where other models stand", headers, rows, labels=2, intro=intro)
+    notes = [UNSURE_NOTE] if any(UNSURE in cell for row in rows for cell in row) else []
+    return Table("rivals", "Where other models stand", headers, rows, notes, labels=2, intro=intro)
 
 
 def _cells(found: Sequence[Rival], corpora: Sequence[str]) -> list[str]:
-    at = {rival.point.corpus: signed(rival.difference) for rival in found}
+    at = {
+        rival.point.corpus: signed(rival.difference)
+        + (UNSURE if "low" in rival.difference and not rival.is_told_apart else NOTHING)
+        for rival in found
+    }
     equal = {
         "updates": all(rival.equal_updates for rival in found),
         "seconds": all(rival.equal_seconds for rival in found),

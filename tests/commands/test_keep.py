@@ -54,7 +54,9 @@ def test_a_kept_study_is_shown_and_compared_with(kept: Project) -> None:
     assert {"stages/finetune.py", "reformer_seqlen/scoring/loss.py"} <= made["code"].keys()
     assert not any("runtime" in name or "reporting" in name for name in made["code"])
     shown = (kept.root / "README.md").read_text()
-    assert re.search(r"profile `smoke`, computed by commit [0-9a-f]{10} on .* 0:0\d hours", shown)
+    assert re.search(
+        r"profile `smoke`, computed by the code of commit [0-9a-f]{10} on .* 0:0\d hours", shown
+    )
     assert "![answer](results/smoke/figures/answer.svg)" in shown
     said = check(kept)
     assert "compared with results/smoke byte for byte" in said

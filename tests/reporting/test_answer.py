@@ -71,6 +71,10 @@ def test_each_training_seed_has_its_say() -> None:
         "+0.050 in news (2.000 → 2.100) and -0.150 in wiki (3.000 → 2.700; by seed -0.150 and "
         "+0.050)."
     )
+    finetune = values["measured"]["timings"]["finetune"]
+    finetune["wiki-1024-seed43"]["tokens_per_second"] = 3 * 41234.5
+    assert "+100.0 % by corpus), 41,234 →" not in answer(values, study)[1]
+    assert "(0 % to +29.1 % by corpus), 41,234 →" in answer(values, study)[1]
 
 
 def test_the_verdict_counts_where_the_longest_context_is_better_and_worse() -> None:
@@ -191,7 +195,8 @@ def test_the_change_of_speed_is_told_by_corpus_where_corpora_differ() -> None:
         for length, speed in zip((256, 1024), speeds, strict=True):
             finetune[f"{corpus}-{length}"]["tokens_per_second"] = speed
     assert answer(values, STUDY)[1].startswith(
-        "Each doubling changes the speed of training by +9.5 % (0 % to +20.0 % by corpus), 100 → "
+        "Each doubling changes the speed of training by +9.5 % (0 % to +20.0 % by corpus, each "
+        "timed once), 100 → "
     )
 
 

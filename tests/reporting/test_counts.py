@@ -70,6 +70,13 @@ def test_runs_that_are_trained_otherwise_are_said_not_to_be_counted() -> None:
     )
 
 
+def test_runs_that_are_not_trained_are_said_not_to_be_meant() -> None:
+    study = {**runs(("news",)), "base": one_run(model="base", train="none")}
+    values = metrics_of(study)
+    _count(values, "news", 3, (1.6, 1.6))
+    assert answer(values, study)[-1].startswith("0 of 2 runs trained here beat the 3-gram of")
+
+
 def test_the_answer_says_how_many_runs_beat_counting_on_both_splits() -> None:
     study = runs()
     values = metrics_of(study)

@@ -78,6 +78,9 @@ def test_a_change_within_its_uncertainty_and_a_diverged_run_are_marked(
 
 def test_unequal_updates_stand_in_the_row(values: dict[str, Any]) -> None:
     values["details"]["training"]["gpt2-1024"]["updates"] = 600
+    values["details"]["training"]["wiki-256"]["updates"] = 300
+    values["details"]["training"]["wiki-1024"]["updates"] = 300
+    assert _rows(values)["tiny"][3] == "1,200 / 300"
     assert _rows(values)["gpt2"][2:] == ["", "1,200 → 600", "41,234 → 41,234"]
     assert "equal" not in doublings_table(values, STUDY).intro
 

@@ -45,11 +45,11 @@ def test_the_same_lengths_are_compared(values: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("after_more", "verdict"),
     [
-        ((0.01, 0.03), ": the more training, the smaller the difference."),
+        ((0.01, 0.03), ": surely a smaller change."),
         ((-0.19, 0.03), ": no more apart than their uncertainty."),
-        ((-0.03, 0.01), ": the more training, the smaller the difference."),
-        ((0.3, 0.4), ": the more training, the larger the difference."),
-        ((-0.4, -0.3), ": the more training, the larger the difference."),
+        ((-0.03, 0.01), ": surely a smaller change."),
+        ((0.3, 0.4), ": surely a larger change."),
+        ((-0.4, -0.3), ": surely a larger change."),
         ((0.15, 0.19), ": no more apart than their uncertainty."),
     ],
 )

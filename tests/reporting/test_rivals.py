@@ -47,6 +47,26 @@ def test_another_model_is_held_against_the_first_one_at_the_same_length() -> Non
     )
 
 
+def test_what_seeds_do_as_well_is_not_told_apart() -> None:
+    """gpt2 is 0.1 better, and the seeds of one of both are 0.11 apart."""
+    study = {**STUDY, "news-reformer-256-again": one_run(256, model="reformer", train={"seed": 43})}
+    values = _values(study)
+    several = {"runs": ["news-reformer-256", "news-reformer-256-again"]}
+    score = {"bits_per_byte": 1.625, "perplexity": 9.0, "lowest": 1.57, "highest": 1.68}
+    values["details"]["seeds"] = {"news-reformer-256": {**several, "test": score}}
+    slower = values["measured"]["timings"]["finetune"]["news-reformer-256-again"]
+    slower["tokens_per_second"] /= 2
+    table = rivals_table(rivals(values, study))
+    assert table.rows[0][2:5] == ["-0.100 ± 0.020 ≈", "-0.100", "0.50 to 0.67"]
+    assert table.rows[1][2] == "-0.100 ± 0.020"
+    assert table.notes == [
+        "≈ No more than its uncertainty, or than the seeds of one model are apart."
+    ]
+    assert "(told apart in 1 of 4)" in answer(values, study)[2]
+    score["highest"] = 1.66
+    assert "(told apart in 2 of 4)" in answer(values, study)[2]
+
+
 def test_equal_seconds_are_said() -> None:
     study = {**STUDY, "news-gpt2-in-time": one_run(1024, model="gpt2", train={"updates": 120})}
     values = _values(study)
