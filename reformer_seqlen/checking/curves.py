@@ -95,13 +95,18 @@ def _by_epoch(name: str, rows: Mapping[str, dict[str, Any]]) -> Rows:
         of_epoch = [key for key in row if "epoch" in row and key.endswith("_loss")]
         kept[place] = {key: value for key, value in row.items() if key not in of_epoch}
         for key in of_epoch:
-            epoch = f"{name}, epoch {math.ceil(row['epoch'])}"
+            epoch = f"{name}, epoch {_whole(row['epoch'])}"
             losses.setdefault(epoch, {}).setdefault(key, []).append(row[key])
     means = {
         epoch: {key: _mean(values) for key, values in found.items()}
         for epoch, found in losses.items()
     }
     return {**kept, **means}
+
+
+def _whole(epoch: Any) -> Any:
+    """The epoch that an update is of; what is no number stays as it is."""
+    return math.ceil(epoch) if is_number(epoch) and math.isfinite(epoch) else epoch
 
 
 def _mean(values: list[Any]) -> Any:

@@ -29,7 +29,7 @@ from reformer_seqlen.parameters.study import load_study
 from reformer_seqlen.reporting import readme
 from reformer_seqlen.reporting.gpu import read_cards
 from reformer_seqlen.reporting.grid import not_computed
-from reformer_seqlen.reporting.kept import Kept, kept_folders, read_kept
+from reformer_seqlen.reporting.kept import PROVENANCE, Kept, kept_folders, read_kept
 from reformer_seqlen.reporting.metrics import MACHINE, UNKNOWN
 from reformer_seqlen.reporting.metrics_files import read_metrics
 from reformer_seqlen.reporting.page import page, readme_sections
@@ -141,14 +141,14 @@ def _machine(machine: Mapping[str, str]) -> str:
         return "an unknown machine"
     known = {key: machine.get(key, UNKNOWN) for key in MACHINE}
     words = [
-        known["processor"],
+        str(known["processor"]),
         f"instructions {known['instruction_set']}",
         f"{known['threads']} threads",
         f"torch {known['torch']}",
         f"C library {known['libm']}",
     ]
     switches = known["switches"]
-    return ", ".join([*words, *([] if switches in ("none", UNKNOWN) else [switches])])
+    return ", ".join([*words, *([] if switches in ("none", UNKNOWN) else [str(switches)])])
 
 
 def compare_report(root: Path = Path()) -> list[Difference]:
@@ -163,15 +163,30 @@ def compare_report(root: Path = Path()) -> list[Difference]:
     for kept in map(read_kept, kept_folders(root)):
         sections |= kept.sections()
     for name, text in readme.sections(_computed_text(path) or "", str(path)).items():
-        found += _lines(path, f"section `{name}`", text, sections.get(name, MISSING))
+        section = f"section `{name}`"
+        if name in sections:
+            found += _lines(path, section, text, sections[name])
+        else:
+            found.append(Difference(str(path), section, "nothing fills it: remove its markers"))
     return found
 
 
 def compare_kept(kept: Kept) -> list[Difference]:
-    """A kept study's page against its metrics, and its params.yaml against its profile."""
-    path = kept.folder / REPORT.name
+    """A kept study's page against its metrics, its params.yaml against its profile, all with HEAD.
+
+    One that was kept anew since then is another one. Its figures follow the code.
+    """
+    path, folder = kept.folder / REPORT.name, kept.folder
     page_differs = _lines(path, "", _computed_text(path) or MISSING, kept.page())
-    return [*page_differs, *compare_profile(kept.folder / PARAMS)]
+    found = [*page_differs, *compare_profile(folder / PARAMS)]
+    provenance = folder / PROVENANCE
+    if head.text_of(provenance) == _computed_text(provenance):
+        numbers = {str(folder / part) for part in (METRICS, PLOTS)}
+        lost = {str(it) for it in head.files_below(folder / FIGURES.name) if not it.exists()}
+        for name in sorted({*head.changed(numbers), *lost}):
+            why = f"is not what was kept: `git checkout HEAD {name}` brings it back"
+            found.append(Difference(name, "", why))
+    return found
 
 
 def _say_what_changed(kept: Kept) -> None:

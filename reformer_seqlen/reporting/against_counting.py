@@ -12,8 +12,9 @@ from reformer_seqlen.reporting.table import joined
 if TYPE_CHECKING:
     from reformer_seqlen.parameters.runs import Run
 
+OWN = "their corpus's training text"
 COUNTED = {
-    "own": "of their corpus's training text",
+    "own": f"of {OWN}",
     "all": "of that and the base's text",
 }
 """What n-grams were counted on, and how that is said."""
@@ -41,7 +42,7 @@ def against_counting(values: Metrics, runs: Runs) -> str:
                 beat = "the" if parts or of_text else f"runs{here} beat the"
                 of_text.append(_beaten(values, found, f"{beat} {order}-gram"))
         if of_text:
-            parts.append(f"{joined(of_text)} {words}")
+            parts.append(f"{joined(of_text)} {words if parts else words.replace('that', OWN)}")
     left_out = len(_trained(values, runs) - trained)
     said = "that is trained otherwise is" if left_out == 1 else "that are trained otherwise are"
     more = f"; {left_out} {said} not counted" if left_out else ""

@@ -1,12 +1,12 @@
 """The study's answer in a few sentences, of its metrics alone: what a longer context changed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from reformer_seqlen.reporting.against_counting import against_counting
 from reformer_seqlen.reporting.context_use import context_use
 from reformer_seqlen.reporting.cost import cost
-from reformer_seqlen.reporting.differences import difference_on_test, is_sure
-from reformer_seqlen.reporting.doublings import Pair, alike, diverged_ends, pairs
+from reformer_seqlen.reporting.differences import difference_on_test
+from reformer_seqlen.reporting.doublings import Pair, alike, diverged_ends, is_sure_doubling, pairs
 from reformer_seqlen.reporting.gap_tables import published_gap
 from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.more_training import more_training
@@ -16,8 +16,8 @@ from reformer_seqlen.reporting.rivals import rivals, standing
 from reformer_seqlen.reporting.table import joined
 
 NOTHING_TO_COMPARE = (
-    "No corpus has results at two sequence lengths that were trained alike yet: there is nothing "
-    "to compare."
+    "No corpus has results at two sequence lengths that were trained alike yet: there are no "
+    "lengths to compare."
 )
 
 
@@ -27,12 +27,14 @@ def verdict(values: Metrics, runs: Runs) -> str:
     Of lines that were trained alike and did not diverge, and of untrained ones. Nothing where the
     uncertainty of no comparison is known.
     """
-    tried: dict[str, list[Mapping[str, float]]] = {"trained here": [], "without training here": []}
+    tried: dict[str, list[tuple[float, bool]]] = {"trained here": [], "without training here": []}
     for pair in pairs(values, runs):
         change = difference_on_test(values, pair.longest, pair.shortest)
         fair = not alike(values, [pair])[1] and not diverged_ends(values, [pair])
         if "low" in change and (fair or not pair.is_trained):
-            tried["trained here" if pair.is_trained else "without training here"].append(change)
+            sure = is_sure_doubling(values, pair, runs)
+            how = "trained here" if pair.is_trained else "without training here"
+            tried[how].append((change["bits_per_byte"], sure))
     parts = [f"{how}, {_tally(found)}" for how, found in tried.items() if found]
     if not parts:
         return ""
@@ -40,9 +42,9 @@ def verdict(values: Metrics, runs: Runs) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _tally(found: Sequence[Mapping[str, float]]) -> str:
-    """How often the longest context is surely better or worse."""
-    sure = [each["bits_per_byte"] for each in found if is_sure(each)]
+def _tally(found: Sequence[tuple[float, bool]]) -> str:
+    """How often the longest context is surely better or worse, of changes and whether so."""
+    sure = [change for change, is_sure in found if is_sure]
     counts = {
         "better": sum(change < 0 for change in sure),
         "worse": sum(change > 0 for change in sure),
@@ -59,7 +61,7 @@ def answer(values: Metrics, runs: Runs) -> list[str]:
     """What a longer context changes, what it costs, and where other models and counting stand."""
     found = pairs(values, runs)
     if not found:
-        return [NOTHING_TO_COMPARE]
+        return [NOTHING_TO_COMPARE, *beside_doublings(values, runs)]
     first = _first_line(found)
     changed = [_changed(values, first, runs)] if first else []
     used = context_use(values, runs)

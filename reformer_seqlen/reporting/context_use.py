@@ -11,7 +11,7 @@ from reformer_seqlen.reporting.table import joined, span
 
 
 def context_use(values: Metrics, runs: Runs) -> str:
-    """By how much runs score worse in their shortest windows than in their own, on the test text.
+    """How much worse runs score in their shortest windows than in their own, on the test text.
 
     Nothing where no run was scored in shorter windows on the same targets.
     """
@@ -23,8 +23,8 @@ def context_use(values: Metrics, runs: Runs) -> str:
     used = sum(is_sure(each) and each["bits_per_byte"] > 0 for _, each in found.values())
     verdict = ": it uses what a longer window gives it" if used == len(found) else ""
     return (
-        f"In windows of {lengths} tokens instead of its own, the same model scores worse by "
-        f"{joined(shown)} bits per byte (surely in {used} of {len(found)}){verdict}."
+        f"In windows of {lengths} tokens instead of its own, the same model's bits per byte change "
+        f"by {joined(shown)} (surely worse in {used} of {len(found)}){verdict}."
     )
 
 

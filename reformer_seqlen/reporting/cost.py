@@ -27,10 +27,11 @@ def cost(values: Metrics, compared: Sequence[Pair]) -> str:
         once = all(len(end.names) == 1 for pair in compared for end in pair.ends)
         change += f" ({lowest} to {highest} by corpus{', each timed once' if once else ''})"
     ends = " → ".join(significant(fmean(end)) for end in zip(*measured, strict=True))
+    label = compared[0].shortest.label
     processor = values["measured"]["machine"]["processor"]
     speed = (
-        f"Each doubling changes the speed of training by {change}, {ends} tokens a second on "
-        f"{processor}, {threads(values)},"
+        f"Each doubling changes the speed of training `{label}` by {change}, {ends} tokens a "
+        f"second on {processor}, {threads(values)},"
     )
     curves = values["details"]["memory"]["training"].values()
     unlike = ", unlike in these runs" if alike(values, compared)[0] else ""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
-from reformer_seqlen.reporting.differences import difference_on_test
+from reformer_seqlen.reporting.differences import difference_on_test, is_sure
 from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.points import UNTRAINED, Point, Runs, first_shown, points
 from reformer_seqlen.reporting.seeds import scored
@@ -45,9 +45,10 @@ class Pair:
 
 def pairs(values: Metrics, runs: Runs) -> list[Pair]:
     """One for every line that has scores at two lengths, in the order of the runs."""
-    lines: dict[tuple[str, str], list[Point]] = {}
+    lines: dict[tuple[str, str, int | None], list[Point]] = {}
     for point in points(first_shown(runs), scored(values, runs)):
-        lines.setdefault((point.corpus, point.label), []).append(point)
+        place = (point.corpus, point.label, runs[point.name].evaluate.get("stride"))
+        lines.setdefault(place, []).append(point)
     by_length = attrgetter("sequence_length")
     found = [Pair(min(line, key=by_length), max(line, key=by_length)) for line in lines.values()]
     return [pair for pair in found if pair.doublings]
@@ -57,6 +58,27 @@ def a_doubling(values: Metrics, pair: Pair) -> dict[str, float]:
     """By how much each doubling changes bits per byte, with `low` and `high` where known."""
     change = difference_on_test(values, pair.longest, pair.shortest)
     return {key: it / pair.doublings for key, it in change.items()}
+
+
+def by_seed(values: Metrics, pair: Pair, runs: Runs) -> list[float]:
+    """The change of each doubling by every seed that both ends were trained with."""
+    short, long = (
+        {
+            run.train.get("seed"): values["test"][name]["bits_per_byte"]
+            for name, run in ((name, runs[name]) for name in end.names)
+            if not isinstance(run.train, str)
+        }
+        for end in pair.ends
+    )
+    return [(long[seed] - short[seed]) / pair.doublings for seed in short if seed in long]
+
+
+def is_sure_doubling(values: Metrics, pair: Pair, runs: Runs) -> bool:
+    """Whether a doubling changes the score by more than its uncertainty, alike with every seed."""
+    change = a_doubling(values, pair)
+    seeds = by_seed(values, pair, runs)
+    agree = all(each * change["bits_per_byte"] > 0 for each in seeds) if len(seeds) > 1 else True
+    return is_sure(change) and agree
 
 
 def alike(values: Metrics, compared: Sequence[Pair]) -> tuple[str, str]:

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from reformer_seqlen.reporting.differences import is_sure
 from reformer_seqlen.reporting.doublings import (
     Pair,
     a_doubling,
     alike,
     diverged_ends,
+    is_sure_doubling,
     pairs,
     speeds,
 )
@@ -20,8 +20,10 @@ from reformer_seqlen.reporting.scores import signed
 from reformer_seqlen.reporting.table import NOTHING, Table, number, significant
 
 UNSURE = " ≈"
+UNLIKE = " ‡"
 NOTES = {
-    UNSURE: "≈ No more than its uncertainty: the interval holds 0.",
+    UNSURE: "≈ No more than its uncertainty: the interval holds 0, or seeds do not agree.",
+    UNLIKE: "‡ Not of equal updates and equal text: context alone does not explain it.",
     DIVERGED: DIVERGED_NOTE,
 }
 """What the marks in the table mean."""
@@ -36,7 +38,7 @@ def doublings_table(values: Metrics, runs: Runs) -> Table:
         lengths = f"{pair.shortest.sequence_length:,} → {pair.longest.sequence_length:,}"
         lines.setdefault((pair.shortest.label, lengths), []).append(pair)
     rows = [
-        [*line, *_by_corpus(values, own, corpora), _updates(values, own), _speed(values, own)]
+        [*line, *_by_corpus(values, own, corpora, runs), _updates(values, own), _speed(values, own)]
         for line, own in lines.items()
     ]
     return Table(
@@ -56,20 +58,26 @@ def _intro(values: Metrics, found: Sequence[Pair]) -> str:
     trained = [pair for pair in found if pair.is_trained]
     fair = trained and all(alike(values, [pair])[0] for pair in trained)
     equal = ", at equal updates and equal text" if fair else ""
+    speed = "; and the speed of training at the shortest and the longest" if trained else ""
     return (
         "What each doubling of the context adds to the bits per byte of the test text (below 0, it "
-        f"pays){equal}; and the speed of training at the shortest and the longest. Lines of other "
-        "lengths are not to be compared: short ones may be steeper."
+        f"pays){equal}{speed}. Lines of other lengths are not to be compared: short ones may be "
+        "steeper."
     )
 
 
-def _by_corpus(values: Metrics, line: Sequence[Pair], corpora: Sequence[str]) -> list[str]:
+def _by_corpus(
+    values: Metrics, line: Sequence[Pair], corpora: Sequence[str], runs: Runs
+) -> list[str]:
     shown = {}
     for pair in line:
         known = a_doubling(values, pair)
-        unsure = UNSURE if "low" in known and not is_sure(known) else NOTHING
-        diverged = DIVERGED if diverged_ends(values, [pair]) else NOTHING
-        shown[pair.shortest.corpus] = signed(known) + unsure + diverged
+        marks = {
+            UNSURE: "low" in known and not is_sure_doubling(values, pair, runs),
+            UNLIKE: pair.is_trained and bool(alike(values, [pair])[1]),
+            DIVERGED: bool(diverged_ends(values, [pair])),
+        }
+        shown[pair.shortest.corpus] = signed(known) + "".join(it for it in marks if marks[it])
     return [shown.get(corpus, NOTHING) for corpus in corpora]
 
 

@@ -5,6 +5,7 @@ A template and the CSV file that it draws have the same name. The same numbers g
 
 import csv
 import hashlib
+import io
 import json
 import re
 import signal
@@ -26,7 +27,7 @@ from reformer_seqlen.reporting.results import Results
 from reformer_seqlen.reporting.run_lines import run_lines
 from reformer_seqlen.reporting.score_lines import score_lines
 from reformer_seqlen.runtime.errors import StudyError
-from reformer_seqlen.runtime.files import whole_folder
+from reformer_seqlen.runtime.files import read_text, whole_folder
 
 TEMPLATES = Path(__file__).parent / "templates"
 FIGURES: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -119,7 +120,10 @@ def _figure(rows: tuple[tuple[str, ...], ...], plots: Path) -> dict[str, Any]:
     """Plots in rows, with the look of the first; those without numbers are left out."""
     data = {plot: _rows_of(plots / f"{plot}.csv") for row in rows for plot in row}
     shown = [[_filled(plot, data[plot]) for plot in row if data[plot]] for row in rows]
-    first = next(plot for row in shown for plot in row)
+    first = next((plot for row in shown for plot in row), None)
+    if first is None:
+        files = ", ".join(f"{plots / plot}.csv" for plot in data)
+        raise StudyError(f"{files} has no rows: {_mend(plots)}")
     if sum(map(len, shown)) == 1:
         return first
     shared = {key: first[key] for key in ("$schema", "config")}
@@ -134,9 +138,19 @@ def _figure(rows: tuple[tuple[str, ...], ...], plots: Path) -> dict[str, Any]:
 
 
 def _rows_of(file: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file, as DVC reads them of the working tree."""
-    with file.open(encoding="utf-8", newline="") as opened:
-        return [{**row, "rev": "workspace"} for row in csv.DictReader(opened)]
+    """The rows of a CSV file, as DVC reads them of the working tree.
+
+    Raises:
+        StudyError: it is none, as a merge by hand may leave it.
+    """
+    rows = list(csv.DictReader(io.StringIO(read_text(file, _mend(file)), newline="")))
+    if any(None in (*row, *row.values()) for row in rows):
+        raise StudyError(f"{file} has rows of unequal length: {_mend(file)}")
+    return [{**row, "rev": "workspace"} for row in rows]
+
+
+def _mend(file: Path) -> str:
+    return f"`git checkout HEAD {file}` brings back the committed one"
 
 
 def _of_the_same_models(data: dict[str, list[dict[str, str]]]) -> bool:

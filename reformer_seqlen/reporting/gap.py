@@ -72,6 +72,8 @@ def _ways(
     dropped = _dropped(variants, runs)
     epochs = _epochs(variants, dropped, runs)
     plain = [point for point in variants.get("", []) if _is_fair(runs[point.name])]
+    if len(_updates(plain, results)) > 1:
+        return
     both = dropped and not epochs and _of_equal_epochs(runs[dropped[0].name])
     ways = (
         (FAIR, plain, "contiguous"),
@@ -114,12 +116,22 @@ def _epochs(variants: Variants, dropped: list[Point], runs: Runs) -> list[Point]
 
 def _is_fair(run: "Run") -> bool:
     """Whether a plain run is of the fair way: a corpus may have none but those of the others."""
-    return run.chunk.get("policy") != "published" and not _of_equal_epochs(run)
+    of_batches = {"epochs", "batch_size"} & set(run.train)
+    return run.chunk.get("policy") != "published" and not of_batches
+
+
+def _updates(line: Sequence[Point], results: Results) -> set[int]:
+    """How many updates the points of a line made, those that are known."""
+    return {results.histories[it.name].updates for it in line if it.name in results.histories}
 
 
 def _of_equal_epochs(run: "Run") -> bool:
-    """Whether a run says for how many epochs, or with how many sequences an update, it trains."""
-    return bool({"epochs", "batch_size"} & set(run.train))
+    """Whether a run says for how many epochs, or with how many sequences an update, it trains.
+
+    With a batch size for a number of updates it is neither of equal epochs nor of equal text.
+    """
+    said = set(run.train)
+    return bool({"epochs", "batch_size"} & said) and not {"updates", "tokens"} & said
 
 
 def _end(point: Point, policy: str, results: Results) -> End | None:

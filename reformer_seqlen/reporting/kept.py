@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from reformer_seqlen.parameters.study import Study, load_study
 from reformer_seqlen.reporting.metrics import Metrics
@@ -18,7 +18,7 @@ from reformer_seqlen.reporting.page import answer_paragraphs, page, paragraphs
 from reformer_seqlen.reporting.records import Record
 from reformer_seqlen.reporting.run_tables import headline
 from reformer_seqlen.reporting.scores import bound_note
-from reformer_seqlen.runtime.errors import StudyError
+from reformer_seqlen.runtime.errors import StudyError, one_line
 from reformer_seqlen.runtime.files import sha256_of
 from reformer_seqlen.runtime.paths import FIGURES, METRICS, PARAMS, PLOTS, RESULTS
 
@@ -49,7 +49,7 @@ class Provenance(Record):
     processor: str
     threads: str
     torch: str
-    seconds: float
+    seconds: float = Field(ge=0, allow_inf_nan=False)
     packages: dict[str, str]
     code: dict[str, str]
 
@@ -124,7 +124,7 @@ def read_kept(folder: Path) -> Kept:
     except ValidationError as error:
         raise StudyError(
             f"{path} is not what `make keep` writes: `git checkout HEAD {path}` brings it back "
-            f"({error})"
+            f"({one_line(error)})"
         ) from error
     return Kept(
         folder=folder,

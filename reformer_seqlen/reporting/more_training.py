@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 
-from reformer_seqlen.reporting.doublings import Pair, a_doubling
+from reformer_seqlen.reporting.doublings import Pair, a_doubling, alike, diverged_ends
 from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.points import Point, Runs, points, trained_more_or_less
 from reformer_seqlen.reporting.scores import signed
 from reformer_seqlen.reporting.seeds import scored
 from reformer_seqlen.reporting.table import joined, number
+
+MORE = 1.1
+"""Times as many tokens, which the smaller last batches of epochs never make."""
 
 
 def more_training(values: Metrics, runs: Runs) -> str:
@@ -23,7 +26,8 @@ def more_training(values: Metrics, runs: Runs) -> str:
 
     for both in _comparable(values, runs):
         less, more = sorted(both, key=amount)
-        if amount(less) == amount(more):
+        fair = not any(alike(values, [pair])[1] for pair in both)
+        if not fair or diverged_ends(values, both) or amount(more) < MORE * amount(less):
             continue
         changes = [a_doubling(values, pair) for pair in (less, more)]
         after = [
@@ -44,6 +48,8 @@ def _comparable(values: Metrics, runs: Runs) -> Iterator[tuple[Pair, Pair]]:
     lines: dict[tuple[str, str, str], dict[int, Point]] = {}
     otherwise = trained_more_or_less(runs)
     for point in points(runs, scored(values, runs)):
+        if "stride" in runs[point.name].evaluate:
+            continue
         if runs[point.name].is_trained and (not point.variant or point.name in otherwise):
             place = (point.corpus, point.model, point.variant)
             lines.setdefault(place, {})[point.sequence_length] = point
@@ -56,19 +62,22 @@ def _comparable(values: Metrics, runs: Runs) -> Iterator[tuple[Pair, Pair]]:
 
 
 def _verdict(less: Mapping[str, float], more: Mapping[str, float]) -> str:
-    """Whether the change grows or shrinks by more than its uncertainty."""
+    """Whether the change grows, shrinks or turns by more than its uncertainty."""
     if not ("low" in less and "low" in more):
         return ""
+    if less["low"] <= more["high"] and more["low"] <= less["high"]:
+        return ": no more apart than their uncertainty"
+    if less["low"] > 0 > more["high"]:
+        return ": from worse to better"
+    if less["high"] < 0 < more["low"]:
+        return ": from better to worse"
     (lowest, highest), (low, high) = (_sizes(change) for change in (less, more))
     if high < lowest:
         return ": surely a smaller change"
-    if low > highest:
-        return ": surely a larger change"
-    return ": no more apart than their uncertainty"
+    return ": surely a larger change" if low > highest else ": surely another change"
 
 
 def _sizes(change: Mapping[str, float]) -> tuple[float, float]:
     """Between which sizes, whatever the sign, a change surely is."""
-    ends = sorted((abs(change["low"]), abs(change["high"])))
-    holds_zero = change["low"] < 0 < change["high"]
-    return (0.0 if holds_zero else ends[0]), ends[1]
+    smaller, larger = sorted((abs(change["low"]), abs(change["high"])))
+    return (0.0 if change["low"] < 0 < change["high"] else smaller), larger

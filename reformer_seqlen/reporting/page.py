@@ -128,7 +128,7 @@ def page(
 def answer_paragraphs(values: Metrics, runs: Runs) -> list[str]:
     """The answer for README.md: a table of doublings where there are several lines, and a list."""
     table, found = doublings_table(values, runs), _verdict(values, runs)
-    if len(table.rows) < 2:
+    if len(table.rows) < 2 and all(run.is_trained for run in runs.values()):
         return [_listed([found, *answer(values, runs)])]
     intro, shown = paragraphs(table)
     sentences = [*beside_doublings(values, runs), models_in_words(values, runs)]

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from reformer_seqlen.reporting.differences import is_sure
-from reformer_seqlen.reporting.doublings import Pair, a_doubling
+from reformer_seqlen.reporting.doublings import Pair, a_doubling, by_seed, is_sure_doubling
 from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.points import Runs
 from reformer_seqlen.reporting.scores import bounded, signed
@@ -21,7 +20,7 @@ def quality(values: Metrics, compared: Sequence[Pair], runs: Runs) -> str:
     changes = joined([_change(values, pair, runs, bool(place)) for pair in compared])
     return (
         f"each doubling of the context{place} changes bits per byte of the test text (lower is "
-        f"better) by {changes}{_verdict(values, compared)}"
+        f"better) by {changes}{_verdict(values, compared, runs)}"
     )
 
 
@@ -30,29 +29,16 @@ def _change(values: Metrics, pair: Pair, runs: Runs, of_equal_lengths: bool) -> 
     bits = " → ".join(bounded(score, number(score["bits_per_byte"], 3)) for score in scores)
     lengths = " → ".join(f"{point.sequence_length:,}" for point in pair.ends)
     of = bits if of_equal_lengths else f"{lengths} tokens: {bits}"
-    by_seed = [signed({"bits_per_byte": each}) for each in _by_seed(values, pair, runs)]
-    seeds = f"; by seed {joined(by_seed)}" if len(by_seed) > 1 else ""
+    changes = [signed({"bits_per_byte": each}) for each in by_seed(values, pair, runs)]
+    seeds = f"; by seed {joined(changes)}" if len(changes) > 1 else ""
     return f"{signed(a_doubling(values, pair))} in {pair.shortest.corpus} ({of}{seeds})"
 
 
-def _by_seed(values: Metrics, pair: Pair, runs: Runs) -> list[float]:
-    """The change of each doubling by every seed that both ends were trained with."""
-    short, long = (
-        {
-            run.train.get("seed"): values["test"][name]["bits_per_byte"]
-            for name, run in ((name, runs[name]) for name in end.names)
-            if not isinstance(run.train, str)
-        }
-        for end in pair.ends
-    )
-    return [(long[seed] - short[seed]) / pair.doublings for seed in short if seed in long]
-
-
-def _verdict(values: Metrics, compared: Sequence[Pair]) -> str:
+def _verdict(values: Metrics, compared: Sequence[Pair], runs: Runs) -> str:
     """Whether the changes are larger than their uncertainty, where that is known."""
-    known = {pair.shortest.corpus: a_doubling(values, pair) for pair in compared}
-    sure = [corpus for corpus, it in known.items() if is_sure(it)]
-    unsure = [corpus for corpus, it in known.items() if "low" in it and corpus not in sure]
+    known = [pair for pair in compared if "low" in a_doubling(values, pair)]
+    sure = [it.shortest.corpus for it in known if is_sure_doubling(values, it, runs)]
+    unsure = [it.shortest.corpus for it in known if it.shortest.corpus not in sure]
     if sure and unsure:
         return f": more than its uncertainty in {joined(sure)}, not in {joined(unsure)}"
     if sure or unsure:

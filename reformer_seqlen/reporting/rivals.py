@@ -6,8 +6,10 @@ from statistics import fmean
 from typing import Any
 
 from reformer_seqlen.reporting.differences import difference_on_test, is_sure
+from reformer_seqlen.reporting.doublings import ALIKE
 from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.points import UNTRAINED, Point, Runs, points
+from reformer_seqlen.reporting.run_tables import DIVERGED, DIVERGED_NOTE
 from reformer_seqlen.reporting.scores import signed
 from reformer_seqlen.reporting.seeds import score_of, scored
 from reformer_seqlen.reporting.table import NOTHING, Table, joined, span
@@ -18,7 +20,11 @@ ATTEND_TO_ALL = {"bloom", "falcon", "gpt2", "gpt_neox", "gptj", "llama", "opt", 
 LINE = "\n  - "
 """Of a list within a list, in Markdown."""
 UNSURE = " ≈"
-UNSURE_NOTE = "≈ No more than its uncertainty, or than the seeds of one model are apart."
+NOTES = {
+    UNSURE: "≈ No more than its uncertainty, or than the seeds of one model are apart.",
+    DIVERGED: DIVERGED_NOTE,
+}
+"""What the marks in the table mean."""
 EQUAL_SECONDS = 0.1
 """Relative: trainings that differ by less took the same time."""
 
@@ -34,7 +40,8 @@ class Rival:
         of_seeds: how far apart the seeds of one of them are, in bits per byte; 0 with one each.
         speed: its tokens a second in training, over the other's.
         seconds: of its training, over the other's.
-        equal_updates: whether both made the same number of updates.
+        equal_updates: whether both made as many updates of as much text.
+        diverged: whether a run of one of them did.
     """
 
     point: Point
@@ -44,6 +51,7 @@ class Rival:
     speed: float
     seconds: float
     equal_updates: bool
+    diverged: bool
 
     @property
     def is_told_apart(self) -> bool:
@@ -58,7 +66,11 @@ class Rival:
 
 def rivals(values: Metrics, runs: Runs) -> list[Rival]:
     """Every trained point of another model that stands beside one of the first model."""
-    found = [point for point in points(runs, scored(values, runs)) if point.variant != UNTRAINED]
+    found = [
+        point
+        for point in points(runs, scored(values, runs))
+        if point.variant != UNTRAINED and "stride" not in runs[point.name].evaluate
+    ]
     first = next((point.model for point in found), None)
     beside = {
         (point.corpus, point.sequence_length): point
@@ -75,6 +87,7 @@ def rivals(values: Metrics, runs: Runs) -> list[Rival]:
 def _rival(values: Metrics, point: Point, other: Point) -> Rival:
     training = values["details"]["training"]
     updates = [training[each.name]["updates"] for each in (point, other)]
+    tokens = [training[each.name]["tokens_seen"] for each in (point, other)]
     scores = [score_of(values, each.names, "test") for each in (point, other)]
     return Rival(
         point,
@@ -83,7 +96,8 @@ def _rival(values: Metrics, point: Point, other: Point) -> Rival:
         of_seeds=max(it.get("highest", 0.0) - it.get("lowest", 0.0) for it in scores),
         speed=tokens_per_second(values, point) / tokens_per_second(values, other),
         seconds=training_seconds(values, point) / training_seconds(values, other),
-        equal_updates=updates[0] == updates[1],
+        equal_updates=updates[0] == updates[1] and max(tokens) - min(tokens) <= ALIKE * max(tokens),
+        diverged=any(training[name]["diverged"] for each in (point, other) for name in each.names),
     )
 
 
@@ -91,13 +105,13 @@ def standing(values: Metrics, found: Sequence[Rival]) -> str:
     """Where other models stand, in a sentence, several on a line each; nothing without any."""
     plain: dict[str, list[Rival]] = {}
     for rival in found:
-        if not rival.point.variant:
+        if not rival.point.variant and not rival.diverged:
             plain.setdefault(rival.point.model, []).append(rival)
     if not plain:
         return ""
     alike = all(rival.equal_updates for each in plain.values() for rival in each)
     parts = [f"{_named(values, model)} {_beside(each)}" for model, each in plain.items()]
-    timed = [rival for rival in found if rival.point.variant and rival.equal_seconds]
+    timed = [it for it in found if it.point.variant and it.equal_seconds and not it.diverged]
     if timed:
         names = joined([f"`{name}`" for name in dict.fromkeys(it.point.model for it in timed)])
         parts.append(f"trained for equal seconds, {names} {_scores(timed)}")
@@ -158,7 +172,8 @@ def rivals_table(found: Sequence[Rival]) -> Table:
         f"ratios to {other}; `equal` says what both were given as much of (seconds: within "
         f"{EQUAL_SECONDS:.0%})."
     )
-    notes = [UNSURE_NOTE] if any(UNSURE in cell for row in rows for cell in row) else []
+    cells = [cell for row in rows for cell in row]
+    notes = [note for mark, note in NOTES.items() if any(mark in cell for cell in cells)]
     return Table("rivals", "Where other models stand", headers, rows, notes, labels=2, intro=intro)
 
 
@@ -166,6 +181,7 @@ def _cells(found: Sequence[Rival], corpora: Sequence[str]) -> list[str]:
     at = {
         rival.point.corpus: signed(rival.difference)
         + (UNSURE if "low" in rival.difference and not rival.is_told_apart else NOTHING)
+        + (DIVERGED if rival.diverged else NOTHING)
         for rival in found
     }
     equal = {

@@ -31,6 +31,11 @@ def test_a_changed_point_is_named_by_its_run_and_update() -> None:
     assert _found(LOSSES, computed, TOLERANCE) == []
 
 
+@pytest.mark.parametrize("epoch", ["later", "nan", "inf"])
+def test_an_epoch_that_is_no_number_is_a_difference(epoch: str) -> None:
+    assert _found(LOSSES, LOSSES.replace("0.5,", f"{epoch},"), TOLERANCE)
+
+
 def test_with_a_tolerance_the_losses_of_an_epoch_are_compared_together() -> None:
     one_update = LOSSES.replace("4.0\n", "4.3\n")  # 7.5 %, but 4.3 % of the epoch's mean
     assert len(_found(LOSSES, one_update, 0.0)) == 1

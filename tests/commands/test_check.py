@@ -235,6 +235,16 @@ def test_a_page_of_results_that_is_missing_is_found_and_no_readme_is_needed() ->
 
 
 @pytest.mark.usefixtures("committed")
+def test_a_section_that_nothing_fills_is_a_difference(capsys: pytest.CaptureFixture[str]) -> None:
+    readme = Path("README.md")
+    markers = "<!-- results:mine -->\n<!-- /results:mine -->\n"
+    readme.write_text(readme.read_text("utf-8") + markers, "utf-8")
+    with pytest.raises(StudyError, match="1 value differs"):
+        check.main()
+    assert "section `mine`: nothing fills it: remove its markers" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("committed")
 def test_a_section_that_the_readme_lost_is_a_difference(capsys: pytest.CaptureFixture[str]) -> None:
     Path("README.md").write_text("# Mine\n")
     with pytest.raises(StudyError, match="1 value differs"):

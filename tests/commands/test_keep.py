@@ -82,6 +82,21 @@ def test_what_no_longer_agrees_is_named(kept: Project) -> None:
     assert "results/smoke/params.yaml: train.seed: results/smoke/params.yaml has 43" in said
 
 
+def test_what_is_not_as_it_was_kept_is_named(kept: Project) -> None:
+    kept.run("git", "add", "-A")
+    kept.run("git", "commit", "-qm", "kept")
+    check(kept)
+    score = next((kept.root / FOLDER / "metrics/test").glob("*.json"))
+    values = json.loads(score.read_text())
+    score.write_text(json.dumps({**values, "perplexity": 1.0}))
+    (kept.root / FOLDER / "plots/pareto.csv").write_text("")
+    (kept.root / FOLDER / "figures/pareto.svg").unlink()
+    said = check(kept, succeed=False)
+    for name in (f"metrics/test/{score.name}", "plots/pareto.csv", "figures/pareto.svg"):
+        name = f"results/smoke/{name}"
+        assert f"{name}: is not what was kept: `git checkout HEAD {name}` brings it back" in said
+
+
 def test_only_a_finished_study_of_committed_code_is_kept(own_smoke: Project) -> None:
     def refused() -> str:
         return own_smoke.run("python", "-m", "reformer_seqlen", "keep", succeed=False)

@@ -25,8 +25,8 @@ def _training(values: dict[str, Any], **changes: dict[str, Any]) -> None:
 
 
 NOTHING = (
-    "No corpus has results at two sequence lengths that were trained alike yet: there is nothing "
-    "to compare."
+    "No corpus has results at two sequence lengths that were trained alike yet: there are no "
+    "lengths to compare."
 )
 
 
@@ -159,8 +159,8 @@ def test_the_cost_is_speed_and_memory() -> None:
     for name in ("news-256", "wiki-256"):
         values["measured"]["timings"]["finetune"][name]["tokens_per_second"] = 41234.5 / 4
     speed = (
-        "Each doubling changes the speed of training by +100.0 %, 10,309 → 41,234 tokens a second "
-        "on Imaginary CPU, 2 threads"
+        "Each doubling changes the speed of training `tiny` by +100.0 %, 10,309 → 41,234 tokens a "
+        "second on Imaginary CPU, 2 threads"
     )
     assert answer(values, STUDY)[1] == f"{speed}."
     place = {"model": "cp", "positions": "axial", "allocations": "today", "batch_size": 16}
@@ -195,8 +195,8 @@ def test_the_change_of_speed_is_told_by_corpus_where_corpora_differ() -> None:
         for length, speed in zip((256, 1024), speeds, strict=True):
             finetune[f"{corpus}-{length}"]["tokens_per_second"] = speed
     assert answer(values, STUDY)[1].startswith(
-        "Each doubling changes the speed of training by +9.5 % (0 % to +20.0 % by corpus, each "
-        "timed once), 100 → "
+        "Each doubling changes the speed of training `tiny` by +9.5 % (0 % to +20.0 % by corpus, "
+        "each timed once), 100 → "
     )
 
 

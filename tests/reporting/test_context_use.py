@@ -26,12 +26,12 @@ def test_the_shortest_windows_of_each_run_are_held_against_its_own() -> None:
     scores["news-1024"]["test"]["contexts"] = _scored({"512": unsure, "64": sure})
     scores["news-256"]["test"]["contexts"] = _scored({"64": unsure})
     assert context_use(values, NEWS) == (
-        "In windows of 64 tokens instead of its own, the same model scores worse by `news-256` "
-        "+0.010 ± 0.020 and `news-1024` +0.040 ± 0.010 bits per byte (surely in 1 of 2)."
+        "In windows of 64 tokens instead of its own, the same model's bits per byte change by "
+        "`news-256` +0.010 ± 0.020 and `news-1024` +0.040 ± 0.010 (surely worse in 1 of 2)."
     )
     scores["news-256"]["test"]["contexts"] = _scored({"64": sure})
     assert context_use(values, NEWS).endswith(
-        "(surely in 2 of 2): it uses what a longer window gives it."
+        "(surely worse in 2 of 2): it uses what a longer window gives it."
     )
 
 

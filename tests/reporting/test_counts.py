@@ -77,6 +77,15 @@ def test_runs_that_are_not_trained_are_said_not_to_be_meant() -> None:
     assert answer(values, study)[-1].startswith("0 of 2 runs trained here beat the 3-gram of")
 
 
+def test_counting_of_all_text_alone_says_of_which_text() -> None:
+    values = metrics_of(runs(("news",)))
+    _count(values, "news", 3, (1.6, 1.6), text="all")
+    assert answer(values, runs(("news",)))[-1] == (
+        "0 of 2 runs beat the 3-gram of their corpus's training text and the base's text, on "
+        "validation and test."
+    )
+
+
 def test_the_answer_says_how_many_runs_beat_counting_on_both_splits() -> None:
     study = runs()
     values = metrics_of(study)

@@ -81,6 +81,7 @@ def test_unequal_updates_stand_in_the_row(values: dict[str, Any]) -> None:
     values["details"]["training"]["wiki-256"]["updates"] = 300
     values["details"]["training"]["wiki-1024"]["updates"] = 300
     assert _rows(values)["tiny"][3] == "1,200 / 300"
+    assert _rows(values)["gpt2"][1] == "-0.050 ‡"
     assert _rows(values)["gpt2"][2:] == ["", "1,200 → 600", "41,234 → 41,234"]
     assert "equal" not in doublings_table(values, STUDY).intro
 
@@ -90,6 +91,20 @@ def test_corpora_with_other_lengths_have_rows_of_their_own(values: dict[str, Any
     rows = [row[:4] for row in doublings_table(values, study).rows]
     assert rows[0] == ["tiny", "256 → 1,024", "+0.050", ""]
     assert ["tiny", "512 → 1,024", "", "+1.075"] in rows
+
+
+def test_seeds_that_do_not_agree_and_windows_that_overlap_are_no_sure_line(
+    values: dict[str, Any],
+) -> None:
+    again = {f"news-{n}-43": one_run(n, train={"seed": 43}) for n in (256, 1024)}
+    study = {**STUDY, **again, "overlapping": one_run(128, evaluate={"stride": 64})}
+    more = metrics_of(study)
+    more["test"] |= values["test"]
+    known = {"bits_per_byte": 0.1, "low": 0.08, "high": 0.12}
+    more["details"]["differences"]["news-1024"] = {"news-256": {"test": known}}
+    assert _rows(more, study)["tiny"][1] == "+0.050 ± 0.010 ≈"
+    more["test"]["news-1024-43"]["bits_per_byte"] = 1.7
+    assert _rows(more, study)["tiny"][:2] == ["256 → 1,024", "+0.050 ± 0.010"]
 
 
 def test_without_two_lengths_there_is_nothing() -> None:

@@ -31,6 +31,7 @@ from reformer_seqlen.reporting.figures import (
     write_plots,
 )
 from reformer_seqlen.reporting.records import Counted
+from reformer_seqlen.runtime.errors import StudyError
 from tests.conftest import ROOT
 from tests.gap_example import GAP_STUDY, gap_results
 from tests.plots_example import (
@@ -144,6 +145,26 @@ def test_only_what_would_be_drawn_otherwise_is_drawn_again(
     assert drawn_again() == ["gap"]
     monkeypatch.setattr(figures_module, "version", lambda package: f"another {package}")
     assert drawn_again() == ["gap", "memory"]
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (b"", "no rows: `git checkout HEAD"),
+        (b"run,corpus\n", "no rows: `git checkout HEAD"),
+        (b"run,corpus\na\n", "rows of unequal length"),
+        (b"run,corpus\na,b,c\n", "rows of unequal length"),
+        (b"\xff", "is not UTF-8"),
+    ],
+)
+def test_a_damaged_file_of_numbers_is_named(
+    plots: Path, tmp_path: Path, given: bytes, why: str
+) -> None:
+    shutil.copytree(plots, tmp_path / "plots")
+    (tmp_path / "plots/pareto.csv").write_bytes(given)
+    with pytest.raises(StudyError, match=why) as refused:
+        draw_figures(["pareto"], tmp_path / "plots", tmp_path / "figures")
+    assert "pareto.csv" in str(refused.value)
 
 
 def test_every_figure_is_on_white_and_names_no_revision(figures: dict[str, str]) -> None:

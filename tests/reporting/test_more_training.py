@@ -46,20 +46,38 @@ def test_the_same_lengths_are_compared(values: dict[str, Any]) -> None:
     ("after_more", "verdict"),
     [
         ((0.01, 0.03), ": surely a smaller change."),
-        ((-0.19, 0.03), ": no more apart than their uncertainty."),
+        ((-0.19, 0.03), ": surely another change."),
         ((-0.03, 0.01), ": surely a smaller change."),
         ((0.3, 0.4), ": surely a larger change."),
-        ((-0.4, -0.3), ": surely a larger change."),
+        ((-0.4, -0.3), ": from worse to better."),
         ((0.15, 0.19), ": no more apart than their uncertainty."),
     ],
 )
 def test_a_trend_is_said_where_the_intervals_tell_them_apart(
     values: dict[str, Any], after_more: tuple[float, float], verdict: str
 ) -> None:
-    """Of sizes: after less training, a doubling surely changes 0.09 to 0.11."""
+    """After less training, a doubling surely changes 0.09 to 0.11; of the other, this is two."""
     _known(values, "news-1024", "news-256", 0.18, 0.22)
     _known(values, "long-1024", "long-256", *after_more)
     assert more_training(values, STUDY).endswith(verdict)
+
+
+def test_a_change_may_turn_from_better_to_worse(values: dict[str, Any]) -> None:
+    _known(values, "news-1024", "news-256", -0.22, -0.18)
+    _known(values, "long-1024", "long-256", 0.01, 0.03)
+    assert more_training(values, STUDY).endswith(": from better to worse.")
+
+
+def test_what_is_not_to_be_compared_says_nothing(values: dict[str, Any]) -> None:
+    """Runs that diverged, updates that differ with the length, amounts that hardly differ."""
+    training = values["details"]["training"]
+    training["long-256"]["diverged"] = True
+    assert more_training(values, STUDY) == ""
+    training["long-256"] |= {"diverged": False, "updates": 9000}
+    assert more_training(values, STUDY) == ""
+    for name in ("long-256", "long-1024"):
+        training[name] |= {"updates": 1300, "tokens_seen": 5_300_000}
+    assert more_training(values, STUDY) == ""
 
 
 def test_equal_amounts_and_other_differences_say_nothing(values: dict[str, Any]) -> None:

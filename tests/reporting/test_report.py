@@ -55,6 +55,7 @@ def test_it_writes_everything_that_git_keeps(reported: Path) -> None:
         "metrics/measured/machine.json",
         "metrics/measured/memory.json",
         "metrics/measured/provenance.json",
+        "metrics/measured/shapes.json",
         "metrics/measured/timings.json",
         "metrics/memory/memory-1024.json",
         "metrics/memory/memory-256.json",

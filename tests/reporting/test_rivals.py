@@ -67,6 +67,19 @@ def test_what_seeds_do_as_well_is_not_told_apart() -> None:
     assert "(told apart in 2 of 4)" in answer(values, study)[2]
 
 
+def test_other_amounts_of_text_and_diverged_runs_are_said() -> None:
+    values = _values(STUDY)
+    values["details"]["training"]["news-gpt2-256"]["tokens_seen"] = 99
+    values["details"]["training"]["wiki-gpt2-1024"]["diverged"] = True
+    table = rivals_table(rivals(values, STUDY))
+    assert table.rows[0][-1] == ""
+    assert table.rows[1][2:4] == ["-0.100 ± 0.020", "-0.100 †"]
+    assert [note[0] for note in table.notes] == ["†"]
+    sentence = answer(values, STUDY)[2]
+    assert sentence.startswith("Beside `reformer` at the same length, `gpt2`")
+    assert "(told apart in 2 of 3)" in sentence
+
+
 def test_equal_seconds_are_said() -> None:
     study = {**STUDY, "news-gpt2-in-time": one_run(1024, model="gpt2", train={"updates": 120})}
     values = _values(study)
