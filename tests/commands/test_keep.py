@@ -94,7 +94,7 @@ def test_what_is_not_as_it_was_kept_is_named(kept: Project) -> None:
     said = check(kept, succeed=False)
     for name in (f"metrics/test/{score.name}", "plots/pareto.csv", "figures/pareto.svg"):
         name = f"results/smoke/{name}"
-        assert f"{name}: is not what was kept: `git checkout HEAD {name}` brings it back" in said
+        assert f"{name}: all of it: is not what was kept: `git checkout HEAD {name}`" in said
 
 
 def test_only_a_finished_study_of_committed_code_is_kept(own_smoke: Project) -> None:
