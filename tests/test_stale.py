@@ -117,6 +117,17 @@ def test_what_only_a_table_needs_retrains_nothing(own_smoke: Project) -> None:
     assert own_smoke.would_run() == ["report"]
 
 
+def test_a_run_may_be_scored_otherwise_without_training_it_again(own_smoke: Project) -> None:
+    """As CONTRIBUTING.md says, of this run."""
+    contributing = (own_smoke.root / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert "dvc commit -f chunk@news-512 finetune@news-512 && make repro" in contributing
+    own_smoke.change_params(lambda it: it["runs"]["news-256"].update(evaluate={"contexts": [64]}))
+    run = ["chunk@news-256", "finetune@news-256", "evaluate@news-256"]
+    assert own_smoke.would_run() == [*run, "report"]
+    own_smoke.dvc("commit", "-f", *run[:2])
+    assert own_smoke.would_run() == [run[2], "report"]
+
+
 def test_an_edit_that_changes_no_number_can_be_accepted(own_smoke: Project) -> None:
     path = own_smoke.root / "reformer_seqlen/reformer/hashing.py"
     path.write_text(path.read_text(encoding="utf-8") + "\n# the same\n", encoding="utf-8")
