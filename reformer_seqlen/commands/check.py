@@ -33,6 +33,7 @@ from reformer_seqlen.reporting.kept import PROVENANCE, Kept, kept_folders, read_
 from reformer_seqlen.reporting.metrics import MACHINE, UNKNOWN
 from reformer_seqlen.reporting.metrics_files import read_metrics
 from reformer_seqlen.reporting.page import page, readme_sections
+from reformer_seqlen.reporting.seeds import computed
 from reformer_seqlen.runtime.errors import StudyError
 from reformer_seqlen.runtime.files import parse_json, read_text
 from reformer_seqlen.runtime.paths import (
@@ -226,7 +227,8 @@ def main() -> None:
     for kept in map(read_kept, kept_folders()):
         found += compare_kept(kept)
         _say_what_changed(kept)
-    if missing := not_computed(load_study().runs, read_metrics()["validation"]):
+    runs = load_study().runs
+    if missing := not_computed(runs, computed(read_metrics(), runs)):
         print(missing)
     for each in found[:SHOWN]:
         print(f"  {each}")

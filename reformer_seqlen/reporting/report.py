@@ -21,6 +21,7 @@ from reformer_seqlen.reporting.published import load_published
 from reformer_seqlen.reporting.published_tables import side_by_side
 from reformer_seqlen.reporting.results import read_results
 from reformer_seqlen.reporting.run_tables import headline
+from reformer_seqlen.reporting.seeds import computed
 from reformer_seqlen.runtime.files import whole_file
 from reformer_seqlen.runtime.paths import (
     FIGURES,
@@ -77,7 +78,7 @@ def print_results(root: Path = Path()) -> None:
     for table in tables:
         if table.rows:
             print(table.text(), end="\n\n")
-    if missing := not_computed(study.runs, values["validation"]):
+    if missing := not_computed(study.runs, computed(values, study.runs)):
         print(missing, end="\n\n")
     print(f"everything  {(root / REPORT).resolve()}")
     print(f"metrics     {(root / METRICS).resolve()}")

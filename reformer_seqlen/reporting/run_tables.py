@@ -12,7 +12,7 @@ from reformer_seqlen.reporting.grid import NOT_YET, corpora_of, grid, models_of
 from reformer_seqlen.reporting.metrics import Metrics
 from reformer_seqlen.reporting.points import UNTRAINED, Runs, shown_with_more_training
 from reformer_seqlen.reporting.scores import INFINITE, bound_note, shown_score
-from reformer_seqlen.reporting.seeds import score_of
+from reformer_seqlen.reporting.seeds import computed, score_of
 from reformer_seqlen.reporting.table import NOTHING, Table, clock, number, significant, span
 
 DIVERGED = " †"
@@ -31,7 +31,8 @@ SPLITS = ("validation", "test")
 def _marks(values: Metrics, runs: Runs) -> dict[str, str]:
     """The mark of every run that has been computed; only those that diverged have one."""
     training = values["details"]["training"]
-    return {n: DIVERGED if training[n]["diverged"] else NOTHING for n in runs if n in training}
+    there = computed(values, runs)
+    return {n: DIVERGED if training[n]["diverged"] else NOTHING for n in runs if n in there}
 
 
 def _mark(marks: Mapping[str, str], names: Iterable[str]) -> str:

@@ -98,15 +98,21 @@ def _bound(details: Mapping[str, Any], name: str, split: str) -> str | None:
     return bound or count.get(split)
 
 
-def scored(values: Mapping[str, Any], runs: Runs) -> set[str]:
-    """The runs whose score on the test text is a number.
+def computed(values: Mapping[str, Any], runs: Runs) -> set[str]:
+    """The runs that have results.
 
-    One that params.yaml trains, and that was scored while it did not, is not computed yet.
+    One that params.yaml trains, and that was scored while it did not, has none yet.
     """
-    tests, training = values["test"], values["details"]["training"]
+    training = values["details"]["training"]
     return {
         name
         for name, run in runs.items()
-        if "bits_per_byte" in tests.get(name, {})
-        and (training[name]["updates"] or not run.is_trained)
+        if name in training and (training[name]["updates"] or not run.is_trained)
+    }
+
+
+def scored(values: Mapping[str, Any], runs: Runs) -> set[str]:
+    """The runs whose score on the test text is a number."""
+    return {
+        name for name in computed(values, runs) if "bits_per_byte" in values["test"].get(name, {})
     }

@@ -17,6 +17,7 @@ from reformer_seqlen.reporting.metrics_files import read_metrics
 from reformer_seqlen.reporting.page import page, readme_sections
 from reformer_seqlen.reporting.points import Runs
 from reformer_seqlen.reporting.report import print_results
+from reformer_seqlen.reporting.seeds import computed
 from tests.conftest import ROOT
 from tests.metrics_example import metrics_of
 from tests.report_example import one_run, runs
@@ -50,6 +51,18 @@ def test_a_new_run_stands_in_no_ones_way(own: dict[str, Any]) -> None:
     assert "not computed yet" in _write_pages(values, {**runs(), **new})
     _write_pages(values, {**new, **runs()})
     _write_pages(values, new)
+
+
+def test_a_run_that_was_scored_untrained_and_is_trained_now_is_not_computed() -> None:
+    values, study = metrics_of(runs()), runs()
+    values["details"]["training"]["news-256"]["updates"] = 0
+    assert computed(values, study) == {*study} - {"news-256"}
+    assert "not computed yet: 1 of 4 runs (news-256)" in not_computed(
+        study, computed(values, study)
+    )
+    assert "not computed yet" in readme_sections(values, study, [], [])["headline"]
+    as_it_is = {**study, "news-256": one_run(train="none")}
+    assert computed(values, as_it_is) == {*study}
 
 
 @pytest.mark.parametrize("own", NEW.values(), ids=NEW)
