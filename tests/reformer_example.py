@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 import torch
 from transformers import ReformerConfig
 from transformers.models.reformer.modeling_reformer import ReformerModelWithLMHead
@@ -11,6 +12,15 @@ from reformer_seqlen.reformer.model import Reformer
 
 VOCABULARY = 40
 KINDS = {"local": ["local", "local"], "lsh": ["lsh", "lsh"], "mixed": ["local", "lsh"]}
+KINDS_AND_ROUNDS = [
+    ("local", 1),
+    *(
+        pytest.param(kind, rounds, marks=[pytest.mark.slow] if rounds > 2 else [])
+        for kind in ("lsh", "mixed")
+        for rounds in (1, 2, 3, 4)
+    ),
+]
+"""Every kind of layer with 1 to 4 hash rounds; more than two are slow tests."""
 NO_DROPOUT: dict[str, Any] = {"hidden_dropout_prob": 0.0, "local_attention_probs_dropout_prob": 0.0}
 
 DROPOUT: dict[str, Any] = {

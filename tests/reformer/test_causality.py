@@ -8,15 +8,18 @@ from reformer_seqlen.reformer.dropout import Dropout
 from reformer_seqlen.reformer.hash_order import HashRule, strict_geometry
 from reformer_seqlen.reformer.hashed_attention import HashedAttention
 from reformer_seqlen.reformer.hashing import recommended_buckets
-from tests.reformer_example import DROPOUT, padding_mask, random_ids, small_reformer
+from tests.reformer_example import (
+    DROPOUT,
+    KINDS_AND_ROUNDS,
+    padding_mask,
+    random_ids,
+    small_reformer,
+)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("padding", ["none", "left", "right"])
-@pytest.mark.parametrize(
-    ("kind", "rounds"),
-    [("local", 1), *((kind, rounds) for kind in ("lsh", "mixed") for rounds in (1, 2, 3, 4))],
-)
+@pytest.mark.parametrize(("kind", "rounds"), KINDS_AND_ROUNDS)
 def test_the_future_changes_exactly_nothing(
     kind: str, rounds: int, padding: str, dtype: torch.dtype
 ) -> None:

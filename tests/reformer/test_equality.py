@@ -13,6 +13,7 @@ from reformer_seqlen.reformer.dense import DenseAdd, NormedDense, relu_dropped_
 from reformer_seqlen.reformer.dropout import Dropout
 from reformer_seqlen.reformer.model import Reformer
 from tests.reformer_example import (
+    KINDS_AND_ROUNDS,
     NO_DROPOUT,
     padding_mask,
     random_ids,
@@ -60,20 +61,14 @@ def assert_equal_to_stock(model: Reformer, ids: Tensor, mask: Tensor | None) -> 
 
 @pytest.mark.parametrize("padding", ["none", "both"])
 @pytest.mark.parametrize("length", [64, pytest.param(256, marks=pytest.mark.slow)])
-@pytest.mark.parametrize(
-    ("kind", "rounds"),
-    [("local", 1), *((kind, rounds) for kind in ("lsh", "mixed") for rounds in (1, 2, 3, 4))],
-)
+@pytest.mark.parametrize(("kind", "rounds"), KINDS_AND_ROUNDS)
 def test_stock(kind: str, rounds: int, length: int, padding: str) -> None:
     model = small_reformer(kind, num_hashes=rounds, lsh_causality="published", **NO_DROPOUT)
     assert_equal_to_stock(model.train(), random_ids(2, length), padding_mask(padding, 2, length))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("kind", "rounds"),
-    [("local", 1), *((kind, rounds) for kind in ("lsh", "mixed") for rounds in (1, 2, 3, 4))],
-)
+@pytest.mark.parametrize(("kind", "rounds"), KINDS_AND_ROUNDS)
 @pytest.mark.parametrize("length", [64, 1024, 4096])
 def test_stock_with_published_chunks_and_axial_positions(
     kind: str, rounds: int, length: int

@@ -18,6 +18,8 @@ from tests.conftest import ROOT
 from tests.gpu_example import write_card
 from tests.report_example import one_run, runs, study_of, write_results
 
+pytestmark = pytest.mark.slow
+
 README = "# Mine\n\n<!-- results:answer -->\nold\n<!-- /results:answer -->\n\nEnd."
 STUDY = study_of(runs())
 
@@ -42,7 +44,6 @@ def _files(root: Path, *folders: str) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(paths)}
 
 
-@pytest.mark.slow
 def test_it_writes_everything_that_git_keeps(reported: Path) -> None:
     assert list(_files(reported, "metrics")) == [
         "metrics/details/counts.json",
@@ -87,7 +88,6 @@ def test_only_what_stands_between_markers_changes_in_the_readme(reported: Path) 
     assert "old" not in text
 
 
-@pytest.mark.slow
 def test_what_was_measured_on_a_gpu_is_reported(tmp_path: Path) -> None:
     _finish(tmp_path)
     text = "<!-- results:gpu -->\n<!-- /results:gpu -->"
@@ -114,7 +114,6 @@ def test_every_figure_is_on_the_page_and_every_link_leads_somewhere(reported: Pa
     assert "(results/figures/answer.svg)" in (reported / "README.md").read_text()
 
 
-@pytest.mark.slow
 def test_any_grid_will_do_and_no_readme_is_needed(tmp_path: Path) -> None:
     study = study_of({"only": Run(corpus="poems", model="other", sequence_length=64)})
     _finish(tmp_path, study, ())
@@ -128,7 +127,6 @@ def test_any_grid_will_do_and_no_readme_is_needed(tmp_path: Path) -> None:
     assert not (tmp_path / "README.md").exists()
 
 
-@pytest.mark.slow
 def test_a_run_that_is_not_trained_stands_in_every_table(tmp_path: Path) -> None:
     study = study_of({**STUDY.runs, "news-256-base": one_run(train="none")})
     _finish(tmp_path, study)
@@ -152,7 +150,6 @@ def test_a_run_that_is_not_trained_stands_in_every_table(tmp_path: Path) -> None
     assert "news-256-base" not in (tmp_path / "plots/training_loss.csv").read_text()
 
 
-@pytest.mark.slow
 def test_what_a_reader_must_know_of_a_model_stands_below_the_scores(tmp_path: Path) -> None:
     study = study_of(runs(), tiny="It has surely seen this text.")
     _finish(tmp_path, study)
@@ -161,7 +158,6 @@ def test_what_a_reader_must_know_of_a_model_stands_below_the_scores(tmp_path: Pa
     assert note in (tmp_path / "results/README.md").read_text()
 
 
-@pytest.mark.slow
 def test_a_diverged_run_is_marked(tmp_path: Path) -> None:
     _finish(tmp_path)
     path = tmp_path / "data/histories/news-256.json"
@@ -237,7 +233,6 @@ write_report(STUDY, Path(sys.argv[1]))
 """
 
 
-@pytest.mark.slow
 def test_a_drawing_library_that_dies_for_memory_leaves_all_else_written(
     reported: Path, tmp_path: Path
 ) -> None:
