@@ -15,6 +15,8 @@ from reformer_seqlen.parameters.report import Reporting
 from reformer_seqlen.parameters.runs import Run
 from reformer_seqlen.parameters.study import Study
 from reformer_seqlen.parameters.training import Training
+from reformer_seqlen.reporting.metrics import Metrics, metrics
+from reformer_seqlen.reporting.results import read_results
 
 LENGTHS = (256, 1024)
 CORPORA = ("news", "wiki")
@@ -255,3 +257,8 @@ def _training_point(layers: int, length: int) -> dict[str, Any]:
     shape = {"batch_size": 1, "sequence_length": length, "optimizer": "adafactor"}
     sizes = {"weights_mib": 2.0 * layers, "predicted_allocated_mib": layers + length / 2}
     return {**place, **shape, **sizes, "predicted_reserved_mib": layers + length / 2 + 20}
+
+
+def metrics_in(root: Path) -> Metrics:
+    """The metrics of the finished study whose results are in a folder."""
+    return metrics(read_results(study_of(runs()), root), runs(), Reporting())

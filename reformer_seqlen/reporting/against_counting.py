@@ -13,11 +13,8 @@ if TYPE_CHECKING:
     from reformer_seqlen.parameters.runs import Run
 
 OWN = "their corpus's training text"
-COUNTED = {
-    "own": f"of {OWN}",
-    "all": "of that and the base's text",
-}
-"""What n-grams were counted on, and how that is said."""
+COUNTED = {"own": "of {}", "all": "of {} and the base's text"}
+"""What n-grams were counted on, and how that is said of their corpus's training text."""
 FEW = 4
 """Runs are named where they are at most one in so many."""
 
@@ -42,7 +39,7 @@ def against_counting(values: Metrics, runs: Runs) -> str:
                 beat = "the" if parts or of_text else f"runs{here} beat the"
                 of_text.append(_beaten(values, found, f"{beat} {order}-gram"))
         if of_text:
-            parts.append(f"{joined(of_text)} {words if parts else words.replace('that', OWN)}")
+            parts.append(f"{joined(of_text)} {words.format('that' if parts else OWN)}")
     left_out = len(_trained(values, runs) - trained)
     said = "that is trained otherwise is" if left_out == 1 else "that are trained otherwise are"
     more = f"; {left_out} {said} not counted" if left_out else ""

@@ -47,8 +47,7 @@ def pairs(values: Metrics, runs: Runs) -> list[Pair]:
     """One for every line that has scores at two lengths, in the order of the runs."""
     lines: dict[tuple[str, str, int | None], list[Point]] = {}
     for point in points(first_shown(runs), scored(values, runs)):
-        place = (point.corpus, point.label, runs[point.name].evaluate.get("stride"))
-        lines.setdefault(place, []).append(point)
+        lines.setdefault((point.corpus, point.label, point.stride), []).append(point)
     by_length = attrgetter("sequence_length")
     found = [Pair(min(line, key=by_length), max(line, key=by_length)) for line in lines.values()]
     return [pair for pair in found if pair.doublings]

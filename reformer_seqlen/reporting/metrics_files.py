@@ -52,13 +52,14 @@ def read_metrics(folder: Path = METRICS) -> Metrics:
     Raises:
         StudyError: a file is missing, damaged or of another shape.
     """
-    mend = _mend(folder)
+    is_kept = folder.absolute().parent.parent.name == RESULTS.name
+    mend = f"`git checkout HEAD {folder}` brings back what was kept" if is_kept else MEND
+    lacks = mend if is_kept else "run `make repro`, which writes it"
     for kind, names in ALWAYS.items():
         for name in names:
             path = folder / kind / f"{name}.json"
             if not path.exists():
-                how = "run `make repro`, which writes it" if mend == MEND else mend
-                raise StudyError(f"{path} is missing: {how}")
+                raise StudyError(f"{path} is missing: {lacks}")
     values = {
         kind: {path.stem: read_json(path, mend) for path in sorted((folder / kind).glob("*.json"))}
         for kind in FOLDERS
@@ -84,12 +85,6 @@ def read_metrics(folder: Path = METRICS) -> Metrics:
         if found := differing(written, shapes(values)):
             raise StudyError(f"{folder / found[0]}.json {found[1]}: {mend}")
     return values
-
-
-def _mend(folder: Path) -> str:
-    """What brings back a file: the report writes none of a kept study's metrics."""
-    is_kept = folder.absolute().parent.parent.name == RESULTS.name
-    return f"`git checkout HEAD {folder}` brings back what was kept" if is_kept else MEND
 
 
 def _check(path: Path, value: Any, keys: Iterable[str], mend: str) -> None:

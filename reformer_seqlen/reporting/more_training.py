@@ -48,9 +48,7 @@ def _comparable(values: Metrics, runs: Runs) -> Iterator[tuple[Pair, Pair]]:
     lines: dict[tuple[str, str, str], dict[int, Point]] = {}
     otherwise = trained_more_or_less(runs)
     for point in points(runs, scored(values, runs)):
-        if "stride" in runs[point.name].evaluate:
-            continue
-        if runs[point.name].is_trained and (not point.variant or point.name in otherwise):
+        if point.stride is None and (not point.variant or point.name in otherwise):
             place = (point.corpus, point.model, point.variant)
             lines.setdefault(place, {})[point.sequence_length] = point
     for (corpus, model, variant), line in lines.items():

@@ -32,6 +32,7 @@ class Point:
     Attributes:
         variant: what they do otherwise than the plain runs, in words; empty for plain ones.
         names: of the runs, in their order in params.yaml.
+        stride: of windows that overlap, in which they are scored; None for windows side by side.
     """
 
     corpus: str
@@ -39,6 +40,7 @@ class Point:
     variant: str
     sequence_length: int
     names: tuple[str, ...]
+    stride: int | None
 
     @property
     def name(self) -> str:
@@ -112,11 +114,11 @@ def points(runs: Runs, there: Collection[str] | None = None) -> list[Point]:
             place = (run.corpus, run.model, said[name], run.sequence_length)
             groups.setdefault((*place, run.evaluate.get("stride")), []).append(name)
     found = []
-    for (corpus, model, otherwise, length, _), names in groups.items():
+    for (corpus, model, otherwise, length, stride), names in groups.items():
         trainings = [runs[name].train for name in names]
         seeds = {each.get("seed") for each in trainings if not isinstance(each, str)}
         parts = [names] if len(seeds) == len(names) else [[name] for name in names]
-        found += [Point(corpus, model, otherwise, length, tuple(part)) for part in parts]
+        found += [Point(corpus, model, otherwise, length, tuple(part), stride) for part in parts]
     return found
 
 

@@ -69,7 +69,7 @@ def rivals(values: Metrics, runs: Runs) -> list[Rival]:
     found = [
         point
         for point in points(runs, scored(values, runs))
-        if point.variant != UNTRAINED and "stride" not in runs[point.name].evaluate
+        if point.variant != UNTRAINED and point.stride is None
     ]
     first = next((point.model for point in found), None)
     beside = {

@@ -7,25 +7,10 @@ from typing import Any
 
 import pytest
 
-from reformer_seqlen.parameters.report import Reporting
 from reformer_seqlen.reporting.metrics import (
-    Metrics,
-    metrics,
     rounded,
 )
-from reformer_seqlen.reporting.results import read_results
-from tests.report_example import LENGTHS, MACHINE, runs, study_of, write_results
-
-
-def _metrics(root: Path) -> Metrics:
-    return metrics(read_results(study_of(runs()), root), runs(), Reporting())
-
-
-@pytest.fixture
-def finished(tmp_path: Path) -> Path:
-    """A folder with the results of a finished study."""
-    write_results(tmp_path / "data", runs())
-    return tmp_path
+from tests.report_example import LENGTHS, MACHINE, metrics_in
 
 
 def _read(path: Path) -> Any:
@@ -33,7 +18,7 @@ def _read(path: Path) -> Any:
 
 
 def test_a_run_has_a_small_flat_file_for_each_split(finished: Path) -> None:
-    values = _metrics(finished)
+    values = metrics_in(finished)
     assert list(values["test"]) == ["news-256", "news-1024", "wiki-256", "wiki-1024"]
     for split, perplexity in (("validation", 10.5), ("test", 11.5)):
         bits = math.log2(perplexity) / 2
@@ -47,7 +32,7 @@ def test_a_run_has_a_small_flat_file_for_each_split(finished: Path) -> None:
 
 
 def test_a_memory_row_has_one_too_with_what_was_published(finished: Path) -> None:
-    assert _metrics(finished)["memory"] == {
+    assert metrics_in(finished)["memory"] == {
         "memory-256": {"mib": 1015.0, "published_mib": 1015.0},
         "memory-1024": {"mib": 1207.0},
     }
@@ -62,14 +47,14 @@ def test_what_is_no_number_is_left_out_of_the_flat_files(finished: Path) -> None
     rows = _read(path)
     rows["memory-1024"] |= {"predicted_mib": None, "why": "too many tokens"}
     path.write_text(json.dumps(rows))
-    values = _metrics(finished)
+    values = metrics_in(finished)
     assert values["test"]["news-256"] == {}
     assert list(values["memory"]) == ["memory-256"]
     assert values["details"]["memory"]["rows"]["memory-1024"]["why"] == "too many tokens"
 
 
 def test_the_details_say_which_split_they_are_of(finished: Path) -> None:
-    details = _metrics(finished)["details"]
+    details = metrics_in(finished)["details"]
     assert list(details["scores"]["news-256"]) == ["validation", "test"]
     assert details["scores"]["news-256"]["test"] == {
         "accuracy": 0.5,
@@ -101,7 +86,7 @@ def test_the_details_say_which_split_they_are_of(finished: Path) -> None:
 
 
 def test_the_details_of_memory_are_what_is_predicted(finished: Path) -> None:
-    memory = _metrics(finished)["details"]["memory"]
+    memory = metrics_in(finished)["details"]["memory"]
     assert memory["rows"]["memory-256"] == {
         "model": "reformer-cp",
         "positions": "axial",
@@ -122,7 +107,7 @@ def test_the_details_of_memory_are_what_is_predicted(finished: Path) -> None:
 
 
 def test_what_was_measured_has_files_of_its_own(finished: Path) -> None:
-    measured = _metrics(finished)["measured"]
+    measured = metrics_in(finished)["measured"]
     assert list(measured["timings"]) == ["pretrain", "finetune", "evaluate"]
     assert measured["timings"]["finetune"]["news-256"] == {
         "runtime_seconds": 3723.456,
@@ -155,7 +140,7 @@ def test_what_was_measured_has_files_of_its_own(finished: Path) -> None:
 def test_runs_from_several_machines_name_them_all(finished: Path) -> None:
     path = finished / "data/timings/finetune/wiki-256.json"
     path.write_text(path.read_text().replace("Imaginary CPU", "Other CPU"))
-    machine = _metrics(finished)["measured"]["machine"]
+    machine = metrics_in(finished)["measured"]["machine"]
     assert machine["processor"] == "Imaginary CPU + Other CPU"
 
 
@@ -165,7 +150,7 @@ def test_of_one_hash_draw_no_spread_is_known(finished: Path) -> None:
     zero = {"perplexity_spread": 0.0, "perplexity_published_lsh_spread": 0.0}
     scores["test"] |= {"hash_draws": 1, **zero}
     path.write_text(json.dumps(scores))
-    held = _metrics(finished)["details"]["scores"]["news-256"]
+    held = metrics_in(finished)["details"]["scores"]["news-256"]
     assert [held["test"][key] for key in zero] == [None, None]
     assert [held["validation"][key] for key in zero] == [0.01, 0.4]
 
@@ -189,7 +174,7 @@ def test_stages_of_an_older_version_say_less(finished: Path) -> None:
         timing = _read(path)
         del timing["instruction_set"], timing["commit"]
         path.write_text(json.dumps(timing))
-    measured = _metrics(finished)["measured"]
+    measured = metrics_in(finished)["measured"]
     assert measured["machine"]["instruction_set"] == "unknown"
     assert "commit" not in measured["provenance"]["finetune"]["news-256"]
 
@@ -200,7 +185,7 @@ def test_a_run_that_ends_without_a_loss_diverged(finished: Path) -> None:
     history["steps"][-1]["training_loss"] = None
     history["evaluations"][-1] |= {"training_loss": None, "validation_loss": None}
     path.write_text(json.dumps(history))
-    training = _metrics(finished)["details"]["training"]["news-256"]
+    training = metrics_in(finished)["details"]["training"]["news-256"]
     assert training["diverged"] is True
     assert training["final_validation_loss"] is None
     best = history["evaluations"][1]["validation_loss"]
@@ -211,4 +196,4 @@ def test_a_run_that_was_stopped_at_a_loss_that_is_no_number_diverged(finished: P
     """Its last evaluation is of the last good weights, and may be its best."""
     path = finished / "data/histories/news-256.json"
     path.write_text(json.dumps({**_read(path), "diverged_at": {"update": "7", "loss": "nan"}}))
-    assert _metrics(finished)["details"]["training"]["news-256"]["diverged"] is True
+    assert metrics_in(finished)["details"]["training"]["news-256"]["diverged"] is True
