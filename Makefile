@@ -33,8 +33,8 @@ $(INSTALLED): requirements.lock requirements-cuda.lock pyproject.toml
 	@.venv/bin/python -m reformer_seqlen.commands.plots_page
 	@touch $@
 
-repro: $(INSTALLED)  ## run the study of params.yaml: make repro, make repro JOBS=4
-	@python -m reformer_seqlen repro $(if $(JOBS),--jobs $(JOBS))
+repro: $(INSTALLED)  ## run the study of params.yaml: make repro, make repro JOBS=4 PROFILE=smoke
+	@python -m reformer_seqlen repro $(if $(JOBS),--jobs $(JOBS)) $(if $(PROFILE),--profile "$(PROFILE)")
 
 plan: $(INSTALLED)  ## say what a study would take, start nothing: make plan, make plan PROFILE=paper
 	@python -m reformer_seqlen plan $(if $(PROFILE),"$(PROFILE)")

@@ -29,6 +29,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 CONF = ROOT / "conf"
+PATIENCE_SECONDS = 120
+"""How long a test waits for what takes a moment: a shared machine may stand still meanwhile."""
 
 
 def pytest_collection_finish() -> None:

@@ -11,13 +11,13 @@ import pytest
 
 from reformer_seqlen.runtime.console import INTERRUPT_NOTE
 from reformer_seqlen.training.pacemaker import Pacemaker
-from tests.conftest import environment
+from tests.conftest import PATIENCE_SECONDS, environment
 
 SWALLOWS_INTERRUPTS = """
 try:
     import time
     print('ready', flush=True)
-    time.sleep(60)
+    time.sleep(600)
 except BaseException:
     print('lost')
 """
@@ -37,7 +37,7 @@ def assert_ends_at_ctrl_c(command: Sequence[str], cwd: Path, python_path: Path) 
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=60) == ("", INTERRUPT_NOTE + "\n")
+        assert process.communicate(timeout=PATIENCE_SECONDS) == ("", INTERRUPT_NOTE + "\n")
     assert process.returncode == -signal.SIGINT
 
 

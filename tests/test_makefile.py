@@ -66,6 +66,7 @@ def test_a_prompt_without_a_run_is_not_taken_for_one(folder: Path) -> None:
     [
         (["repro"], ["repro"]),
         (["repro", "JOBS=3"], ["repro", "--jobs", "3"]),
+        (["repro", "PROFILE=paper"], ["repro", "--profile", "paper"]),
         (["plan"], ["plan"]),
         (["plan", "PROFILE=paper"], ["plan", "paper"]),
         (["show"], ["show"]),

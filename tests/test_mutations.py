@@ -31,12 +31,10 @@ from reformer_seqlen.planning.models import check_memory_models, check_models
 from reformer_seqlen.runtime import console
 from reformer_seqlen.runtime.paths import BASES, DATA, TEXTS
 from stages import download, pretrain
-from tests.conftest import CONF, ROOT, environment
+from tests.conftest import CONF, PATIENCE_SECONDS, ROOT, environment
 from tests.models_example import save_checkpoint
 from tests.small_study import LINES, SmallStudy
 
-SECONDS = 60
-"""At most, of any of them, on a machine that is busy."""
 TEXT = b"".join(LINES)
 Change = Callable[[Path], object]
 
@@ -60,10 +58,10 @@ def ended(work: Callable[[], object]) -> str:
         work()
 
     def too_long(_: int, __: FrameType | None) -> None:
-        raise TimeoutError(f"no end after {SECONDS} s")
+        raise TimeoutError(f"no end after {PATIENCE_SECONDS} s")
 
     before = signal.signal(signal.SIGALRM, too_long)
-    signal.alarm(SECONDS)
+    signal.alarm(PATIENCE_SECONDS)
     try:
         with pytest.raises(SystemExit) as left:
             console.run(run)

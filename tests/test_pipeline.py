@@ -87,6 +87,18 @@ def test_side_by_side_gives_the_same_bytes(own_smoke: Project) -> None:
     assert "nothing to do: all stages are up to date" in own_smoke.run(*COMMAND, "repro")
 
 
+def test_a_profile_is_run_as_an_experiment_would_run_it(own_smoke: Project) -> None:
+    path = own_smoke.root / "params.yaml"
+    of_smoke = path.read_bytes()
+    own_smoke.run("git", "checkout", "--quiet", "params.yaml")
+    printed = own_smoke.run(*COMMAND, "repro", "--profile", "smoke")
+    assert "nothing to do: all stages are up to date" in printed
+    assert path.read_bytes() == of_smoke
+    own_smoke.change_params(lambda values: values["train"].update(seed=9))
+    refused = own_smoke.run(*COMMAND, "repro", "--profile", "smoke", succeed=False)
+    assert refused.startswith("error: params.yaml has lines that would be lost")
+
+
 def test_what_is_asked_for_is_a_stage_and_what_stays_stale_is_told(own_smoke: Project) -> None:
     refused = own_smoke.run(*COMMAND, "repro", "news-64", succeed=False)
     assert "error: there is no stage `news-64`: choose from download@news, " in refused
@@ -96,7 +108,7 @@ def test_what_is_asked_for_is_a_stage_and_what_stays_stale_is_told(own_smoke: Pr
         printed = own_smoke.run(*COMMAND, *command, "finetune@news-64")
         assert f"nothing to do: what was asked for is up to date, {stale}" in printed
     printed = own_smoke.run(*COMMAND, "repro", "evaluate@news-64")
-    assert "1 stages ran, 2 that were not asked for are stale" in printed
+    assert "1 stage ran, 2 that were not asked for are stale" in printed
 
 
 def test_a_changed_run_runs_its_own_chain_and_the_report_again(own_smoke: Project) -> None:

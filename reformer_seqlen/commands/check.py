@@ -200,7 +200,7 @@ def _say_what_changed(kept: Kept) -> None:
     files = "1 file has" if len(changed) == 1 else f"{len(changed)} files have"
     print(
         f"{name}: of the code that decides its numbers, {files} changed since ({shown}); "
-        f"`dvc exp run -S profile={name.name}` and `make keep` compute it anew"
+        f"`make repro PROFILE={name.name}` and `make keep` compute it anew"
     )
 
 

@@ -27,6 +27,7 @@ from reformer_seqlen.commands.repro import (
     failure,
     nothing_to_do,
     one_after_another,
+    stages_ran,
     study_progress,
 )
 from reformer_seqlen.distribution import parcel as parcels
@@ -85,7 +86,7 @@ def distribute(given: Namespace, params: Study, again: str) -> str:
     options = ["--pull"] if remote else []
     own = _run_here(params, division.wanted, division.needs, again, *options)
     parcels.clean(folder)
-    return f"{len(set(ran))} stages ran on workers, {', '.join(own) or 'none'} here"
+    return f"{stages_ran(len(set(ran)))} on workers, {', '.join(own) or 'none'} here"
 
 
 def on_workers(

@@ -12,9 +12,9 @@ from typing import Any
 
 from tabulate import tabulate
 
-from reformer_seqlen.parameters.profiles import compose
+from reformer_seqlen.parameters.profiles import load_profile
 from reformer_seqlen.parameters.sources import HubCheckpoint
-from reformer_seqlen.parameters.study import Study, load_study, parse_study
+from reformer_seqlen.parameters.study import Study, load_study
 from reformer_seqlen.planning.disk import disk_bytes, download_bytes
 from reformer_seqlen.planning.estimates import GIB, Estimate, estimates, expected_seconds
 from reformer_seqlen.planning.jobs import Job, jobs, present_study
@@ -22,7 +22,7 @@ from reformer_seqlen.planning.trial import Pace
 from reformer_seqlen.reformer import activations
 from reformer_seqlen.reporting.published import load_published, published_updates
 from reformer_seqlen.runtime import machine
-from reformer_seqlen.runtime.paths import CONF, PARAMS
+from reformer_seqlen.runtime.paths import PARAMS
 from reformer_seqlen.runtime.progress import duration
 from reformer_seqlen.training import determinism
 
@@ -34,15 +34,6 @@ HEADERS = [
 ]  # fmt: skip
 
 MODEL_HEADERS = ["model", "kind", "parameters", "of positions", "of embeddings"]
-
-
-def load_profile(name: str) -> Study:
-    """A profile as `dvc exp run -S profile=NAME` would make params.yaml of it.
-
-    Raises:
-        StudyError: there is no such profile, or it is no valid study.
-    """
-    return parse_study(compose(name), f"{CONF}/profile/{name}.yaml")
 
 
 def theirs(job: Job, published: Mapping[str, Any]) -> float | None:

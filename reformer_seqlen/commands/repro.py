@@ -14,7 +14,9 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 from importlib.util import find_spec
 from pathlib import Path
 
+from reformer_seqlen.commands.params_file import make_params
 from reformer_seqlen.commands.warm import kept
+from reformer_seqlen.parameters.profiles import load_profile
 from reformer_seqlen.parameters.study import Study, load_study
 from reformer_seqlen.pipeline.changed_files import changed_files
 from reformer_seqlen.pipeline.dag import (
@@ -160,19 +162,23 @@ def _until_one_fails(
     return runs if process.returncode else None
 
 
-def repro(targets: Sequence[str], jobs: int | None) -> str:
+def repro(targets: Sequence[str], jobs: int | None, profile: str | None = None) -> str:
     """Run what is stale; return what was done, in words.
 
     Args:
         targets: stages, which run with all that they need; all stages if there are none.
         jobs: how many run at a time; by default as many as the machine has cores for.
+        profile: what params.yaml is made of before; None for params.yaml as it is.
 
     Raises:
-        StudyError: params.yaml is wrong, and nothing has been run; or a stage failed.
+        StudyError: params.yaml is wrong or would lose lines, and nothing has been run; or a stage
+            failed.
         ModuleNotFoundError: DVC is not installed.
     """
-    params = load_study()
+    params = load_study() if profile is None else load_profile(profile)
     with alone_in_folder(params):
+        if profile is not None:
+            make_params(profile)
         return _run_stale(params, targets, jobs)
 
 
@@ -214,7 +220,12 @@ def _run_stale(params: Study, targets: Sequence[str], jobs: int | None) -> str:
         remember({name: took for name, took in progress.took.items() if name not in failed})
     if failed:
         raise StudyError(failure(failed, needs))
-    return f"{len(progress.ran)} stages ran, {others(stale - names)}"
+    return f"{stages_ran(len(progress.ran))}, {others(stale - names)}"
+
+
+def stages_ran(count: int) -> str:
+    """How many stages ran, in words."""
+    return f"{count} stage{'' if count == 1 else 's'} ran"
 
 
 def nothing_to_do(stale: Collection[str]) -> str:
@@ -303,6 +314,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="how many stages run side by side (default: cores over the study's `train.threads` "
         "x `processes`; 1 on a GPU)",
     )
+    parser.add_argument(
+        "--profile",
+        metavar="NAME",
+        help="first make params.yaml of this profile of conf/profile (default: as it is)",
+    )
 
 
 def run(given: Namespace) -> None:
@@ -310,7 +326,7 @@ def run(given: Namespace) -> None:
     if given.jobs is not None and given.jobs < 1:
         raise StudyError(f"--jobs is {given.jobs}: give a number of at least 1")
     began = time.monotonic()
-    done = repro(given.stages, given.jobs)
+    done = repro(given.stages, given.jobs, given.profile)
     print_tables(given.stages)
     print(f"{done}, {duration(time.monotonic() - began)} in all")
 

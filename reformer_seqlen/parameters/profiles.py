@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from reformer_seqlen.parameters.dialects import check_profile
+from reformer_seqlen.parameters.study import Study, parse_study
 from reformer_seqlen.runtime.files import read_text
 from reformer_seqlen.runtime.messages import parameters as messages
 from reformer_seqlen.runtime.paths import CONF
 
 
 def compose(profile: str, conf: Path = CONF) -> Any:
-    """What `dvc exp run -S profile=PROFILE` makes params.yaml of.
+    """What `make repro PROFILE=...` and `dvc exp run -S profile=...` make params.yaml of.
 
     Raises:
         StudyError: there is no such profile, or it can't be read.
@@ -36,3 +37,12 @@ def compose(profile: str, conf: Path = CONF) -> Any:
         raise messages.not_composed(str(path), error) from error
     check_profile(profile, conf)
     return values
+
+
+def load_profile(name: str) -> Study:
+    """The study that a profile is.
+
+    Raises:
+        StudyError: there is no such profile, or it is no valid study.
+    """
+    return parse_study(compose(name), f"{CONF}/profile/{name}.yaml")

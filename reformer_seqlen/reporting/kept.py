@@ -93,7 +93,7 @@ class Kept:
         return (
             f"This is the profile `{name}`, computed by the code of commit {made.commit[:10]} on "
             f"{made.processor}, {made.threads} threads, torch {made.torch}; training and scoring "
-            f"took {hours}:{minutes:02} hours. `dvc exp run -S profile={name}` makes it again, and "
+            f"took {hours}:{minutes:02} hours. `make repro PROFILE={name}` makes it again, and "
             "`make check` then compares."
         )
 

@@ -29,7 +29,7 @@ def failing(device: torch.device, record: Record) -> None:
 
 def hanging(device: torch.device, record: Record) -> None:
     good(device, record)
-    time.sleep(60)
+    time.sleep(600)
 
 
 def killed(device: torch.device, record: Record) -> None:

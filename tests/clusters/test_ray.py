@@ -145,6 +145,6 @@ def test_ctrl_c_leaves_a_checkpoint_and_the_same_command_goes_on(
         wait_until(lambda: not runs_in(clones), "a worker still runs")
     printed = project.run(*command(*arguments))
     assert f"{STAGE}: going on from update" in printed
-    assert "1 stages ran on workers, report here" in printed
+    assert "1 stage ran on workers, report here" in printed
     assert same_results(project, one_machine)
     assert "nothing to do: all stages are up to date" in project.run(*command(*arguments))

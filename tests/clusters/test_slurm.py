@@ -126,7 +126,7 @@ def test_ctrl_c_cancels_the_queue_and_the_same_command_goes_on(
     wait_until(lambda: queue() == "" and not runs_in(clones), "a job is left")
     printed = project.run(*command(*arguments))
     assert f"{STAGE}: going on from update" in printed
-    assert "1 stages ran on workers, report here" in printed
+    assert "1 stage ran on workers, report here" in printed
     assert same_results(project, one_machine)
     [script] = project.root.glob(f"work/distribute/*/*/jobs/{STAGE}.sh")
     lines = script.read_text().splitlines()

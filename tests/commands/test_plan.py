@@ -9,7 +9,7 @@ import torch
 from ruamel.yaml import YAML
 
 from reformer_seqlen.commands import plan
-from reformer_seqlen.parameters.profiles import compose
+from reformer_seqlen.parameters.profiles import compose, load_profile
 from reformer_seqlen.parameters.study import Study, parse_study
 from reformer_seqlen.planning.jobs import Job, jobs
 from reformer_seqlen.planning.trial import Pace, Trial
@@ -140,7 +140,7 @@ def test_it_prints_for_every_profile_and_leaves_nothing_behind(
     if profile != "smoke":  # its updates are tried for real, the others take seconds
         monkeypatch.setattr(Trial, "pace", lambda self, config, job: Pace(0.5, 2))
     before = sorted(path.name for path in ROOT.iterdir())
-    params, printed = plan.load_profile(profile), plan.plan(profile)
+    params, printed = load_profile(profile), plan.plan(profile)
     for run in params.runs:
         assert any(line.startswith(f"{run} ") for line in printed.splitlines())
     assert f"{len(params.runs)} runs" in printed
@@ -172,11 +172,11 @@ def test_outside_of_the_repository_it_says_so(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(StudyError, match=r"and no other in conf/profile: run this in the repo"):
-        plan.load_profile("quick")
+        load_profile("quick")
 
 
 def test_an_unknown_profile_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     there = "controlled, controlled-large, paper, quick, smoke"
     with pytest.raises(StudyError, match=f"no profile `papr`: choose one of {there}"):
-        plan.load_profile("papr")
+        load_profile("papr")

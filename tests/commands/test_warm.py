@@ -17,7 +17,7 @@ from reformer_seqlen.commands.warm import kept
 from reformer_seqlen.runtime import ranks
 from reformer_seqlen.runtime.console import INTERRUPT_NOTE, INTERRUPTED
 from reformer_seqlen.runtime.warm import ADDRESS
-from tests.conftest import ROOT, Project, digests, environment
+from tests.conftest import PATIENCE_SECONDS, ROOT, Project, digests, environment
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="only Linux ends children with their parents"
@@ -44,7 +44,7 @@ from reformer_seqlen.runtime.console import run
 
 def main():
     print(os.getpid(), flush=True)
-    time.sleep(60)
+    time.sleep(600)
 
 if __name__ == "__main__":
     run(main)
@@ -56,7 +56,7 @@ from reformer_seqlen.commands.warm import kept
 with kept(os.environ):
     [server] = psutil.Process().children()
     print(server.pid, flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 
@@ -116,7 +116,7 @@ def _runs(started: subprocess.Popen[str]) -> psutil.Process:
 
 
 def _ends(process: psutil.Process) -> bool:
-    return not psutil.wait_procs([process], timeout=10)[1]
+    return not psutil.wait_procs([process], timeout=PATIENCE_SECONDS)[1]
 
 
 @pytest.mark.parametrize("words", [["one", "two"], ["wrong"]])
@@ -168,14 +168,14 @@ def test_code_that_has_changed_since_runs_alone(warm: dict[str, str], folder: Pa
 def test_several_run_side_by_side(warm: dict[str, str]) -> None:
     with _started(warm) as (_, runs), _started(warm) as (started, _):
         started.send_signal(signal.SIGTERM)
-        assert started.wait(10) == -signal.SIGTERM
+        assert started.wait(PATIENCE_SECONDS) == -signal.SIGTERM
         assert runs.is_running()
 
 
 def test_ctrl_c_interrupts_it_once(warm: dict[str, str]) -> None:
     with _started(warm) as (started, runs):
         os.killpg(started.pid, signal.SIGINT)
-        assert started.communicate(timeout=10) == ("", f"{INTERRUPT_NOTE}\n")
+        assert started.communicate(timeout=PATIENCE_SECONDS) == ("", f"{INTERRUPT_NOTE}\n")
         assert started.returncode == INTERRUPTED
         assert _ends(runs)
 
@@ -197,7 +197,7 @@ def test_a_signal_ends_both_and_is_what_is_told_of(
 ) -> None:
     with _started(warm) as (started, runs):
         os.kill(started.pid if of == "what was started" else runs.pid, number)
-        assert started.wait(10) == -number
+        assert started.wait(PATIENCE_SECONDS) == -number
         assert _ends(runs)
 
 
@@ -209,7 +209,7 @@ def test_it_runs_alone_when_the_warm_process_is_killed(warm: dict[str, str]) -> 
         assert _runs(started).pid == started.pid
         assert _ends(runs)
         started.send_signal(signal.SIGINT)
-        assert started.communicate(timeout=10) == ("", f"{INTERRUPT_NOTE}\n")
+        assert started.communicate(timeout=PATIENCE_SECONDS) == ("", f"{INTERRUPT_NOTE}\n")
         assert started.returncode == INTERRUPTED
 
 
@@ -222,7 +222,7 @@ def test_it_does_not_run_again_when_both_are_told_to_end(warm: dict[str, str]) -
         started.send_signal(signal.SIGTERM)
         [server] = _servers()
         server.kill()
-        assert started.wait(10) == -signal.SIGTERM
+        assert started.wait(PATIENCE_SECONDS) == -signal.SIGTERM
         assert _ends(runs)
 
 

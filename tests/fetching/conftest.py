@@ -3,8 +3,10 @@
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import datasets
+import pooch
 import pytest
 from huggingface_hub import constants
 
@@ -39,6 +41,14 @@ def server(body: bytes) -> Iterator[FileServer]:
 def one_try(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give up at once, where the test is not of trying again, which takes seconds."""
     monkeypatch.setattr(patience, "RETRIES", 0)
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that pooch would wait before it tries again, which it does at once."""
+    seconds: list[float] = []
+    monkeypatch.setattr(pooch.core, "time", SimpleNamespace(sleep=seconds.append))
+    return seconds
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -140,15 +139,13 @@ def test_a_proxy_of_no_use_is_named(proxy: str, said: str, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("source", [rows_of(), checkpoint(), checkpoint(revision=COMMIT)])
 @pytest.mark.usefixtures("hub", "one_try")
-def test_an_unreachable_hub_is_given_up_within_seconds(
+def test_an_unreachable_hub_is_named_with_what_to_do(
     source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         use_hub(f"http://127.0.0.1:{free.getsockname()[1]}", monkeypatch)
-        began = time.monotonic()
         message = refused(source)
-    assert time.monotonic() - began < 5
     assert message.count("cannot fetch") == 1
     for part in ("origin: ", "mirror", MIRROR_VARIABLE, "HF_ENDPOINT", "HF_HUB_OFFLINE", "path"):
         assert part in message

@@ -11,6 +11,7 @@ import pytest
 
 from reformer_seqlen.pipeline.processes import Processes, end
 from reformer_seqlen.pipeline.schedule import Begun, Ended, Event, longest_ways, run_all
+from tests.conftest import PATIENCE_SECONDS
 
 DIAMOND = {"top": set[str](), "left": {"top"}, "right": {"top"}, "bottom": {"left", "right"}}
 
@@ -121,7 +122,7 @@ def test_lines_come_with_the_name_of_who_printed_them() -> None:
 
 
 IGNORES = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
-READY_AND_WAITS = "print('ready', flush=True); import time; time.sleep(60)"
+READY_AND_WAITS = "print('ready', flush=True); import time; time.sleep(600)"
 STAGE = f"import signal; signal.signal(signal.SIGINT, signal.SIG_DFL); {READY_AND_WAITS}"
 RUNS_A_STAGE = (
     f"{IGNORES} import subprocess, sys; "
@@ -143,7 +144,7 @@ def test_what_stays_after_ctrl_c_is_told_again_and_then_terminated(code: str, st
         for each in (process, other):
             assert each.stdout is not None
             assert each.stdout.readline() == "ready\n"
-        end([process, other], (0.1, 20.0 if status == 3 else 0.1, 20.0))
+        end([process, other], (0.1, PATIENCE_SECONDS if status == 3 else 0.1, PATIENCE_SECONDS))
         assert process.returncode == other.returncode == status
 
 
@@ -159,7 +160,7 @@ def test_ctrl_c_ends_all_that_run() -> None:
                     os.kill(int(process), signal.SIGINT)
                 raise KeyboardInterrupt
 
-    code = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+    code = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
     with pytest.raises(KeyboardInterrupt):
         run_all(
             {"a": set(), "b": set()},

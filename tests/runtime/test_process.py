@@ -9,11 +9,13 @@ import time
 import psutil
 import pytest
 
+from tests.conftest import PATIENCE_SECONDS
+
 LEAVES = """
 import atexit, threading, time
 from reformer_seqlen.runtime.process import leave
 atexit.register(print, "taken apart")
-threading.Thread(target=time.sleep, args=(60,)).start()
+threading.Thread(target=time.sleep, args=(600,)).start()
 print("done")
 leave()
 """
@@ -23,13 +25,13 @@ from reformer_seqlen.runtime.process import end_with_parent
 if os.fork() == 0:
     end_with_parent()
     print(os.getpid(), flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
 def test_leaving_prints_what_waits_and_waits_for_nothing() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", LEAVES], capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", LEAVES], capture_output=True, text=True, timeout=PATIENCE_SECONDS
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
 
@@ -41,7 +43,7 @@ def test_a_child_ends_with_its_parent_however_that_ends() -> None:
         assert parent.stdout is not None
         child = psutil.Process(int(parent.stdout.readline()))
         parent.kill()
-        assert psutil.wait_procs([child], timeout=10)[1] == []
+        assert psutil.wait_procs([child], timeout=PATIENCE_SECONDS)[1] == []
 
 
 @pytest.mark.slow
