@@ -19,7 +19,17 @@ class StackedMuon(torch.optim.Muon):
 
     A small model has many small matrices, and torch takes fifteen products of each by itself. The
     update is the same.
+
+    Args:
+        params, lr, weight_decay: as torch's.
+        products: the dtype in which they are taken; torch's are in bfloat16.
     """
+
+    def __init__(
+        self, params: Any, lr: float, weight_decay: float, products: torch.dtype = torch.bfloat16
+    ) -> None:
+        super().__init__(params, lr=lr, weight_decay=weight_decay)
+        self.products = products
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -34,7 +44,8 @@ class StackedMuon(torch.optim.Muon):
         momenta = [self._momentum(each) for each in matrices]
         torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
         steps = torch.stack(torch._foreach_lerp(gradients, momenta, group["momentum"]))
-        steps = orthogonal(steps, group["ns_coefficients"], group["ns_steps"], group["eps"])
+        numbers = group["ns_coefficients"], group["ns_steps"], group["eps"]
+        steps = orthogonal(steps.to(self.products), *numbers)
         rows, columns = matrices[0].shape
         rate = group["lr"] * math.sqrt(max(1, rows / columns))
         torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
@@ -65,19 +76,17 @@ def orthogonal(
     """Nearly the nearest matrices with singular values of 1, by Newton and Schulz's iteration.
 
     Args:
-        matrices: (matrices, rows, columns)
+        matrices: (matrices, rows, columns), in the dtype of the products; they are overwritten.
         coefficients: of the polynomial that each step takes of them.
         steps: of the iteration.
         eps: the smallest norm that they are divided by.
 
     Returns:
-        (matrices, rows, columns), in bfloat16.
+        (matrices, rows, columns)
     """
     a, b, c = coefficients
     tall = matrices.shape[1] > matrices.shape[2]
-    now = matrices.bfloat16()
-    if tall:
-        now = now.mT
+    now = matrices.mT if tall else matrices
     now.div_(torch.linalg.vector_norm(now, dim=(1, 2), keepdim=True).clamp(min=eps))
     for _ in range(steps):
         gram = now @ now.mT  # (matrices, short side, short side)
@@ -111,7 +120,11 @@ class Both(torch.optim.Optimizer):
 
 
 def muon(
-    model: nn.Module, matrix_learning_rate: float, learning_rate: float, weight_decay: float
+    model: nn.Module,
+    matrix_learning_rate: float,
+    learning_rate: float,
+    weight_decay: float,
+    products: torch.dtype = torch.bfloat16,
 ) -> Both:
     """An optimizer for a model: Muon for the matrices inside its layers, AdamW for the rest.
 
@@ -121,6 +134,7 @@ def muon(
         matrix_learning_rate: of Muon.
         learning_rate: of AdamW.
         weight_decay: of both.
+        products: the dtype in which Muon takes its products.
     """
     tables, turned = _tables(model), _turned(model)
     matrices: dict[float, list[nn.Parameter]] = {}
@@ -137,9 +151,10 @@ def muon(
     ]
     # Matrices that are spread over processes are of another type, and can't be stacked.
     whole = all(type(each) is nn.Parameter for found in matrices.values() for each in found)
-    optimizer = StackedMuon if whole else torch.optim.Muon
     return Both(
-        optimizer(groups, lr=matrix_learning_rate, weight_decay=weight_decay),
+        StackedMuon(groups, matrix_learning_rate, weight_decay, products)
+        if whole
+        else torch.optim.Muon(groups, matrix_learning_rate, weight_decay),
         torch.optim.AdamW(others, lr=learning_rate, weight_decay=weight_decay, betas=BETAS),
     )
 

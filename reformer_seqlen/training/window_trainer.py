@@ -15,6 +15,7 @@ from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 
 from reformer_seqlen.models.muon import Both, muon
 from reformer_seqlen.parameters.training import Training
+from reformer_seqlen.reformer.precision import faster_dtype
 from reformer_seqlen.runtime import progress, ranks
 from reformer_seqlen.runtime.checkpoints import checkpoints, is_complete
 from reformer_seqlen.runtime.interrupts import Interrupts
@@ -95,7 +96,8 @@ class WindowTrainer(Trainer):  # type: ignore[misc]
         if settings.optimizer == "muon":
             assert settings.matrix_learning_rate is not None
             rates = settings.matrix_learning_rate, settings.learning_rate
-            self.optimizer = muon(self.model, *rates, settings.weight_decay)
+            products = faster_dtype(self.model.device)
+            self.optimizer = muon(self.model, *rates, settings.weight_decay, products)
         else:
             super().create_optimizer()
         optimizer: torch.optim.Optimizer = self.optimizer

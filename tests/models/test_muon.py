@@ -7,7 +7,7 @@ import torch
 from transformers.pytorch_utils import Conv1D
 
 from reformer_seqlen.models import muon as optimizers
-from reformer_seqlen.models.muon import Both, StackedMuon, muon
+from reformer_seqlen.models.muon import Both, StackedMuon, muon, orthogonal
 from tests.models_example import KINDS, made
 
 
@@ -70,6 +70,23 @@ def test_stacked_matrices_are_updated_as_torch_updates_each(
         for was, one, other in zip(before, mine, theirs, strict=True):  # bfloat16 has 8 bits
             torch.testing.assert_close(one - was, other - was, rtol=0.01, atol=2e-4)
     assert torch.equal(mine[-1], theirs[-1])
+
+
+def test_products_in_float32_give_nearly_the_same_update() -> None:
+    torch.manual_seed(0)
+    first = torch.nn.Parameter(torch.randn(8, 20))
+    other = torch.nn.Parameter(first.detach().clone())
+    for parameter, products in ((first, torch.bfloat16), (other, torch.float32)):
+        parameter.grad = torch.ones(8, 20).triu()
+        StackedMuon([parameter], lr=1.0, weight_decay=0.0, products=products).step()
+    assert 0 < (first - other).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 20), (3, 20, 8)])
+def test_the_iteration_brings_all_singular_values_near_to_1(shape: tuple[int, ...]) -> None:
+    matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    values = torch.linalg.svdvals(orthogonal(matrices, (3.4445, -4.775, 2.0315), 5, 1e-7))
+    assert 0.6 < values.min() < values.max() < 1.3
 
 
 def test_a_matrix_is_updated_alike_however_it_is_stored() -> None:
