@@ -205,7 +205,7 @@ def run(given: Namespace) -> None:
     if given.engine == "local":
         if given.clones:
             raise StudyError("--clones has no effect on --engine local, which runs in this folder")
-        repro.run(Namespace(stages=given.stages, jobs=given.workers))
+        repro.run(Namespace(stages=given.stages, jobs=given.workers, profile=None))
         return
     began, params = time.monotonic(), load_study()
     with alone_in_folder(params):
