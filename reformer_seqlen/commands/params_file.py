@@ -1,4 +1,4 @@
-"""params.yaml made of a profile, as `dvc exp run` makes it, unless lines of one's own were lost."""
+"""params.yaml made of a profile as `dvc exp run` makes it, unless lines of one's own were lost."""
 
 from pathlib import Path
 
@@ -21,19 +21,16 @@ def make_params(profile: str, path: Path = PARAMS) -> None:
 
     values = compose(profile)
     if path.exists():
-        if _is_made_of_a_profile(path) and read_whole(path) == values:
+        made = _is_made_of_a_profile(path)
+        if made and read_whole(path) == values:
             return
-        _refuse_to_lose(path)
+        if not made and read_text(path) != text_of(path):
+            raise StudyError(
+                f"{path} has lines that would be lost, since no commit and no profile has them: "
+                f"commit it, or take it back with `git checkout {path}`"
+            )
     with whole_file(path) as new:
         new.write_text(OmegaConf.to_yaml(OmegaConf.create(values)), encoding="utf-8")
-
-
-def _refuse_to_lose(path: Path) -> None:
-    if read_text(path) != text_of(path) and not _is_made_of_a_profile(path):
-        raise StudyError(
-            f"{path} has lines that would be lost, since no commit and no profile has them: commit "
-            f"it, or take it back with `git checkout {path}`"
-        )
 
 
 def _is_made_of_a_profile(path: Path) -> bool:

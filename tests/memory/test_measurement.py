@@ -21,6 +21,7 @@ from reformer_seqlen.memory.measurement import WARM_UP_LAYERS, Job, measure
 from reformer_seqlen.memory.prediction import predict, trace_inference
 from reformer_seqlen.models.configurations import build, configuration
 from reformer_seqlen.runtime.errors import StudyError
+from tests.conftest import PATIENCE_SECONDS
 from tests.memory_example import REFORMER_CP
 
 
@@ -94,7 +95,9 @@ def test_a_measurement_that_fails_says_why(given: Job, why: str) -> None:
 
 @pytest.mark.slow
 def test_nothing_is_left_running() -> None:
+    started = time.monotonic()
     assert measure(job(end="slow", limit_seconds=1)).why is not None
+    assert time.monotonic() - started < PATIENCE_SECONDS
     assert multiprocessing.active_children() == []
 
 

@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -251,6 +252,14 @@ def test_bfloat16_trains_every_kind_of_layer(
 )
 def test_processors_with_fast_bfloat16_are_known(cpuinfo: str, fast: bool) -> None:
     assert precision.multiplies_bfloat16_fast(cpuinfo) is fast
+
+
+def test_a_system_that_does_not_say_is_taken_to_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: Any, **__: Any) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(precision, "Path", lambda _: SimpleNamespace(read_text=missing))
+    assert precision.bfloat16_pays.__wrapped__() is False
 
 
 def test_processors_without_fast_bfloat16_multiply_in_float32(

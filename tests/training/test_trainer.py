@@ -12,7 +12,10 @@ import pytest
 import torch
 from transformers import ReformerConfig, TrainingArguments
 
+from reformer_seqlen.models import muon
+from reformer_seqlen.models.muon import orthogonal
 from reformer_seqlen.parameters.training import Training
+from reformer_seqlen.reformer import precision
 from reformer_seqlen.reformer.model import create_reformer
 from reformer_seqlen.runtime.checkpoints import last_complete
 from reformer_seqlen.runtime.console import Terminated
@@ -137,22 +140,40 @@ def test_training_may_last_a_number_of_updates_of_a_number_of_tokens(tmp_path: P
     assert rates == pytest.approx([0, 0.01 / 3, 0.02 / 3, *[0.01] * 5, 0.005])
 
 
+MUON = Training(
+    optimizer="muon",
+    learning_rate=0.002,
+    matrix_learning_rate=0.02,
+    updates=12,
+    batch_size=4,
+    checkpoint_every_updates=5,
+    threads=1,
+)
+
+
+@pytest.mark.parametrize(("pays", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_muon_multiplies_in_what_the_processor_is_faster_in(
+    pays: bool, dtype: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = set()
+
+    def noted(matrices: torch.Tensor, *numbers: Any) -> torch.Tensor:
+        seen.add(matrices.dtype)
+        return orthogonal(matrices, *numbers)
+
+    monkeypatch.setattr(precision, "bfloat16_pays", lambda: pays)
+    monkeypatch.setattr(muon, "orthogonal", noted)
+    trained(tmp_path, MUON.model_copy(update={"updates": 1}))
+    assert seen == {dtype}
+
+
 @pytest.mark.slow
 def test_muon_learns_and_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
-    settings = Training(
-        optimizer="muon",
-        learning_rate=0.002,
-        matrix_learning_rate=0.02,
-        updates=12,
-        batch_size=4,
-        checkpoint_every_updates=5,
-        threads=1,
-    )
-    whole = trained(tmp_path / "whole", settings)
+    whole = trained(tmp_path / "whole", MUON)
     assert whole.history["steps"][-1]["training_loss"] < whole.history["steps"][0]["training_loss"]
     with interrupted_after(7):
-        trained(tmp_path / "stopped", settings)
-    assert_same(trained(tmp_path / "stopped", settings), whole)
+        trained(tmp_path / "stopped", MUON)
+    assert_same(trained(tmp_path / "stopped", MUON), whole)
 
 
 def test_several_gpus_are_refused_as_they_would_make_the_batch_larger(
